@@ -1,0 +1,140 @@
+//! The files under some paths, in the order of their names, found as they are asked for.
+
+use crate::LogError;
+use crate::disk::failed;
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Something to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A file that is one note.
+    Text { path: PathBuf, note_id: String },
+    /// A file with a note a line.
+    Lines { path: PathBuf },
+    /// Lines from stdin.
+    Stdin,
+}
+
+/// Walks over files and folders.
+#[derive(Debug)]
+pub(super) struct Walk {
+    paths: VecDeque<PathBuf>,
+    /// The folders that the walk is in, the innermost last.
+    folders: Vec<Folder>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// What the ids of its notes start with.
+    prefix: String,
+    /// What is left of it.
+    entries: std::vec::IntoIter<(OsString, Kind)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Folder,
+    Text,
+    Lines,
+}
+
+impl Walk {
+    /// Looks at every path, so that a mistake in the last one is known before the first is read.
+    pub(super) fn new(paths: &[PathBuf]) -> Result<Walk, LogError> {
+        for path in paths.iter().filter(|path| !is_stdin(path)) {
+            let is_folder = fs::metadata(path).map_err(failed("read", path))?.is_dir();
+            if !is_folder && kind_of_file(path).is_none() {
+                return Err(LogError::NotNotes { path: path.clone() });
+            }
+        }
+        Ok(Walk { paths: paths.iter().cloned().collect(), folders: Vec::new() })
+    }
+
+    fn step(&mut self) -> Result<Option<Input>, LogError> {
+        loop {
+            let (path, prefix, kind) = match self.folders.last_mut() {
+                Some(folder) => match folder.entries.next() {
+                    Some((name, kind)) => (folder.path.join(name), folder.prefix.clone(), Some(kind)),
+                    None => {
+                        self.folders.pop();
+                        continue;
+                    }
+                },
+                None => match self.paths.pop_front() {
+                    Some(path) if is_stdin(&path) => return Ok(Some(Input::Stdin)),
+                    Some(path) if path.is_dir() => {
+                        self.folders.push(Folder::open(path, String::new())?);
+                        continue;
+                    }
+                    Some(path) => {
+                        let kind = kind_of_file(&path);
+                        (path, String::new(), kind)
+                    }
+                    None => return Ok(None),
+                },
+            };
+            match kind {
+                Some(Kind::Folder) => {
+                    let prefix = format!("{prefix}{}/", name_of(path.file_name()));
+                    self.folders.push(Folder::open(path, prefix)?);
+                }
+                Some(Kind::Text) => {
+                    let note_id = format!("{prefix}{}", name_of(path.file_stem()));
+                    return Ok(Some(Input::Text { path, note_id }));
+                }
+                Some(Kind::Lines) => return Ok(Some(Input::Lines { path })),
+                None => return Err(LogError::NotNotes { path }),
+            }
+        }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<Input, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+impl Folder {
+    fn open(path: PathBuf, prefix: String) -> Result<Folder, LogError> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&path).map_err(failed("list", &path))? {
+            let entry = entry.map_err(failed("list", &path))?;
+            let file_type = entry.file_type().map_err(failed("look at", &path))?;
+            let kind = if file_type.is_dir() {
+                Some(Kind::Folder)
+            } else {
+                // A link to a folder is not followed, since it may lead back here.
+                kind_of_file(&entry.path()).filter(|_| file_type.is_file() || entry.path().is_file())
+            };
+            entries.extend(kind.map(|kind| (entry.file_name(), kind)));
+        }
+        entries.sort_unstable();
+        Ok(Folder { path, prefix, entries: entries.into_iter() })
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn kind_of_file(path: &Path) -> Option<Kind> {
+    let extension = path.extension()?;
+    if extension.eq_ignore_ascii_case("txt") {
+        Some(Kind::Text)
+    } else if extension.eq_ignore_ascii_case("jsonl") {
+        Some(Kind::Lines)
+    } else {
+        None
+    }
+}
+
+fn name_of(name: Option<&std::ffi::OsStr>) -> String {
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

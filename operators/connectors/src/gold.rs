@@ -1,0 +1,127 @@
+//! Annotated documents from JSON Lines: a document a line, checked as it is read.
+
+use crate::LogError;
+use crate::disk::failed;
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use stillroom_schemas::{Span, Task, TaskSet};
+
+/// A document and what its annotators found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoldDocument {
+    /// The document.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+    /// What it was annotated for. A task that is not listed is unannotated, not empty.
+    pub tasks: TaskSet,
+    /// The mentions, in code points, in the order of the file.
+    pub spans: Vec<Span>,
+}
+
+/// Reads documents from a file of lines
+/// `{"id", "text", "tasks": ["disease", …], "entities": [{"task", "start", "end", "text"}, …]}`; `start` and `end` are code
+/// points, and `text[start..end]` must be the entity's text. Other fields are ignored and blank lines skipped.
+///
+/// ```no_run
+/// for document in stillroom_connectors::GoldDocuments::open("dev.jsonl".as_ref())? {
+///     println!("{}", document?.id);
+/// }
+/// # Ok::<(), stillroom_connectors::LogError>(())
+/// ```
+#[derive(Debug)]
+pub struct GoldDocuments {
+    path: PathBuf,
+    reader: BufReader<File>,
+    line: u64,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    id: String,
+    text: String,
+    tasks: Vec<String>,
+    entities: Vec<Entity>,
+}
+
+#[derive(Deserialize)]
+struct Entity {
+    task: String,
+    start: u32,
+    end: u32,
+    text: String,
+}
+
+impl GoldDocuments {
+    /// The documents of the file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> Result<GoldDocuments, LogError> {
+        let file = File::open(path).map_err(failed("open", path))?;
+        Ok(GoldDocuments { path: path.to_owned(), reader: BufReader::new(file), line: 0 })
+    }
+
+    fn read(&mut self) -> Result<Option<GoldDocument>, LogError> {
+        let mut line = Vec::new();
+        while self.reader.read_until(b'\n', &mut line).map_err(failed("read", &self.path))? > 0 {
+            self.line += 1;
+            if !line.trim_ascii().is_empty() {
+                let failed = |cause| LogError::Line { path: self.path.clone(), line: self.line, cause };
+                return document(&line).map(Some).map_err(failed);
+            }
+            line.clear();
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for GoldDocuments {
+    type Item = Result<GoldDocument, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+fn document(line: &[u8]) -> Result<GoldDocument, String> {
+    let row: Row = serde_json::from_slice(line).map_err(|error| what_is_wrong(&error))?;
+    let tasks: TaskSet = row.tasks.iter().map(|name| task(name)).collect::<Result<_, _>>()?;
+    // The byte at which each code point starts, and the text's length.
+    let starts: Vec<usize> = row.text.char_indices().map(|(byte, _)| byte).chain([row.text.len()]).collect();
+    let span = |(index, entity): (usize, &Entity)| {
+        let Entity { start, end, .. } = *entity;
+        let task = task(&entity.task).map_err(|cause| format!("entity {index}: {cause}"))?;
+        if !tasks.contains(&task) {
+            return Err(format!("entity {index} is a {}, but `tasks` does not list that", task.name()));
+        }
+        if start >= end || end as usize >= starts.len() {
+            let length = starts.len() - 1;
+            return Err(format!("entity {index} is at {start}..{end}, but the text has {length} code points"));
+        }
+        if row.text[starts[start as usize]..starts[end as usize]] != entity.text {
+            return Err(format!(
+                "entity {index}: its `text` is not what stands at {start}..{end}, counted in code points"
+            ));
+        }
+        Ok(Span { task, start, end })
+    };
+    let spans = row.entities.iter().enumerate().map(span).collect::<Result<_, _>>()?;
+    Ok(GoldDocument { id: row.id, tasks, spans, text: row.text })
+}
+
+fn task(name: &str) -> Result<Task, String> {
+    let found = Task::ALL.into_iter().find(|task| task.name() == name);
+    found.ok_or_else(|| format!("unknown task {name:?}, expected disease, medication or symptom"))
+}
+
+/// What the parser says, unless that may quote the text.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match message.starts_with("missing field") {
+        true => message.split(" at line").next().unwrap_or_default().to_owned(),
+        false => format!("not a document from column {} on", error.column()),
+    }
+}

@@ -1,0 +1,23 @@
+//! Where stillroom's records come from and go to.
+//!
+//! [`Source`] and [`Committer`] are what an engine needs of a log, shaped after Kafka: assigned partitions, offsets as data,
+//! pausing under pressure, and one committer that makes the outputs of an epoch and the progress that they stand for visible
+//! together or not at all.
+//!
+//! - [`EmbeddedLog`] is a log in a folder, for one machine.
+//! - [`NoteFiles`] is a source over files and folders of notes.
+//! - [`GoldDocuments`] are annotated documents, read from JSON Lines.
+
+mod disk;
+mod embedded;
+mod files;
+mod gold;
+mod log;
+
+pub use embedded::{
+    EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, SEGMENT_BYTES_MAX_DEFAULT, TopicRecords,
+    partition_of,
+};
+pub use files::{FILES_TOPIC, NoteFiles, Origins};
+pub use gold::{GoldDocument, GoldDocuments};
+pub use log::{Commit, Committer, LogError, OutputRecord, Source};

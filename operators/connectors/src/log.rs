@@ -1,0 +1,202 @@
+//! What an engine needs of a log.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use stillroom_dataflow::Record;
+use stillroom_schemas::{Progress, TopicOffsets, Totals};
+
+/// Reads the partitions that it was assigned, in offset order within each.
+///
+/// One source serves one worker and lives on one thread. Partitions are assigned by the engine (`partition % workers`), never
+/// balanced by the log.
+pub trait Source: Send {
+    /// The number of partitions that `topic` has now. It may grow while the source is open.
+    ///
+    /// # Errors
+    /// When the log cannot be reached or has no such topic.
+    fn partitions(&mut self, topic: &str) -> Result<u32, LogError>;
+
+    /// Starts to read a partition at offset `next`.
+    ///
+    /// # Errors
+    /// When `next` is no longer, or not yet, an offset of the partition: the topic was cut or created anew.
+    fn assign(&mut self, topic: &str, partition: u32, next: u64) -> Result<(), LogError>;
+
+    /// Records of the assigned partitions, at most `bytes_max` bytes of them but at least one if there is any; waits up to
+    /// `wait` for the first. An empty answer means that nothing came in time.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn poll(&mut self, bytes_max: usize, wait: Duration) -> Result<Vec<Record>, LogError>;
+
+    /// Stops delivering until [`Source::resume`], and keeps the connection alive: under pressure the engine goes on polling a
+    /// paused source and gets nothing.
+    fn pause(&mut self);
+
+    /// Delivers again.
+    fn resume(&mut self);
+
+    /// Whether every assigned partition is read to an end that will not move: true only of bounded sources.
+    fn is_finished(&self) -> bool {
+        false
+    }
+}
+
+/// Makes epochs durable. There is one for a log, and it fences any other before it says what was done.
+pub trait Committer: Send {
+    /// What is committed.
+    fn progress(&self) -> &Progress;
+
+    /// Appends `commit.outputs` and replaces the progress, both or neither.
+    ///
+    /// # Errors
+    /// When the commit did not happen. The engine stops: a restart resumes at the last progress.
+    fn commit(&mut self, commit: Commit) -> Result<(), LogError>;
+}
+
+/// One or several complete epochs.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The last epoch.
+    pub epoch: u64,
+    /// The next offset of every input partition that moved.
+    pub inputs: TopicOffsets,
+    /// In the order in which they are to stand in their partitions.
+    pub outputs: Vec<OutputRecord>,
+    /// What became of the notes of these epochs alone.
+    pub totals: Totals,
+}
+
+/// A record to append. A missing value is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputRecord {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: u32,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The bytes of a record that count against a bound.
+pub(crate) fn size_of(record: &Record) -> usize {
+    record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
+}
+
+/// Why a log, or a file of notes or of gold, could not be used. No message carries text of a note.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Another process has the log.
+    #[error("the log {dir} is in use by another process; stop that process, or choose another folder")]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A topic does not exist.
+    #[error("the log has no topic {topic}; create it, or correct its name in the configuration")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic's name cannot be the name of a folder, or Kafka would refuse it.
+    #[error("{topic:?} cannot be the name of a topic; use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'")]
+    TopicName {
+        /// The name.
+        topic: String,
+    },
+    /// A topic exists with another number of partitions.
+    #[error(
+        "the topic {topic} has {has} partitions and cannot get {wanted}, because keys would change their partition; \
+             configure {has} partitions, or copy the topic into a new one"
+    )]
+    PartitionsDiffer {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        has: u32,
+        /// What was asked for.
+        wanted: u32,
+    },
+    /// A topic lacks a partition.
+    #[error(
+        "the topic {topic} has no partition {partition}, only {partitions} from 0 on; \
+             create it with as many partitions as the topic of the notes"
+    )]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// What was asked for.
+        partition: u32,
+        /// How many it has.
+        partitions: u32,
+    },
+    /// A topic is not the one that the progress speaks of.
+    #[error("the topic {topic} was created anew since the last commit; restore it, or start with a new progress")]
+    TopicRecreated {
+        /// The topic.
+        topic: String,
+    },
+    /// A commit was asked for after one that failed half-way.
+    #[error("a commit to the log {dir} failed half-way; restart, which cuts the log back to the last commit")]
+    CommitFailed {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A file is of no kind that holds notes.
+    #[error("{path} is neither a folder nor a .txt or .jsonl file; rename it, or give - to read JSON Lines from stdin")]
+    NotNotes {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of a file does not hold what it should.
+    #[error("{path}, line {line}: {cause}; correct or remove the line")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A recorded offset does not exist.
+    #[error(
+        "{topic}/{partition} has offsets {low}..{high}, but {next} was asked for: the topic was cut or created anew; \
+             restore it, or start with a new progress"
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset asked for.
+        next: u64,
+        /// The first that exists.
+        low: u64,
+        /// One past the last.
+        high: u64,
+    },
+    /// A file of the log is damaged.
+    #[error("{path} is damaged at byte {byte}: {cause}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        byte: u64,
+        /// How.
+        cause: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,344 @@
+//! From bytes to notes and references.
+//!
+//! In: [`Input`]s. Out: what happens to notes, what happens to references, and what leaves at once: dead letters with the
+//! original bytes, and offsets. State: none. Emits at once, in order of arrival.
+
+use crate::output::{Fork, dead_letter, fork};
+use crate::{Epoch, Input, Output, Position, Record, ReferenceUpsert};
+use std::sync::Arc;
+use stillroom_schemas::{Note, NoteState, Reference, Stage, Task, TextHash};
+use timely::dataflow::StreamVec;
+
+/// What `Decode` must know of the topics.
+#[derive(Clone, Debug)]
+pub struct DecodeConfig {
+    /// The topic of notes; what is read from any other is a reference.
+    pub notes: Arc<str>,
+    /// Bytes of a note's record at most; a larger one is a dead letter.
+    pub note_bytes_max: usize,
+}
+
+/// A note and the record that it came in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoteRecord {
+    /// The note.
+    pub note: Note,
+    /// Of its text.
+    pub text_hash: TextHash,
+    /// The original, for a dead letter if a later operator fails.
+    pub record: Arc<Record>,
+}
+
+/// What happens to a note.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoteEvent {
+    /// A revision, which may be the first.
+    Revised(Box<NoteRecord>),
+    /// A tombstone.
+    Withdrawn {
+        /// The note.
+        note_id: String,
+        /// Of the tombstone.
+        position: Position,
+    },
+    /// What an earlier run knew.
+    Restored(NoteState),
+}
+
+/// What `Decode` hands on.
+pub struct Decoded<'scope> {
+    /// To `LatestNotes`.
+    pub notes: StreamVec<'scope, Epoch, NoteEvent>,
+    /// To `Score`.
+    pub references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+    /// To the sink.
+    pub outputs: StreamVec<'scope, Epoch, Output>,
+}
+
+/// Decodes records.
+pub trait Decode<'scope> {
+    /// Decodes notes, references and their tombstones. A record that cannot be decoded leaves as a dead letter that says
+    /// what is wrong and where, in words that carry nothing of its value. An empty text is a note like any other.
+    ///
+    /// ```
+    /// use stillroom_dataflow::{Decode, DecodeConfig, Input, NoteEvent, Output, Position, Record};
+    /// use timely::dataflow::operators::{Capture, ToStream, capture::Extract, vec::Map};
+    ///
+    /// let (notes, letters) = timely::execute_directly(|worker| {
+    ///     worker.dataflow::<u64, _, _>(|scope| {
+    ///         let record = |offset, value: &str| Input::Record(Record {
+    ///             topic: "notes".into(),
+    ///             position: Position { partition: 0, offset },
+    ///             key: Some(b"n1".to_vec()),
+    ///             value: Some(value.into()),
+    ///         });
+    ///         let good = record(0, r#"{"note_id":"n1","text":"No fever."}"#);
+    ///         let bad = record(1, r#"{"note_id":"n1"}"#);
+    ///         let config = DecodeConfig { notes: "notes".into(), note_bytes_max: 1000 };
+    ///         let decoded = [good, bad].to_stream(scope).container::<Vec<_>>().decode(config);
+    ///         let notes = decoded.notes.map(|note| matches!(note, NoteEvent::Revised(_)));
+    ///         let letters = decoded.outputs.map(|output| match output {
+    ///             Output::DeadLettered { letter, .. } => letter.error,
+    ///             other => unreachable!("{other:?}"),
+    ///         });
+    ///         (notes.capture(), letters.capture())
+    ///     })
+    /// });
+    /// assert_eq!(notes.extract(), [(0, vec![true])]);
+    /// assert_eq!(letters.extract(), [(0, vec!["the field text is missing; add it".to_owned()])]);
+    /// ```
+    fn decode(self, config: DecodeConfig) -> Decoded<'scope>;
+}
+
+impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
+    fn decode(self, config: DecodeConfig) -> Decoded<'scope> {
+        let (events, outputs) = fork(self, "Decode", move |input| match input {
+            Input::Record(record) => decode_or_letter(record, &config),
+            Input::Restored(state) => Fork::On(Event::Note(NoteEvent::Restored(state))),
+            Input::Next { topic, partition, next } => Fork::Off(Output::Next { topic, partition, next }),
+        });
+        let (notes, references) = fork(events, "SplitReferences", |event| match event {
+            Event::Note(note) => Fork::On(note),
+            Event::Reference(reference) => Fork::Off(reference),
+        });
+        Decoded { notes, references, outputs }
+    }
+}
+
+/// What a record says.
+enum Event {
+    Note(NoteEvent),
+    Reference(ReferenceUpsert),
+}
+
+/// The key of a reference's record: a JSON array of the note and the annotator, so that a tombstone can name both.
+pub fn reference_key(note_id: &str, annotator: &str) -> Vec<u8> {
+    serde_json::json!([note_id, annotator]).to_string().into_bytes()
+}
+
+fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output> {
+    let is_note = record.topic == config.notes;
+    let record = Arc::new(record);
+    let event = if is_note {
+        decode_note(&record, config.note_bytes_max).map(Event::Note)
+    } else {
+        decode_reference(&record, config.note_bytes_max).map(Event::Reference)
+    };
+    match event {
+        Ok(event) => Fork::On(event),
+        Err(error) => {
+            let letter = dead_letter(&record, Stage::Decode, error.to_string());
+            Fork::Off(Output::DeadLettered { letter, is_note, state: None })
+        }
+    }
+}
+
+/// What is wrong with a record. No message carries anything of its value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum DecodeError {
+    #[error("the record has no key; write it under the key of its topic")]
+    NoKey,
+    #[error("the key is not valid UTF-8 from byte {0} on; write it as UTF-8")]
+    KeyNotUtf8(usize),
+    #[error("the key is empty; write the note under its note_id")]
+    EmptyKey,
+    #[error("the key differs from note_id; write the note under its own note_id")]
+    KeyDiffers,
+    #[error("the key of a reference must be the JSON array [note_id, annotator] of the reference")]
+    ReferenceKey,
+    #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    #[error("the value is not valid UTF-8 from byte {0} on; write it as UTF-8")]
+    NotUtf8(usize),
+    #[error("the value is not JSON: corrupt at line {line}, column {column}")]
+    NotJson { line: usize, column: usize },
+    #[error("the field {0} is missing; add it")]
+    MissingField(String),
+    #[error("a field has a value of the wrong type, or a name that is not known, at line {line}, column {column}")]
+    WrongValue { line: usize, column: usize },
+    #[error("span {0} ends where it starts or before; correct its start and end")]
+    EmptySpan(usize),
+    #[error("span {index} is of the task {}, which tasks does not list as annotated; add it there", .task.name())]
+    TaskNotListed { index: usize, task: Task },
+}
+
+fn decode_note(record: &Arc<Record>, note_bytes_max: usize) -> Result<NoteEvent, DecodeError> {
+    let key = key_of(record)?;
+    if key.is_empty() {
+        return Err(DecodeError::EmptyKey);
+    }
+    let Some(value) = &record.value else {
+        return Ok(NoteEvent::Withdrawn { note_id: key.to_owned(), position: record.position });
+    };
+    let note: Note = from_json(value, note_bytes_max)?;
+    if note.note_id != key {
+        return Err(DecodeError::KeyDiffers);
+    }
+    let text_hash = TextHash::of(&note.text);
+    Ok(NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: Arc::clone(record) })))
+}
+
+fn decode_reference(record: &Record, bytes_max: usize) -> Result<ReferenceUpsert, DecodeError> {
+    let key: (String, String) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::ReferenceKey)?;
+    let offset = record.position.offset;
+    let Some(value) = &record.value else { return Ok((key, (offset, None))) };
+    let reference: Reference = from_json(value, bytes_max)?;
+    if (&reference.note_id, &reference.annotator) != (&key.0, &key.1) {
+        return Err(DecodeError::ReferenceKey);
+    }
+    for (index, span) in reference.spans.iter().enumerate() {
+        if span.start >= span.end {
+            return Err(DecodeError::EmptySpan(index));
+        }
+        if !reference.tasks.contains(&span.task) {
+            return Err(DecodeError::TaskNotListed { index, task: span.task });
+        }
+    }
+    Ok((key, (offset, Some(reference))))
+}
+
+fn key_of(record: &Record) -> Result<&str, DecodeError> {
+    let key = record.key.as_deref().ok_or(DecodeError::NoKey)?;
+    std::str::from_utf8(key).map_err(|error| DecodeError::KeyNotUtf8(error.valid_up_to()))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(value: &[u8], bytes_max: usize) -> Result<T, DecodeError> {
+    if value.len() > bytes_max {
+        return Err(DecodeError::TooLarge { bytes: value.len(), bytes_max });
+    }
+    let text = std::str::from_utf8(value).map_err(|error| DecodeError::NotUtf8(error.valid_up_to()))?;
+    serde_json::from_str(text).map_err(|error| without_values(&error))
+}
+
+/// `serde_json` quotes the offending value in some of its messages, so only positions are taken from them, and names of fields
+/// that are ours.
+fn without_values(error: &serde_json::Error) -> DecodeError {
+    let (line, column) = (error.line(), error.column());
+    if !error.is_data() {
+        return DecodeError::NotJson { line, column };
+    }
+    let message = error.to_string();
+    let field = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    match field {
+        Some(field) => DecodeError::MissingField(field.to_owned()),
+        None => DecodeError::WrongValue { line, column },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Record {
+        Record {
+            topic: Arc::from(topic),
+            position: Position { partition: 3, offset: 7 },
+            key: key.map(<[u8]>::to_vec),
+            value: value.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
+        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 200 };
+        match decode_or_letter(record(topic, key, value), &config) {
+            Fork::On(Event::Note(NoteEvent::Revised(note))) => {
+                format!("note {} r{} {:?}", note.note.note_id, note.note.revision, note.note.text)
+            }
+            Fork::On(Event::Note(NoteEvent::Withdrawn { note_id, position })) => {
+                format!("withdrawn {note_id} at {}", position.offset)
+            }
+            Fork::On(Event::Note(NoteEvent::Restored(_))) => unreachable!("records restore nothing"),
+            Fork::On(Event::Reference(((note, by), (offset, Some(reference))))) => {
+                format!("reference {note} by {by} at {offset}, {} spans", reference.spans.len())
+            }
+            Fork::On(Event::Reference(((note, by), (offset, None)))) => {
+                format!("no reference {note} by {by} at {offset}")
+            }
+            Fork::Off(Output::DeadLettered { letter, state: None, .. }) => {
+                assert_eq!((letter.partition, letter.offset, letter.stage), (3, 7, Stage::Decode));
+                assert!(!letter.error.contains("fever"), "{} carries text", letter.error);
+                assert_eq!(
+                    (letter.key.as_deref(), &*letter.value),
+                    (key, value.unwrap_or_default()),
+                    "not the original"
+                );
+                letter.error
+            }
+            Fork::Off(other) => unreachable!("{other:?} is no dead letter"),
+        }
+    }
+
+    fn check(key: &str, value: &str, expected: &str) {
+        assert_eq!(outcome("notes", Some(key.as_bytes()), Some(value.as_bytes())), expected, "{value}");
+    }
+
+    fn check_reference(key: &str, value: &str, expected: &str) {
+        assert_eq!(outcome("references", Some(key.as_bytes()), Some(value.as_bytes())), expected, "{value}");
+    }
+
+    #[test]
+    fn notes() {
+        check("n", r#"{"note_id":"n","text":"fever"}"#, r#"note n r0 "fever""#);
+        check("n", r#"{"note_id":"n","revision":4,"text":"","site":null}"#, r#"note n r4 """#);
+        check("n", r#"{"note_id":"n","text":"fever","colour":{"x":[1]}}"#, r#"note n r0 "fever""#);
+        assert_eq!(outcome("notes", Some(b"n"), None), "withdrawn n at 7");
+    }
+
+    #[test]
+    fn damaged_notes() {
+        check("n", r#"{"note_id":"n"}"#, "the field text is missing; add it");
+        check("n", r#"{"text":"fever"}"#, "the field note_id is missing; add it");
+        check("n", r#"{"note_id":"n","text":"fev"#, "the value is not JSON: corrupt at line 1, column 26");
+        check("n", "{\n fever", "the value is not JSON: corrupt at line 2, column 2");
+        check("n", "", "the value is not JSON: corrupt at line 1, column 0");
+        check(
+            "m",
+            r#"{"note_id":"n","text":"fever"}"#,
+            "the key differs from note_id; write the note under its own note_id",
+        );
+        check("", r#"{"note_id":"","text":"fever"}"#, "the key is empty; write the note under its note_id");
+        let wrong = "a field has a value of the wrong type, or a name that is not known, at line 1, column ";
+        check("n", r#"{"note_id":"n","revision":"fever","text":""}"#, &format!("{wrong}33"));
+        check("n", r#"{"note_id":"n","revision":-1,"text":"fever"}"#, &format!("{wrong}28"));
+        check("n", "null", &format!("{wrong}4"));
+        let large = format!(r#"{{"note_id":"n","text":"{}"}}"#, "fever ".repeat(40));
+        check(
+            "n",
+            &large,
+            "the record has 265 bytes, more than the 200 allowed; raise note_bytes_max or split the note",
+        );
+        let bytes = b"{\"note_id\":\"n\",\"text\":\"fever \xff\"}";
+        let expected = "the value is not valid UTF-8 from byte 29 on; write it as UTF-8";
+        assert_eq!(outcome("notes", Some(b"n"), Some(bytes)), expected);
+        let expected = "the record has no key; write it under the key of its topic";
+        assert_eq!(outcome("notes", None, Some(b"{}")), expected);
+        assert_eq!(outcome("notes", None, None), expected);
+        let expected = "the key is not valid UTF-8 from byte 1 on; write it as UTF-8";
+        assert_eq!(outcome("notes", Some(b"n\xff"), None), expected);
+    }
+
+    #[test]
+    fn references() {
+        let value = |tasks: &str, spans: &str| {
+            format!(r#"{{"note_id":"n","annotator":"a","text_hash":"h","tasks":[{tasks}],"spans":[{spans}]}}"#)
+        };
+        let key = r#"["n","a"]"#;
+        assert_eq!(reference_key("n", "a"), key.as_bytes());
+        let span = r#"{"task":"disease","start":1,"end":2}"#;
+        check_reference(key, &value(r#""disease""#, span), "reference n by a at 7, 1 spans");
+        check_reference(key, &value("", ""), "reference n by a at 7, 0 spans");
+        assert_eq!(outcome("references", Some(key.as_bytes()), None), "no reference n by a at 7");
+
+        let empty = r#"{"task":"disease","start":2,"end":2}"#;
+        let spans = format!("{span},{empty}");
+        let expected = "span 1 ends where it starts or before; correct its start and end";
+        check_reference(key, &value(r#""disease""#, &spans), expected);
+        let expected = "span 0 is of the task disease, which tasks does not list as annotated; add it there";
+        check_reference(key, &value(r#""symptom""#, span), expected);
+        let expected = "a field has a value of the wrong type, or a name that is not known, at line 1, column 66";
+        check_reference(key, &value(r#""feverish""#, ""), expected);
+        let expected = "the key of a reference must be the JSON array [note_id, annotator] of the reference";
+        check_reference("n", &value("", ""), expected);
+        check_reference(r#"["n","b"]"#, &value("", ""), expected);
+    }
+}

@@ -1,0 +1,53 @@
+//! The operators of stillroom's dataflow graphs, and the traits at their edges.
+//!
+//! An operator is one file and one verb: the file opens with what flows in and out, what state is kept and when it emits; the
+//! thinking sits in pure functions that are tested without a worker. Nothing here knows a broker, a key or a GPU: records come
+//! in through [`source`], leave through [`Sink`], and the student is behind the trait [`Tagger`].
+
+mod batches;
+mod decode;
+mod extract;
+mod latest_notes;
+mod output;
+mod record;
+mod score;
+mod scoring;
+mod sink;
+mod source;
+mod spans;
+mod tag;
+mod tagger;
+mod tagger_pool;
+mod tokenize;
+mod tokenize_notes;
+mod words;
+
+pub use decode::{Decode, DecodeConfig, Decoded, NoteEvent, NoteRecord, reference_key};
+pub use extract::Extract;
+pub use latest_notes::LatestNotes;
+pub use output::Output;
+pub use record::{Position, Record};
+pub use score::{PredictionUpsert, ReferenceUpsert, Score};
+pub use scoring::{Scores, score_spans};
+pub use sink::{Report, Sink};
+pub use source::{Admission, Batch, Feed, FeedError, FeedSender, Input, Retirement, feed, source};
+pub use spans::{ScoredSpan, entities_of, spans_of};
+pub use tag::{Tag, TagConfig, TaggedNote};
+pub use tagger::{Probabilities, Tagger, TaggerError, Window};
+pub use tagger_pool::{TaggerFactory, TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
+pub use tokenize::{TokenizedText, Tokenizer, TokenizerError, WINDOW_PIECES_MAX};
+pub use tokenize_notes::{Tokenize, TokenizeText, TokenizedNote};
+pub use words::Words;
+
+/// The timestamp of every dataflow: totally ordered, one tick of 50 to 250 ms of input.
+pub type Epoch = u64;
+
+/// Timely's configuration for `workers` threads of one process.
+///
+/// Arrangements are merged while a worker is idle too: they would otherwise be merged only when updates come.
+pub fn timely_config(workers: usize) -> timely::Config {
+    let mut config = timely::Config::process(workers);
+    let differential = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
+    differential_dataflow::configure(&mut config.worker, &differential);
+    config
+}

@@ -1,0 +1,154 @@
+//! What leaves the dataflow, and the one way in which an operator lets a record leave early.
+
+use crate::{Epoch, Position, PredictionUpsert, Record};
+use std::sync::Arc;
+use stillroom_schemas::{Counts, DeadLetter, Extraction, NoteState, QualityKey, Stage, Totals};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+/// What leaves the dataflow. Every record of the notes topic leaves as exactly one of the first four.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// A revision was read.
+    Extracted {
+        /// Of the record.
+        position: Position,
+        /// Its entities.
+        extraction: Box<Extraction>,
+        /// What is remembered of the note.
+        state: NoteState,
+    },
+    /// A note was withdrawn.
+    Withdrawn {
+        /// Of the tombstone.
+        position: Position,
+        /// What is remembered of the note.
+        state: NoteState,
+    },
+    /// A revision came too late, or twice.
+    Superseded {
+        /// Of the record.
+        position: Position,
+    },
+    /// A record could not be processed.
+    DeadLettered {
+        /// The record.
+        letter: Box<DeadLetter>,
+        /// Whether it is of the notes topic.
+        is_note: bool,
+        /// What is remembered of the note, if the record got as far as to change that.
+        state: Option<NoteState>,
+    },
+    /// What an earlier run remembered of a note: it changes quality, and is not written again.
+    Restored(NoteState),
+    /// Everything before offset `next` of an input partition is among the outputs of this epoch or of an earlier one.
+    Next {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: u32,
+        /// The next offset to read.
+        next: u64,
+    },
+    /// The counts under a key become (`diff` is 1) or cease to be (`diff` is -1) these.
+    Quality {
+        /// When: an update may travel ahead of its epoch.
+        epoch: Epoch,
+        /// What is measured.
+        key: QualityKey,
+        /// The counts.
+        counts: Counts,
+        /// 1 or -1.
+        diff: isize,
+    },
+}
+
+impl Output {
+    /// What became of the note's record, if this is a note's.
+    pub fn outcome(&self) -> Totals {
+        let mut totals = Totals::default();
+        match self {
+            Output::Extracted { .. } => totals.extracted = 1,
+            Output::Withdrawn { .. } => totals.withdrawn = 1,
+            Output::Superseded { .. } => totals.superseded = 1,
+            Output::DeadLettered { is_note: true, .. } => totals.dead_lettered = 1,
+            _ => return totals,
+        }
+        totals.notes = 1;
+        totals
+    }
+
+    /// What is now remembered of a note, if that changed.
+    pub fn state(&self) -> Option<&NoteState> {
+        match self {
+            Output::Extracted { state, .. } | Output::Withdrawn { state, .. } | Output::Restored(state) => Some(state),
+            Output::DeadLettered { state, .. } => state.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The note's prediction as an upsert for `Score`, if it changed.
+    pub fn prediction(&self) -> Option<PredictionUpsert> {
+        let state = self.state()?;
+        Some((state.note_id.clone(), (state.revision, state.offset, state.prediction.clone())))
+    }
+}
+
+/// `record` as a dead letter. `error` must not carry text of the note.
+pub(crate) fn dead_letter(record: &Record, stage: Stage, error: String) -> Box<DeadLetter> {
+    Box::new(DeadLetter {
+        topic: record.topic.to_string(),
+        partition: record.position.partition,
+        offset: record.position.offset,
+        stage,
+        error,
+        key: record.key.clone(),
+        value: record.value.clone().unwrap_or_default(),
+    })
+}
+
+/// A stream in two: what goes on, and what leaves it.
+pub(crate) type Forked<'scope, A, B> = (StreamVec<'scope, Epoch, A>, StreamVec<'scope, Epoch, B>);
+
+/// Which way an item goes.
+pub(crate) enum Fork<A, B> {
+    /// To the next operator.
+    On(A),
+    /// Off this stream.
+    Off(B),
+}
+
+/// Sends each item one of two ways, in the order of arrival.
+///
+/// Unlike timely's `ok_err` it promises that order, which `LatestNotes` leans on: `for_each_stamp` sorts containers by stamp
+/// and may swap two of the same.
+pub(crate) fn fork<'scope, D: 'static, A: 'static, B: 'static>(
+    stream: StreamVec<'scope, Epoch, D>,
+    name: &str,
+    mut logic: impl FnMut(D) -> Fork<A, B> + 'static,
+) -> Forked<'scope, A, B> {
+    let mut builder = OperatorBuilder::new(name.to_owned(), stream.scope());
+    let mut input = builder.new_input(stream, Pipeline);
+    let (on, ons) = builder.new_output();
+    let (off, offs) = builder.new_output();
+    let mut on = OutputBuilder::<_, CapacityContainerBuilder<Vec<A>>>::from(on);
+    let mut off = OutputBuilder::<_, CapacityContainerBuilder<Vec<B>>>::from(off);
+    builder.build(move |_capabilities| {
+        move |_frontiers| {
+            let (mut on, mut off) = (on.activate(), off.activate());
+            input.for_each(|capability, items| {
+                let (mut on, mut off) = (on.session(&capability), off.session(&capability));
+                for item in items.drain(..) {
+                    match logic(item) {
+                        Fork::On(item) => on.give(item),
+                        Fork::Off(item) => off.give(item),
+                    }
+                }
+            });
+        }
+    });
+    (ons, offs)
+}

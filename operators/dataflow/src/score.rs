@@ -1,0 +1,242 @@
+//! `Score`: live agreement of a student with every reference.
+//!
+//! In: upserts of predictions, keyed by note, and of references, keyed by note and annotator. Out: a collection of
+//! `(QualityKey, Counts)`, one row for each task, level, model, reference, note type and site, and one `rollup` row over all note
+//! types and sites; a row that changes leaves as a retraction and an addition at the same epoch. Rows change when an epoch is
+//! complete, and only those that the epoch touched.
+//!
+//! ```text
+//! predictions ─► KeepPredictions ─► Predictions ──────────────────┐
+//!                                                                 ├► JoinCore ─► explode ─► CountTotal ─► quality
+//! references ──► KeepReferences ──► References ─► ArrangeByNote ──┘
+//! ```
+//!
+//! State: the latest prediction of each note and the latest reference of each note and annotator, without text, both behind an
+//! `Arc`, so that the arrangements share them and merge them without copying; and the counts of each row. What a changed note
+//! costs depends on that note and on the logarithm of the number of notes, not on how many changes there were. A withdrawn
+//! note or reference leaves its key and a tombstone behind.
+//!
+//! Order: the arrangements keep, of all upserts of a key, the one of the greatest epoch, and in one epoch the greatest value.
+//! Values begin with `(revision, offset)` or `offset` for that reason, and a withdrawal is a value like any other, so an amendment
+//! or withdrawal in the epoch of what it replaces is not lost. Over epochs the inputs must already be in order: of notes
+//! `LatestNotes` sees to it, of references the order of their partition does.
+use crate::{Epoch, Words, score_spans};
+use differential_dataflow::VecCollection;
+use differential_dataflow::operators::CountTotal;
+use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
+use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
+use differential_dataflow::{ExchangeData, Hashable};
+use serde::{Deserialize, Serialize};
+use std::hash::Hash;
+use std::sync::Arc;
+use stillroom_schemas::{Counts, Level, Prediction, QualityKey, Reference, Span, TaskSet, TextHash};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Enter;
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// A note with its revision, the offset of its record, and what the student said of it; nothing when it was withdrawn or could
+/// not be read.
+pub type PredictionUpsert = (String, (u64, u64, Option<Prediction>));
+
+/// A note and an annotator with the offset of the record, and what the annotator said of the note; nothing when it was withdrawn.
+pub type ReferenceUpsert = ((String, String), (u64, Option<Reference>));
+
+/// Measures predictions against references.
+pub trait Score<'scope> {
+    /// The counts of every quality figure, retracted and added as predictions and references change.
+    ///
+    /// A prediction is compared with a reference of the same note and the same text, for the tasks that were annotated. A row
+    /// whose last note leaves is retracted.
+    ///
+    /// # Panics
+    /// When the words of a prediction are not the output of [`Words::to_bytes`].
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use stillroom_dataflow::{Score, Words};
+    /// use stillroom_schemas::{Level, ModelId, Prediction, Reference, Span, Task, TextHash};
+    /// use timely::dataflow::operators::Input;
+    ///
+    /// let span = Span { task: Task::Disease, start: 0, end: 8 };
+    /// let prediction = Prediction {
+    ///     model: ModelId("student@1".into()),
+    ///     text_hash: TextHash::of("Migraine today."),
+    ///     note_type: None,
+    ///     site: None,
+    ///     words: Words(vec![0..8, 9..14, 14..15]).to_bytes(),
+    ///     spans: vec![span],
+    /// };
+    /// let reference = Reference {
+    ///     note_id: "n1".into(),
+    ///     annotator: "adjudicated".into(),
+    ///     text_hash: prediction.text_hash.clone(),
+    ///     tasks: [Task::Disease].into(),
+    ///     spans: vec![span],
+    /// };
+    /// let rows = Arc::new(Mutex::new(Vec::new()));
+    /// let seen = rows.clone();
+    /// timely::execute_directly(move |worker| {
+    ///     let (mut notes, mut labels, probe) = worker.dataflow::<u64, _, _>(|scope| {
+    ///         let (notes, predictions) = scope.new_input();
+    ///         let (labels, references) = scope.new_input();
+    ///         let quality = predictions.score(references);
+    ///         let quality = quality.inspect(move |update| seen.lock().unwrap().push(update.clone()));
+    ///         (notes, labels, quality.probe().0)
+    ///     });
+    ///     notes.send(("n1".to_string(), (1, 0, Some(prediction))));
+    ///     labels.send((("n1".to_string(), "adjudicated".to_string()), (0, Some(reference))));
+    ///     notes.advance_to(1);
+    ///     labels.advance_to(1);
+    ///     worker.step_while(|| probe.less_than(&1));
+    ///     notes.send(("n1".to_string(), (1, 1, None))); // withdrawn
+    /// });
+    /// let rows = rows.lock().unwrap();
+    /// let words = rows.iter().filter(|((key, _), _, _)| key.level == Level::Word && key.rollup);
+    /// let changes: Vec<_> = words.map(|((_, counts), epoch, change)| (counts.tp, *epoch, *change)).collect();
+    /// assert_eq!(changes, [(1, 0, 1), (1, 1, -1)]); // "Migraine" at epoch 0, retracted at epoch 1
+    /// ```
+    fn score(
+        self,
+        references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+    ) -> VecCollection<'scope, Epoch, (QualityKey, Counts)>;
+}
+
+impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
+    fn score(
+        self,
+        references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+    ) -> VecCollection<'scope, Epoch, (QualityKey, Counts)> {
+        let outer = self.scope();
+        outer.region_named("Score", |region| {
+            let predictions = stamp(self.enter(region), "KeepPredictions", keep_prediction);
+            let predictions = arrange_upserts(predictions, "Predictions");
+            let references = stamp(references.enter(region), "KeepReferences", keep_reference);
+            let references = arrange_upserts(references, "References")
+                .flat_map_ref(|(note, annotator), (_, labels)| {
+                    labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
+                })
+                .arrange_by_key_named("ArrangeByNote");
+            predictions
+                .join_core(references, |_, (_, _, prediction), (annotator, labels)| match prediction {
+                    Some(prediction) => agreement(prediction, annotator, labels),
+                    None => Vec::new(),
+                })
+                .explode(|(key, counts)| Some((key, diff_of(counts))))
+                .count_total()
+                .map(|(key, diff)| (key, counts_of(diff)))
+                .leave_region(outer)
+        })
+    }
+}
+
+/// What is kept of a reference: its ids are the key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Labels {
+    text_hash: TextHash,
+    tasks: TaskSet,
+    spans: Vec<Span>,
+}
+
+type KeptPrediction = (u64, u64, Option<Arc<Prediction>>);
+type KeptReference = (u64, Option<Arc<Labels>>);
+
+/// Notes counted, true positives, false positives, false negatives: a difference, because tuples of `isize` add up. As every
+/// pair counts one note, it is zero only when no note is left.
+type CountsDiff = (isize, isize, isize, isize);
+
+fn diff_of(counts: Counts) -> CountsDiff {
+    (counts.notes as isize, counts.tp as isize, counts.fp as isize, counts.fn_ as isize)
+}
+
+fn counts_of((notes, tp, fp, fn_): CountsDiff) -> Counts {
+    Counts { notes: notes as i64, tp: tp as i64, fp: fp as i64, fn_: fn_ as i64 }
+}
+
+fn keep_prediction((note, (revision, offset, prediction)): PredictionUpsert) -> (Arc<str>, KeptPrediction) {
+    let prediction = prediction.map(|mut prediction| {
+        // It is kept for as long as the note lives.
+        prediction.words.shrink_to_fit();
+        prediction.spans.shrink_to_fit();
+        Arc::new(prediction)
+    });
+    (note.into(), (revision, offset, prediction))
+}
+
+fn keep_reference(((note, annotator), (offset, reference)): ReferenceUpsert) -> ((Arc<str>, Arc<str>), KeptReference) {
+    let labels = reference.map(|Reference { text_hash, tasks, mut spans, .. }| {
+        spans.shrink_to_fit();
+        Arc::new(Labels { text_hash, tasks, spans })
+    });
+    ((note.into(), annotator.into()), (offset, labels))
+}
+
+/// The counts of one note against one reference, for each row that they belong to; none when the texts differ.
+fn agreement(prediction: &Prediction, annotator: &str, labels: &Labels) -> Vec<(QualityKey, Counts)> {
+    if prediction.text_hash != labels.text_hash {
+        return Vec::new();
+    }
+    let words = Words::from_bytes(&prediction.words).expect("words are kept as Words::to_bytes writes them");
+    let mut rows = Vec::with_capacity(2 * Level::ALL.len() * labels.tasks.len());
+    for &task in &labels.tasks {
+        let scores = score_spans(&words, task, &prediction.spans, &labels.spans);
+        for (level, counts) in Level::ALL.into_iter().zip(scores) {
+            let rollup = QualityKey {
+                task,
+                level,
+                model: prediction.model.clone(),
+                reference: annotator.to_owned(),
+                note_type: None,
+                site: None,
+                rollup: true,
+            };
+            let (note_type, site) = (prediction.note_type.clone(), prediction.site.clone());
+            rows.push((QualityKey { note_type, site, rollup: false, ..rollup.clone() }, counts));
+            rows.push((rollup, counts));
+        }
+    }
+    rows
+}
+
+type Arranged<'scope, K, V> = differential_dataflow::operators::arrange::Arranged<
+    'scope,
+    differential_dataflow::operators::arrange::TraceAgent<ValSpine<K, V, Epoch, isize>>,
+>;
+
+/// An upsert as the arrangement takes it.
+type StampedUpsert<K, V> = (K, Option<V>, Epoch);
+
+fn arrange_upserts<'scope, K, V>(
+    upserts: StreamVec<'scope, Epoch, StampedUpsert<K, V>>,
+    name: &str,
+) -> Arranged<'scope, K, V>
+where
+    K: ExchangeData + Hashable + Hash,
+    V: ExchangeData,
+{
+    arrange_from_upsert::<ValBuilder<K, V, Epoch, isize>, ValSpine<K, V, Epoch, isize>, K, V>(upserts, name)
+}
+
+/// Adds to each upsert the epoch that it came in, after `keep` has reduced it to what is kept.
+fn stamp<'scope, D, K, V>(
+    upserts: StreamVec<'scope, Epoch, D>,
+    name: &str,
+    keep: impl Fn(D) -> (K, V) + 'static,
+) -> StreamVec<'scope, Epoch, StampedUpsert<K, V>>
+where
+    D: Clone + 'static,
+    K: Clone + 'static,
+    V: Clone + 'static,
+{
+    upserts.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each_stamp(|capability, batches| {
+                let Some(&epoch) = capability.least() else { return };
+                let upserts = batches.flat_map(|batch| batch.drain(..));
+                let stamped = upserts.map(|upsert| keep(upsert)).map(|(key, value)| (key, Some(value), epoch));
+                output.session(&capability).give_iterator(stamped);
+            });
+        }
+    })
+}

@@ -1,0 +1,45 @@
+//! From word probabilities to spans, and from spans to entities.
+
+use crate::Words;
+use stillroom_schemas::{Entity, Span, Task};
+
+/// A span and the mean probability of its words.
+pub type ScoredSpan = (Span, f32);
+
+/// The spans of a text: for every task the runs of consecutive words whose probability reaches the task's threshold.
+///
+/// `probabilities` holds one row a word. The spans come by task, then by position.
+pub fn spans_of(words: &Words, probabilities: &[[f32; Task::ALL.len()]], thresholds: &[f32; Task::ALL.len()]) -> Vec<ScoredSpan> {
+    let mut spans = Vec::new();
+    for task in Task::ALL {
+        let column = task.index();
+        let mut word = 0;
+        while word < words.len() {
+            let run = probabilities[word..].iter().take_while(|row| row[column] >= thresholds[column]).count();
+            if run > 0 {
+                let sum: f32 = probabilities[word..word + run].iter().map(|row| row[column]).sum();
+                let span = Span { task, start: words.0[word].start, end: words.0[word + run - 1].end };
+                spans.push((span, sum / run as f32));
+            }
+            word += run + 1;
+        }
+    }
+    spans
+}
+
+/// The spans with their text. Scores are rounded to four decimals, below which batches of different shapes may differ.
+pub fn entities_of(text: &str, spans: &[ScoredSpan]) -> Vec<Entity> {
+    // Byte position of every code point, so that each of many spans is sliced in constant time.
+    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let slice = |span: &Span| text[bytes[span.start as usize]..bytes[span.end as usize]].to_owned();
+    spans
+        .iter()
+        .map(|(span, score)| Entity {
+            task: span.task,
+            start: span.start,
+            end: span.end,
+            text: slice(span),
+            score: (f64::from(*score) * 1e4).round() / 1e4,
+        })
+        .collect()
+}

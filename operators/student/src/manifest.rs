@@ -1,0 +1,64 @@
+//! `manifest.json`: where a student comes from.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use stillroom_schemas::{Counts, Task};
+
+/// What a student was trained from, with what, and how well it did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The student's name; its version is the hash of its weights.
+    pub name: String,
+    /// SHA-256 of `model.safetensors`.
+    pub weights_hash: String,
+    /// SHA-256 of the weights that training started from.
+    pub base_weights_hash: String,
+    /// SHA-256 of the tokenizer's file.
+    pub tokenizer_hash: String,
+    /// The command that made it.
+    pub command: String,
+    /// How it was trained.
+    pub recipe: Recipe,
+    /// What it learned from.
+    pub train: Vec<DataFile>,
+    /// What it was chosen on, never learned from.
+    pub dev: Vec<DataFile>,
+    /// From which probability on a word is tagged, by task; chosen on the dev files.
+    pub thresholds: BTreeMap<Task, f32>,
+    /// Word-level counts on the dev files at these thresholds, by file and task.
+    pub dev_counts: BTreeMap<String, BTreeMap<Task, Counts>>,
+    /// Mean of the dev F1 figures, after each epoch.
+    pub dev_f1_by_epoch: Vec<f64>,
+}
+
+/// The hyperparameters of a training run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Learning rate of the encoder.
+    pub learning_rate: f64,
+    /// Learning rate of the heads, in multiples of the encoder's.
+    pub head_rate_factor: f64,
+    /// Windows a step.
+    pub batch: usize,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// Passes over the data that were planned.
+    pub epochs: usize,
+    /// Whether the rate falls linearly to zero, after a warm-up of 6 % of the steps.
+    pub linear_decay: bool,
+    /// Largest norm of a step's gradient, over all parameters.
+    pub gradient_norm_max: f32,
+    /// Seed of shuffling and initialisation.
+    pub seed: u64,
+}
+
+/// A file of documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Its name, as given on the command line.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub hash: String,
+    /// Documents in it.
+    pub documents: usize,
+}

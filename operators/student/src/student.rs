@@ -1,0 +1,145 @@
+//! A student's folder, loaded.
+
+use crate::backend::StudentBackend;
+use crate::bert::Bert;
+use crate::config::BertConfig;
+use crate::files;
+use crate::manifest::Manifest;
+use crate::tagger::BertTagger;
+use crate::{StudentError, weights};
+use burn::backend::Flex;
+use std::path::{Path, PathBuf};
+use stillroom_dataflow::{Tagger, Tokenizer};
+use stillroom_schemas::{ModelId, Task};
+
+/// Where a student runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// The processor: one single-threaded tagger a core.
+    #[default]
+    Cpu,
+    /// The CUDA device of this index, in a build with the feature `cuda`.
+    Cuda(usize),
+}
+
+/// A student: tokenizer, architecture and weights of one folder.
+///
+/// Several students that share a vocabulary can serve one task each: see [`Student::taggers`].
+#[derive(Clone)]
+pub struct Student {
+    folder: PathBuf,
+    config: BertConfig,
+    tasks: Vec<Task>,
+    tokenizer: Tokenizer,
+    tokenizer_hash: String,
+    manifest: Option<Manifest>,
+    weights: std::sync::Arc<[u8]>,
+    model: ModelId,
+}
+
+impl Student {
+    /// Reads a folder in Hugging Face's layout.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, the architecture is not BERT's, its labels name no task, or the weights are not
+    /// those that the manifest speaks of.
+    pub fn load(folder: &Path) -> Result<Student, StudentError> {
+        let config = BertConfig::load(folder)?;
+        let refuse = |path: PathBuf, cause: String| StudentError::Unsupported { path, cause };
+        let tasks = config.tasks().map_err(|cause| refuse(folder.join("config.json"), cause))?;
+        let (tokenizer, tokenizer_hash) = load_tokenizer(folder)?;
+        let weights = files::read(&folder.join("model.safetensors"))?;
+        let weights_hash = files::sha256(&weights);
+        let manifest_path = folder.join("manifest.json");
+        let manifest = manifest_path.exists().then(|| files::read_json::<Manifest>(&manifest_path)).transpose()?;
+        if manifest.as_ref().is_some_and(|manifest| manifest.weights_hash != weights_hash) {
+            let cause = "its weights_hash is not that of model.safetensors; fetch both anew".to_owned();
+            return Err(refuse(manifest_path, cause));
+        }
+        let folder_name = || folder.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
+        let name = manifest.as_ref().map_or_else(folder_name, |manifest| manifest.name.clone());
+        let model = ModelId(format!("{name}@{}", &weights_hash[..12]));
+        let (folder, weights) = (folder.to_owned(), weights.into());
+        Ok(Student { folder, config, tasks, tokenizer, tokenizer_hash, manifest, weights, model })
+    }
+
+    /// The name and version.
+    pub fn model(&self) -> &ModelId {
+        &self.model
+    }
+
+    /// The tokenizer that its notes must be cut with.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The tasks that it has heads for.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// Where it comes from, if stillroom trained it.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// The probability from which on a word is tagged, by [`Task::index`]: the manifest's, or one half; out of reach for a task
+    /// that it has no head for.
+    pub fn thresholds(&self) -> [f32; Task::ALL.len()] {
+        Task::ALL.map(|task| {
+            let chosen = self.manifest.as_ref().and_then(|manifest| manifest.thresholds.get(&task).copied());
+            if self.tasks.contains(&task) { chosen.unwrap_or(0.5) } else { f32::INFINITY }
+        })
+    }
+
+    /// `count` taggers that share the weights of `students`: one model for all tasks, or several with tasks of their own.
+    ///
+    /// # Errors
+    /// When two students have a head for one task, or other tokenizers, or when the device or the weights cannot be used.
+    pub fn taggers(students: &[Student], device: Device, count: usize) -> Result<Vec<Box<dyn Tagger>>, StudentError> {
+        check_together(students)?;
+        match device {
+            Device::Cpu => BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(index) => {
+                let tagger = BertTagger::<burn::backend::Cuda>::new(students, burn::backend::cuda::CudaDevice::new(index))?;
+                Ok((0..count).map(|_| Box::new(tagger.clone()) as Box<dyn Tagger>).collect())
+            }
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda(index) => Err(StudentError::Device {
+                device: format!("cuda:{index}"),
+                cause: "this build has no CUDA; build with --features cuda, or use device cpu".into(),
+            }),
+        }
+    }
+
+    pub(crate) fn network<B: StudentBackend>(&self, device: &B::Device) -> Result<Bert<B>, StudentError> {
+        let mut network = Bert::init(&self.config, 2 * self.tasks.len(), device);
+        let path = self.folder.join("model.safetensors");
+        let missing = weights::load(&mut network, &self.weights, &path)?;
+        if missing.is_empty() { Ok(network) } else { Err(StudentError::Weights { path, tensors: missing.join(", ") }) }
+    }
+}
+
+/// Loads a folder's tokenizer, and the SHA-256 of the file that it came from.
+pub(crate) fn load_tokenizer(folder: &Path) -> Result<(Tokenizer, String), StudentError> {
+    let file = ["tokenizer.json", "vocab.txt"].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+    let tokenizer = Tokenizer::load(folder)?;
+    let hash = file.map(|path| files::read(&path)).transpose()?.map(|bytes| files::sha256(&bytes));
+    Ok((tokenizer, hash.unwrap_or_default()))
+}
+
+fn check_together(students: &[Student]) -> Result<(), StudentError> {
+    for (index, student) in students.iter().enumerate() {
+        let refuse = |cause: String| Err(StudentError::Unsupported { path: student.folder.clone(), cause });
+        for other in &students[..index] {
+            if other.tokenizer_hash != student.tokenizer_hash {
+                return refuse(format!("its tokenizer is not that of {}; use students of one base", other.folder.display()));
+            }
+            if let Some(task) = student.tasks.iter().find(|task| other.tasks.contains(task)) {
+                return refuse(format!("{} has a head for {}, too; keep one", other.folder.display(), task.name()));
+            }
+        }
+    }
+    Ok(())
+}

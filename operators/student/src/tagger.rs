@@ -1,0 +1,108 @@
+//! The student behind the dataflow's trait.
+
+use crate::backend::StudentBackend;
+use crate::bert::{Bert, Packed};
+use crate::{Student, StudentError};
+use burn::prelude::*;
+use burn::tensor::activation;
+use stillroom_dataflow::{Probabilities, Tagger, TaggerError, Window};
+use stillroom_schemas::{ModelId, Task};
+
+/// Networks that together have a head for every task that they serve.
+#[derive(Clone)]
+pub(crate) struct BertTagger<B: Backend> {
+    model: ModelId,
+    thresholds: [f32; Task::ALL.len()],
+    networks: Vec<(Bert<B>, Vec<Task>)>,
+    device: B::Device,
+}
+
+impl<B: StudentBackend> BertTagger<B> {
+    pub(crate) fn new(students: &[Student], device: B::Device) -> Result<Self, StudentError> {
+        let names: Vec<&str> = students.iter().map(|student| student.model().0.as_str()).collect();
+        let networks = students
+            .iter()
+            .map(|student| Ok((student.network(&device)?, student.tasks().to_vec())))
+            .collect::<Result<_, StudentError>>()?;
+        let threshold = |task: Task| students.iter().map(move |student| student.thresholds()[task.index()]);
+        let thresholds = Task::ALL.map(|task| threshold(task).fold(f32::INFINITY, f32::min));
+        Ok(BertTagger { model: ModelId(names.join("+")), thresholds, networks, device })
+    }
+
+    pub(crate) fn of_network(network: Bert<B>, tasks: &[Task], device: B::Device) -> Self {
+        let networks = vec![(network, tasks.to_vec())];
+        BertTagger { model: ModelId("candidate".into()), thresholds: [0.5; Task::ALL.len()], networks, device }
+    }
+
+    /// Taggers that share the weights and compute on a thread of their own each: on a processor, several notes at once beat
+    /// one note on several cores.
+    pub(crate) fn one_thread_each(&self, count: usize) -> Result<Vec<Box<dyn Tagger>>, StudentError> {
+        let one = |_| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| StudentError::Device {
+                device: "cpu".into(),
+                cause: format!("no thread could be started: {error}"),
+            })?;
+            Ok(Box::new(OneThread { pool, tagger: self.clone() }) as Box<dyn Tagger>)
+        };
+        (0..count).map(one).collect()
+    }
+
+    /// The mean over a word's pieces of the probability of class I, for every word of every window.
+    fn probabilities(&self, windows: &[&Window]) -> Result<Vec<Probabilities>, String> {
+        let texts = Packed::new(windows.iter().map(|window| window.ids.as_slice()));
+        let mut rows: Vec<Probabilities> =
+            windows.iter().map(|window| vec![[0.0; Task::ALL.len()]; window.words.len()]).collect();
+        for (network, tasks) in &self.networks {
+            let logits = network.forward(&texts, &self.device);
+            let pairs = logits.reshape([texts.tokens(), tasks.len(), 2]);
+            let inside = activation::softmax(pairs, 2).slice([0..texts.tokens(), 0..tasks.len(), 1..2]);
+            let inside = inside.into_data().convert::<f32>().into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
+            let mut start = 0;
+            for (window, rows) in windows.iter().zip(&mut rows) {
+                for (row, pieces) in rows.iter_mut().zip(window.pieces.windows(2)) {
+                    let (first, end) = (start + usize::from(pieces[0]), start + usize::from(pieces[1]));
+                    for (head, task) in tasks.iter().enumerate() {
+                        let sum: f32 = (first..end).map(|piece| inside[piece * tasks.len() + head]).sum();
+                        row[task.index()] = sum / (end - first) as f32;
+                    }
+                }
+                start += window.ids.len();
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl<B: StudentBackend> Tagger for BertTagger<B> {
+    fn model(&self) -> &ModelId {
+        &self.model
+    }
+
+    fn thresholds(&self) -> [f32; Task::ALL.len()] {
+        self.thresholds
+    }
+
+    fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
+        let failed = |cause| TaggerError { model: self.model.0.clone(), windows: windows.len(), cause };
+        self.probabilities(windows).map_err(failed)
+    }
+}
+
+struct OneThread<B: Backend> {
+    pool: rayon::ThreadPool,
+    tagger: BertTagger<B>,
+}
+
+impl<B: StudentBackend> Tagger for OneThread<B> {
+    fn model(&self) -> &ModelId {
+        self.tagger.model()
+    }
+
+    fn thresholds(&self) -> [f32; Task::ALL.len()] {
+        self.tagger.thresholds()
+    }
+
+    fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
+        self.pool.install(|| self.tagger.tag(windows))
+    }
+}

@@ -1,0 +1,31 @@
+//! The records on every topic of stillroom.
+//!
+//! One module a record, one record a topic, version 1 of each. Readers ignore fields that they do not know, so that a newer
+//! writer can be read by an older reader; a field that is required and absent is named in the error. The JSON Schemas in
+//! `schemas/json/` are generated from these types.
+//!
+//! Offsets into a text are Unicode code points unless a record's `offset_unit` says otherwise. No record but
+//! [`Note`], [`Extraction`] and [`DeadLetter`] ever carries text of a note.
+
+mod base64_bytes;
+mod dead_letter;
+mod extraction;
+mod model;
+mod note;
+mod progress;
+mod quality;
+mod reference;
+mod state;
+mod task;
+mod text_hash;
+
+pub use dead_letter::{DeadLetter, Stage};
+pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
+pub use model::{Activation, ModelId};
+pub use note::Note;
+pub use progress::{Progress, TopicOffsets, Totals};
+pub use quality::{Counts, Level, Quality, QualityKey};
+pub use reference::{Reference, Span};
+pub use state::{NoteState, Prediction};
+pub use task::{Task, TaskSet};
+pub use text_hash::TextHash;

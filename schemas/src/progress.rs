@@ -1,0 +1,44 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The next offset to read, by topic and partition.
+pub type TopicOffsets = BTreeMap<String, BTreeMap<u32, u64>>;
+
+/// `progress.v1`: the authority on what was done. It is committed atomically with the outputs that it speaks of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// The last committed epoch.
+    pub epoch: u64,
+    /// The next input offset to read.
+    pub inputs: TopicOffsets,
+    /// Records of every output partition that are committed; what lies beyond was never committed.
+    pub outputs: TopicOffsets,
+    /// What became of every note record so far.
+    pub totals: Totals,
+}
+
+/// What became of the records of the notes topic: `notes` is the sum of the other four.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Records read from the notes topic.
+    pub notes: u64,
+    /// Revisions whose entities were extracted.
+    pub extracted: u64,
+    /// Records that could not be processed and left as dead letters.
+    pub dead_lettered: u64,
+    /// Records that a higher or equal revision had already overtaken.
+    pub superseded: u64,
+    /// Tombstones.
+    pub withdrawn: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Totals) {
+        self.notes += other.notes;
+        self.extracted += other.extracted;
+        self.dead_lettered += other.dead_lettered;
+        self.superseded += other.superseded;
+        self.withdrawn += other.withdrawn;
+    }
+}

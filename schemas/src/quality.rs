@@ -1,0 +1,103 @@
+use crate::{ModelId, Task};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `quality.v1`: agreement of a student with a reference, over the live notes. A null value under the same key says that no
+/// such notes are left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Quality {
+    /// What is measured.
+    #[serde(flatten)]
+    pub key: QualityKey,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// `tp / (tp + fp)`, 0 when nothing was predicted.
+    pub precision: f64,
+    /// `tp / (tp + fn)`, 0 when nothing was there to find.
+    pub recall: f64,
+    /// `2 tp / (2 tp + fp + fn)`, 0 when nothing was predicted and nothing was there.
+    pub f1: f64,
+}
+
+/// What a quality figure is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct QualityKey {
+    /// The task.
+    pub task: Task,
+    /// The unit that is counted.
+    pub level: Level,
+    /// The student.
+    pub model: ModelId,
+    /// The annotator of the reference. Agreement with a teacher is not accuracy: read this before the figure.
+    pub reference: String,
+    /// The notes' type; absent for the sum over all types and sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note_type: Option<String>,
+    /// The notes' site; absent for the sum over all types and sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Whether this is the sum over all note types and sites.
+    pub rollup: bool,
+}
+
+/// The unit that true and false positives are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Words under I/O tags, class I positive, as in the published method.
+    Word,
+    /// Spans with both ends equal.
+    SpanExact,
+    /// Spans that share a word.
+    SpanOverlap,
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Level; 3] = [Level::Word, Level::SpanExact, Level::SpanOverlap];
+}
+
+/// Counts of one task at one level, micro-averaged by addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Notes that were compared.
+    pub notes: i64,
+    /// True positives.
+    pub tp: i64,
+    /// False positives.
+    pub fp: i64,
+    /// False negatives.
+    #[serde(rename = "fn")]
+    pub fn_: i64,
+}
+
+impl Counts {
+    /// `tp / (tp + fp)`; 0 when nothing was predicted, as scikit-learn's `zero_division=0`.
+    pub fn precision(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fp)
+    }
+
+    /// `tp / (tp + fn)`; 0 when there was nothing to find.
+    pub fn recall(&self) -> f64 {
+        ratio(self.tp, self.tp + self.fn_)
+    }
+
+    /// `2 tp / (2 tp + fp + fn)`; 0 when all counts are 0.
+    pub fn f1(&self) -> f64 {
+        ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn_)
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.notes += other.notes;
+        self.tp += other.tp;
+        self.fp += other.fp;
+        self.fn_ += other.fn_;
+    }
+}
+
+fn ratio(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

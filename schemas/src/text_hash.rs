@@ -1,0 +1,15 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a note's UTF-8 text, as 64 lower-case hexadecimal digits. It binds a reference to the revision it was made for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct TextHash(pub String);
+
+impl TextHash {
+    /// The hash of `text`.
+    pub fn of(text: &str) -> TextHash {
+        TextHash(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

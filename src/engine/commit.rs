@@ -1,0 +1,192 @@
+//! From the outputs of sealed epochs to what is written.
+
+use crate::engine::config::Topics;
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stillroom_connectors::{Commit, OutputRecord};
+use stillroom_dataflow::{Epoch, Output};
+use stillroom_schemas::{Counts, NoteState, Quality, QualityKey, TopicOffsets};
+
+/// A figure that changed; none when no such notes are left.
+pub(crate) type QualityChange = (QualityKey, Option<Quality>);
+
+/// What sealed epochs come to.
+pub(crate) struct Sealed {
+    /// To be written.
+    pub(crate) commit: Commit,
+    /// Settled notes, then references that were dead-lettered; each by partition and offset.
+    pub(crate) outputs: Vec<Output>,
+    /// By key.
+    pub(crate) quality: Vec<QualityChange>,
+}
+
+/// The current counts under every key.
+#[derive(Debug, Default)]
+pub(crate) struct QualityBook {
+    counts: BTreeMap<QualityKey, Counts>,
+}
+
+impl QualityBook {
+    /// Applies retractions and additions of whole epochs; tells what is different afterwards.
+    pub(crate) fn apply(&mut self, updates: &[Output]) -> Vec<QualityChange> {
+        let mut changes: BTreeMap<&QualityKey, BTreeMap<Counts, isize>> = BTreeMap::new();
+        for update in updates {
+            if let Output::Quality { key, counts, diff, .. } = update {
+                *changes.entry(key).or_default().entry(*counts).or_default() += diff;
+            }
+        }
+        let mut changed = Vec::new();
+        for (key, diffs) in changes {
+            // What was added and retracted in between has gone; what is left is the old row, the new one, or both.
+            let added = diffs.iter().find(|(_, diff)| **diff > 0).map(|(counts, _)| *counts);
+            let is_retracted = diffs.values().any(|diff| *diff < 0);
+            match added {
+                Some(counts) => {
+                    self.counts.insert(key.clone(), counts);
+                    changed.push((key.clone(), Some(quality_of(key, counts))));
+                }
+                None if is_retracted => {
+                    self.counts.remove(key);
+                    changed.push((key.clone(), None));
+                }
+                None => {}
+            }
+        }
+        changed
+    }
+
+    /// Compares with what was published before this run.
+    ///
+    /// # Errors
+    /// Names the first key under which the figures differ, and both.
+    pub(crate) fn verify(&self, published: &BTreeMap<QualityKey, Quality>) -> Result<()> {
+        let keys = self.counts.keys().chain(published.keys());
+        for key in keys {
+            let (restored, published) = (self.counts.get(key), published.get(key).map(|quality| &quality.counts));
+            if restored != published {
+                let say = |counts: Option<&Counts>| counts.map_or_else(|| "nothing".to_owned(), |c| format!("{c:?}"));
+                bail!(
+                    "quality restored from the state differs from what was published under {}: restored {}, published {}; \
+                     the state or quality topic was changed: restore it, or start with a new progress",
+                    serde_json::to_string(key)?,
+                    say(restored),
+                    say(published)
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn quality_of(key: &QualityKey, counts: Counts) -> Quality {
+    let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
+    Quality { key: key.clone(), counts, precision, recall, f1 }
+}
+
+/// Puts the outputs of all epochs up to `epoch` in the order in which they are written: it depends on partitions and offsets
+/// alone, not on workers or on where epochs begin.
+///
+/// # Errors
+/// When an output cannot be written as JSON.
+pub(crate) fn seal(epoch: Epoch, outputs: Vec<Output>, topics: &Topics, book: &mut QualityBook) -> Result<Sealed> {
+    let quality = book.apply(&outputs);
+    let (inputs, mut outputs) = take_offsets(outputs);
+    outputs.sort_by_key(order);
+    let mut commit = Commit { epoch, inputs, ..Commit::default() };
+    let mut writer = Writer::new(topics, &mut commit.outputs);
+    for output in &outputs {
+        writer.write(output)?;
+    }
+    for (key, quality) in &quality {
+        let value = quality.as_ref().map(serde_json::to_vec).transpose()?;
+        writer.put(Kind::Quality, 0, serde_json::to_vec(key)?, value);
+    }
+    for output in &outputs {
+        commit.totals += output.outcome();
+    }
+    Ok(Sealed { commit, outputs, quality })
+}
+
+/// Offsets apart from what was made of records; quality is done with, and what was restored is not written again.
+fn take_offsets(outputs: Vec<Output>) -> (TopicOffsets, Vec<Output>) {
+    let mut offsets = TopicOffsets::new();
+    let mut settled = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        match output {
+            Output::Next { topic, partition, next } => {
+                let offset = offsets.entry(topic.to_string()).or_default().entry(partition).or_default();
+                *offset = next.max(*offset);
+            }
+            Output::Quality { .. } | Output::Restored(_) => {}
+            output => settled.push(output),
+        }
+    }
+    (offsets, settled)
+}
+
+/// Notes before references, then by partition and offset.
+fn order(output: &Output) -> (bool, u32, u64) {
+    match output {
+        Output::Extracted { position, .. } | Output::Withdrawn { position, .. } | Output::Superseded { position } => {
+            (false, position.partition, position.offset)
+        }
+        Output::DeadLettered { letter, is_note, .. } => (!is_note, letter.partition, letter.offset),
+        Output::Restored(_) | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Extraction,
+    State,
+    DeadLetter,
+    Quality,
+}
+
+struct Writer<'a> {
+    /// In the order of [`Kind`].
+    topics: [Arc<str>; 4],
+    records: &'a mut Vec<OutputRecord>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(topics: &Topics, records: &'a mut Vec<OutputRecord>) -> Writer<'a> {
+        let names = [&topics.extractions, &topics.state, &topics.dead_letters, &topics.quality];
+        Writer { topics: names.map(|name| Arc::from(name.as_str())), records }
+    }
+
+    fn put(&mut self, kind: Kind, partition: u32, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let topic = Arc::clone(&self.topics[kind as usize]);
+        self.records.push(OutputRecord { topic, partition, key, value });
+    }
+
+    fn write(&mut self, output: &Output) -> Result<()> {
+        match output {
+            Output::Extracted { position, extraction, state } => {
+                let (key, value) = (extraction.note_id.clone().into_bytes(), serde_json::to_vec(extraction)?);
+                self.put(Kind::Extraction, position.partition, key, Some(value));
+                self.write_state(position.partition, state)
+            }
+            Output::Withdrawn { position, state } => self.write_end(position.partition, state),
+            Output::DeadLettered { letter, state, .. } => {
+                let key = letter.key.clone().unwrap_or_default();
+                self.put(Kind::DeadLetter, letter.partition, key, Some(serde_json::to_vec(letter)?));
+                state.as_ref().map_or(Ok(()), |state| self.write_end(letter.partition, state))
+            }
+            Output::Superseded { .. } | Output::Restored(_) | Output::Next { .. } | Output::Quality { .. } => Ok(()),
+        }
+    }
+
+    /// The note has no entities any more.
+    fn write_end(&mut self, partition: u32, state: &NoteState) -> Result<()> {
+        self.put(Kind::Extraction, partition, state.note_id.clone().into_bytes(), None);
+        self.write_state(partition, state)
+    }
+
+    fn write_state(&mut self, partition: u32, state: &NoteState) -> Result<()> {
+        let key = state.note_id.clone().into_bytes();
+        self.put(Kind::State, partition, key, Some(serde_json::to_vec(state)?));
+        Ok(())
+    }
+}

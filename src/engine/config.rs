@@ -1,0 +1,165 @@
+use anyhow::{Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Batches between a reader and its source at most.
+pub(crate) const FEED_BATCHES_MAX: usize = 2;
+
+/// How the engine runs. Every queue has a bound, and every bound a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EngineConfig {
+    /// Worker threads, 1 to 256. Worker `w` reads the partitions `p` with `p % workers == w`. Default 1. Example: `workers = 4`.
+    pub(crate) workers: usize,
+    /// Length of an epoch in milliseconds, 1 to 10000: what comes within one is committed together. Default 100.
+    pub(crate) tick_ms: u64,
+    /// Epochs that may be read and not yet committed, 1 to 100000. Default 64.
+    pub(crate) epochs_open_max: usize,
+    /// Bytes of records, over all workers, that may be read and not yet committed, 64 KiB to 64 GiB. Default 64 MiB.
+    pub(crate) bytes_open_max: usize,
+    /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. Default 8 MiB.
+    pub(crate) note_bytes_max: usize,
+    /// Word pieces that the student is given at once, padding included, 1 to 10 million. Default 8192.
+    pub(crate) tokens_max: usize,
+    /// Milliseconds that a window waits for others to fill its batch, 0 to 10000. Default 10.
+    pub(crate) linger_ms_max: u64,
+    /// Batches of one worker that may be with the student, 1 to 64: one is read while the next waits. Default 2.
+    pub(crate) batches_open_max: usize,
+    /// The names of the topics.
+    pub(crate) topics: Topics,
+}
+
+/// The names of the topics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Topics {
+    /// Notes are read from here. Default `clinical.notes.v1`.
+    pub(crate) notes: String,
+    /// References are read from here. Default `clinical.references.v1`.
+    pub(crate) references: String,
+    /// Extractions are written here, to the partition of their note. Default `clinical.extractions.v1`.
+    pub(crate) extractions: String,
+    /// Quality figures are written here, to partition 0. Default `clinical.quality.v1`.
+    pub(crate) quality: String,
+    /// What a restart needs to know of each note, to the partition of the note. Default `clinical.state.v1`.
+    pub(crate) state: String,
+    /// Records that could not be processed, to the partition they were read from. Default `clinical.notes.v1.dlq`.
+    pub(crate) dead_letters: String,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig {
+            workers: 1,
+            tick_ms: 100,
+            epochs_open_max: 64,
+            bytes_open_max: 64 << 20,
+            note_bytes_max: 8 << 20,
+            tokens_max: 8192,
+            linger_ms_max: 10,
+            batches_open_max: 2,
+            topics: Topics::default(),
+        }
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Topics {
+        Topics {
+            notes: "clinical.notes.v1".to_owned(),
+            references: "clinical.references.v1".to_owned(),
+            extractions: "clinical.extractions.v1".to_owned(),
+            quality: "clinical.quality.v1".to_owned(),
+            state: "clinical.state.v1".to_owned(),
+            dead_letters: "clinical.notes.v1.dlq".to_owned(),
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// Names the field, its value and its range.
+    pub(crate) fn check(&self) -> Result<()> {
+        let fields: [(&str, u64, u64, u64); 8] = [
+            ("workers", self.workers as u64, 1, 256),
+            ("tick_ms", self.tick_ms, 1, 10_000),
+            ("epochs_open_max", self.epochs_open_max as u64, 1, 100_000),
+            ("bytes_open_max", self.bytes_open_max as u64, 64 << 10, 64 << 30),
+            ("note_bytes_max", self.note_bytes_max as u64, 1, 1 << 30),
+            ("tokens_max", self.tokens_max as u64, 1, 10_000_000),
+            ("linger_ms_max", self.linger_ms_max, 0, 10_000),
+            ("batches_open_max", self.batches_open_max as u64, 1, 64),
+        ];
+        for (field, value, min, max) in fields {
+            ensure!((min..=max).contains(&value), "{field} is {value}; choose a value from {min} to {max}");
+        }
+        let topics = &self.topics;
+        let mut names = [
+            &topics.notes,
+            &topics.references,
+            &topics.extractions,
+            &topics.quality,
+            &topics.state,
+            &topics.dead_letters,
+        ];
+        names.sort();
+        ensure!(names.iter().all(|name| !name.is_empty()), "a topic has an empty name; name every topic");
+        if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
+            bail!("two topics are named {name}; give each its own name");
+        }
+        Ok(())
+    }
+
+    /// The length of an epoch.
+    pub(crate) fn tick(&self) -> Duration {
+        Duration::from_millis(self.tick_ms)
+    }
+
+    /// A worker's share of `bytes_open_max`.
+    pub(crate) fn worker_bytes_open_max(&self) -> usize {
+        self.bytes_open_max / self.workers
+    }
+
+    /// Bytes that a reader reads at once: a quarter of what may be open, so that reading and committing overlap.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        (self.worker_bytes_open_max() / 4).max(1)
+    }
+
+    /// Bytes of records that are in memory at worst, if no record is larger than a batch: admitted, in the feeds, held back by
+    /// the sources and in the readers' hands.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.bytes_open_max + self.workers * (FEED_BATCHES_MAX + 2) * self.batch_bytes_max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_and_round_trip() {
+        EngineConfig::default().check().unwrap();
+        let text = toml::to_string(&EngineConfig::default()).unwrap();
+        assert_eq!(toml::from_str::<EngineConfig>(&text).unwrap(), EngineConfig::default());
+        assert_eq!(toml::from_str::<EngineConfig>("").unwrap(), EngineConfig::default());
+    }
+
+    fn check(text: &str, expected: &str) {
+        let error = match toml::from_str::<EngineConfig>(text) {
+            Ok(config) => config.check().unwrap_err().to_string(),
+            Err(error) => error.message().to_owned(),
+        };
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        check("workers = 0", "workers is 0; choose a value from 1 to 256");
+        check("linger_ms_max = 20000", "linger_ms_max is 20000");
+        check("worker = 2", "unknown field `worker`");
+        check("[topics]\nnotes = 'a'\nquality = 'a'", "two topics are named a");
+        check("[topics]\nnotes = ''", "empty name");
+    }
+}

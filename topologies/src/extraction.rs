@@ -1,0 +1,50 @@
+use stillroom_dataflow::{
+    Decode, DecodeConfig, Epoch, Extract, Input, LatestNotes, Output, Score, Tag, TagConfig, TaggerHandle, Tokenize,
+    TokenizeText,
+};
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Concatenate};
+
+/// What the extraction topology is made of, besides its inputs.
+pub struct ExtractionParts {
+    /// What `Decode` must know of the topics.
+    pub decode: DecodeConfig,
+    /// How texts are cut.
+    pub tokenize: TokenizeText,
+    /// The student.
+    pub tagger: TaggerHandle,
+    /// How windows are put into batches.
+    pub tag: TagConfig,
+}
+
+/// Notes in, entities and live quality out.
+///
+/// ```text
+///             notes                revisions          windows     probabilities
+/// inputs ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Extract ─► extractions ─┐
+///             │ │          │ superseded,       │ dead                                 dead letters │
+///             │ │          │ withdrawn         │ letters                                           │
+///             │ └──────────┴───────────────────┴────────────────────────────────────────► outputs ◄┘
+///             │  dead letters, offsets                                                      │ ▲
+///             │                                                                 predictions │ │ quality
+///             └─ references ──────────────────────────────────────────────────────────────► Score
+/// ```
+///
+/// Text flows from `Decode` to `Extract` on the worker that read it; only predictions and references, which hold none, are
+/// exchanged, inside `Score`. Every record of the notes topic leaves in one output, see [`Output::outcome`].
+pub fn extraction<'scope>(
+    inputs: StreamVec<'scope, Epoch, Input>,
+    parts: ExtractionParts,
+) -> StreamVec<'scope, Epoch, Output> {
+    let scope = inputs.scope();
+    let decoded = inputs.decode(parts.decode);
+    let (latest, overtaken) = decoded.notes.latest_notes();
+    let (tokenized, refused) = latest.tokenize(parts.tokenize);
+    let extracted = tokenized.tag(parts.tagger.clone(), parts.tag).extract(&parts.tagger);
+    let outputs = scope.concatenate([decoded.outputs, overtaken, refused, extracted]);
+    let predictions = outputs.clone().flat_map(|output| output.prediction());
+    let quality = predictions.score(decoded.references);
+    let quality = quality.inner.map(|((key, counts), epoch, diff)| Output::Quality { epoch, key, counts, diff });
+    outputs.concat(quality)
+}

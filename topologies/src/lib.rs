@@ -1,0 +1,8 @@
+//! The dataflow graphs of stillroom, wired from the operators of `stillroom_dataflow` alone.
+//!
+//! A topology takes streams and trait objects and gives a stream: it knows no log, no file and no device, so its tests need
+//! none.
+
+mod extraction;
+
+pub use extraction::{ExtractionParts, extraction};
