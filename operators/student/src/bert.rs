@@ -4,7 +4,8 @@
 
 use crate::backend::StudentBackend;
 use crate::config::BertConfig;
-use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use crate::dropout::Dropout;
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use std::ops::Range;
 
@@ -13,7 +14,6 @@ use std::ops::Range;
 pub(crate) struct Bert<B: Backend> {
     pub(crate) bert: Trunk<B>,
     pub(crate) classifier: Linear<B>,
-    dropout: Dropout,
 }
 
 #[derive(Module, Debug)]
@@ -40,7 +40,6 @@ struct Layer<B: Backend> {
     attention: Attention<B>,
     intermediate: Intermediate<B>,
     output: AddNorm<B>,
-    dropout: Dropout,
 }
 
 #[derive(Module, Debug)]
@@ -49,7 +48,6 @@ struct Attention<B: Backend> {
     key: Linear<B>,
     value: Linear<B>,
     output: AddNorm<B>,
-    dropout: Dropout,
     heads: usize,
 }
 
@@ -109,19 +107,16 @@ impl<B: StudentBackend> Bert<B> {
         let norm = || LayerNormConfig::new(hidden).with_epsilon(config.layer_norm_eps).init(device);
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let embedding = |rows| EmbeddingConfig::new(rows, hidden).init(device);
-        let dropout = DropoutConfig::new(config.hidden_dropout_prob).init();
         let layer = |_| Layer {
             attention: Attention {
                 query: linear(hidden, hidden),
                 key: linear(hidden, hidden),
                 value: linear(hidden, hidden),
                 output: AddNorm { dense: linear(hidden, hidden), layer_norm: norm() },
-                dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
                 heads: config.num_attention_heads,
             },
             intermediate: Intermediate { dense: linear(hidden, config.intermediate_size) },
             output: AddNorm { dense: linear(config.intermediate_size, hidden), layer_norm: norm() },
-            dropout: dropout.clone(),
         };
         let embeddings = Embeddings {
             word_embeddings: embedding(config.vocab_size),
@@ -130,16 +125,16 @@ impl<B: StudentBackend> Bert<B> {
             layer_norm: norm(),
         };
         let encoder = Encoder { layer: (0..config.num_hidden_layers).map(layer).collect() };
-        Bert { bert: Trunk { embeddings, encoder }, classifier: linear(hidden, outputs), dropout }
+        Bert { bert: Trunk { embeddings, encoder }, classifier: linear(hidden, outputs) }
     }
 
-    /// Logits `[tokens, outputs]`. Dropout is at work on an autodiff backend only.
-    pub(crate) fn forward(&self, texts: &Packed, device: &B::Device) -> Tensor<B, 2> {
-        let mut x = self.dropout.forward(self.bert.embeddings.forward(texts, device));
+    /// Logits `[tokens, outputs]`. `dropout` is [`Dropout::none`] but in training.
+    pub(crate) fn forward(&self, texts: &Packed, device: &B::Device, dropout: &Dropout) -> Tensor<B, 2> {
+        let mut x = dropout.hidden(self.bert.embeddings.forward(texts, device));
         for layer in &self.bert.encoder.layer {
-            x = layer.forward(x, &texts.runs);
+            x = layer.forward(x, &texts.runs, dropout);
         }
-        self.classifier.forward(self.dropout.forward(x))
+        self.classifier.forward(dropout.hidden(x))
     }
 }
 
@@ -157,21 +152,21 @@ impl<B: StudentBackend> Embeddings<B> {
 
 impl<B: StudentBackend> Layer<B> {
     /// `[tokens, hidden]` to the same.
-    fn forward(&self, x: Tensor<B, 2>, runs: &[Run]) -> Tensor<B, 2> {
-        let x = self.attention.forward(x, runs, &self.dropout);
+    fn forward(&self, x: Tensor<B, 2>, runs: &[Run], dropout: &Dropout) -> Tensor<B, 2> {
+        let x = self.attention.forward(x, runs, dropout);
         let up = &self.intermediate.dense;
         let product = x.clone().matmul(up.weight.val());
         let inner = match &up.bias {
             Some(bias) => B::bias_gelu(product, bias.val()),
             None => unreachable!("every linear layer of BERT has a bias"),
         };
-        self.output.forward(inner, x, &self.dropout)
+        self.output.forward(inner, x, dropout)
     }
 }
 
 impl<B: StudentBackend> AddNorm<B> {
     fn forward(&self, x: Tensor<B, 2>, residual: Tensor<B, 2>, dropout: &Dropout) -> Tensor<B, 2> {
-        self.layer_norm.forward(dropout.forward(self.dense.forward(x)) + residual)
+        self.layer_norm.forward(dropout.hidden(self.dense.forward(x)) + residual)
     }
 }
 
@@ -185,7 +180,7 @@ impl<B: StudentBackend> Attention<B> {
             .iter()
             .map(|run| {
                 let part = |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice([run.tokens.clone()]) };
-                self.attend(part(&q), part(&k), part(&v), run.texts)
+                self.attend([part(&q), part(&k), part(&v)], run.texts, dropout)
             })
             .collect::<Vec<_>>();
         self.output.forward(Tensor::cat(contexts, 0), x, dropout)
@@ -193,13 +188,13 @@ impl<B: StudentBackend> Attention<B> {
 
     /// Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) within each of `texts` texts of one length;
     /// `[texts · length, hidden]` to the same.
-    fn attend(&self, q: Tensor<B, 2>, k: Tensor<B, 2>, v: Tensor<B, 2>, texts: usize) -> Tensor<B, 2> {
+    fn attend(&self, [q, k, v]: [Tensor<B, 2>; 3], texts: usize, dropout: &Dropout) -> Tensor<B, 2> {
         let [tokens, hidden] = q.dims();
         let split = |t: Tensor<B, 2>| {
             t.reshape([texts, tokens / texts, self.heads, hidden / self.heads]).swap_dims(1, 2)
         };
         let weights = B::attention_softmax(split(q).matmul(split(k).transpose()));
-        let context = self.dropout.forward(weights).matmul(split(v));
+        let context = dropout.attention(weights).matmul(split(v));
         context.swap_dims(1, 2).reshape([tokens, hidden])
     }
 }

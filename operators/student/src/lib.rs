@@ -8,6 +8,7 @@ mod backend;
 mod bert;
 mod checkpoint;
 mod config;
+mod dropout;
 mod evaluate;
 mod examples;
 mod files;

@@ -2,6 +2,7 @@
 
 use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
+use crate::dropout::Dropout;
 use crate::{Student, StudentError};
 use burn::prelude::*;
 use burn::tensor::activation;
@@ -53,7 +54,7 @@ impl<B: StudentBackend> BertTagger<B> {
         let mut rows: Vec<Probabilities> =
             windows.iter().map(|window| vec![[0.0; Task::ALL.len()]; window.words.len()]).collect();
         for (network, tasks) in &self.networks {
-            let logits = network.forward(&texts, &self.device);
+            let logits = network.forward(&texts, &self.device, &Dropout::none());
             let pairs = logits.reshape([texts.tokens(), tasks.len(), 2]);
             let inside = activation::softmax(pairs, 2).slice([0..texts.tokens(), 0..tasks.len(), 1..2]);
             let inside = inside.into_data().convert::<f32>().into_vec::<f32>().map_err(|error| format!("{error:?}"))?;

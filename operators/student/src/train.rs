@@ -4,6 +4,7 @@ use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
 use crate::checkpoint::{BertOptimizer, Checkpoints, Identity, State};
 use crate::config::BertConfig;
+use crate::dropout::Dropout;
 use crate::evaluate::{best_thresholds, tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
 use crate::gradients::{clip_norm, split_heads};
@@ -114,6 +115,7 @@ struct Run<'a, B: StudentBackend> {
     device: B::Device,
     tokenizer: Tokenizer,
     tokenizer_hash: String,
+    architecture: BertConfig,
     identity: Identity,
     examples: Vec<Example>,
     network: Bert<Autodiff<B>>,
@@ -156,7 +158,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let pools = (0..config.threads.max(1)).map(pool).collect::<Result<_, _>>();
         let pools = pools.map_err(|error| StudentError::Data(format!("no thread could be started: {error}")))?;
         Ok(Run {
-            config, train, dev, device, tokenizer, tokenizer_hash, identity, examples, network, optimizer, checkpoints, state, pools,
+            config, train, dev, device, tokenizer, tokenizer_hash, architecture, identity, examples, network, optimizer, checkpoints, state, pools,
         })
     }
 
@@ -197,24 +199,29 @@ impl<'a, B: StudentBackend> Run<'a, B> {
 
     /// One step of the optimizer on the examples of `batch`; the mean loss of a labelled word piece.
     fn step(&mut self, batch: &[usize], rate: f64) -> Result<f32, StudentError> {
-        let t0 = std::time::Instant::now();
         let examples: Vec<&Example> = batch.iter().map(|&index| &self.examples[index]).collect();
         let labelled: usize = examples.iter().map(|example| example.labelled).sum();
         let parts = balanced(examples, self.pools.len());
-        let (heads, device) = (self.config.tasks.len(), &self.device);
+        let heads = self.config.tasks.len();
+        let step = self.state.epoch * self.steps_per_pass() + self.state.step;
+        let dropout_of = |part: usize| {
+            let seed = self.config.recipe.seed.wrapping_add((step * self.pools.len() + part) as u64);
+            Dropout::seeded(&self.architecture, seed)
+        };
         let results: Vec<(f32, GradientsParams)> = std::thread::scope(|scope| {
             let workers: Vec<_> = parts
                 .iter()
                 .zip(&self.pools)
-                .map(|(part, pool)| {
+                .enumerate()
+                .map(|(index, (part, pool))| {
+                    let dropout = dropout_of(index);
                     // Not one clone for all: a clone of the plain network forgets that it is to be differentiated.
                     let network = self.network.valid();
-                    scope.spawn(move || pool.install(|| gradients(network, part, heads, labelled, device)))
+                    scope.spawn(move || pool.install(|| gradients(network, part, heads, labelled, dropout)))
                 })
                 .collect();
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        let t1 = std::time::Instant::now();
         let mut sum = GradientsAccumulator::new();
         let loss = results.iter().map(|(loss, _)| loss).sum();
         results.into_iter().for_each(|(_, gradients)| sum.accumulate(&self.network, gradients));
@@ -222,7 +229,6 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let (encoder, head) = split_heads(&self.network, all);
         let network = self.optimizer.step(rate, self.network.clone(), encoder);
         self.network = self.optimizer.step(rate * self.config.recipe.head_rate_factor, network, head);
-        eprintln!("fwdbwd {:?} opt {:?}", t1 - t0, t1.elapsed());
         Ok(loss)
     }
 
@@ -250,7 +256,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
     fn save_student(&self) -> Result<(), StudentError> {
         let out = &self.config.out;
         let _ = fs::remove_file(out.join("manifest.json"));
-        files::write_json(&out.join("config.json"), &BertConfig::load(&self.config.base)?.with_tasks(&self.config.tasks))?;
+        files::write_json(&out.join("config.json"), &self.architecture.with_tasks(&self.config.tasks))?;
         for name in ["tokenizer.json", "vocab.txt"] {
             let source = self.config.base.join(name);
             if source.exists() {
@@ -299,12 +305,13 @@ fn gradients<B: StudentBackend>(
     part: &[&Example],
     heads: usize,
     labelled: usize,
-    device: &B::Device,
+    dropout: Dropout,
 ) -> (f32, GradientsParams) {
     let network = network.train::<Autodiff<B>>();
+    let device = &network.classifier.weight.device();
     let texts = Packed::new(part.iter().map(|example| example.ids.as_slice()));
     let shape = [texts.tokens(), heads, 2];
-    let logits = network.forward(&texts, device).reshape(shape);
+    let logits = network.forward(&texts, device, &dropout).reshape(shape);
     let targets: Vec<f32> = part.iter().flat_map(|example| example.targets()).copied().collect();
     let targets = Tensor::<Autodiff<B>, 3>::from_data(TensorData::new(targets, shape), device);
     let loss = (log_softmax(logits, 2) * targets).sum() / -(labelled as f64);
