@@ -22,7 +22,7 @@ mod weights;
 
 pub use config::BertConfig;
 pub use examples::Document;
-pub use files::StudentError;
+pub use files::{StudentError, sha256};
 pub use manifest::{DataFile, Manifest, Recipe};
 pub use student::{Device, Student};
 pub use train::{Corpus, Progress, TrainConfig, train};

@@ -1,0 +1,125 @@
+//! `stillroom train`: a student from annotated documents.
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use stillroom_connectors::{GoldDocument, GoldDocuments};
+use stillroom_schemas::Task;
+use stillroom_student::{Corpus, DataFile, Document, Progress, Recipe, TrainConfig, sha256, train};
+
+/// Arguments of `train`.
+#[derive(Args)]
+pub(crate) struct Train {
+    /// Folder of a BERT in Hugging Face's layout to start from.
+    #[arg(long, value_name = "DIR")]
+    base: PathBuf,
+    /// Annotated documents to learn from; a file that is given twice counts twice.
+    #[arg(long = "train", required = true, value_name = "FILE")]
+    train: Vec<PathBuf>,
+    /// Annotated documents to choose the student and its thresholds by.
+    #[arg(long = "dev", required = true, value_name = "FILE")]
+    dev: Vec<PathBuf>,
+    /// Folder for the student. A run that was interrupted goes on.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The student's name; the folder's by default.
+    #[arg(long)]
+    name: Option<String>,
+    /// Learning rate of the encoder.
+    #[arg(long, default_value_t = 2e-5)]
+    rate: f64,
+    /// Learning rate of the heads, in multiples of the encoder's.
+    #[arg(long, default_value_t = 1.0)]
+    head_rate_factor: f64,
+    /// Windows a step.
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Decoupled weight decay of AdamW.
+    #[arg(long, default_value_t = 0.01)]
+    weight_decay: f32,
+    /// Passes over the documents.
+    #[arg(long, default_value_t = 10)]
+    epochs: usize,
+    /// Let the rate fall linearly to zero, after a warm-up of 6 % of the steps.
+    #[arg(long)]
+    linear_decay: bool,
+    /// Stop after this many passes without a better dev F1.
+    #[arg(long, default_value_t = 3)]
+    patience: usize,
+    /// Documents of every dev file that are tagged after a pass; at the end all are.
+    #[arg(long, default_value_t = 100)]
+    dev_documents_max: usize,
+    /// Seed of shuffling, initialisation and dropout.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads; the number of cores by default.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Train {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        ensure!(self.batch > 0, "--batch is 0; a step needs a window");
+        let train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let dev_files = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let folder_name = || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
+        let config = TrainConfig {
+            name: self.name.clone().unwrap_or_else(folder_name),
+            command: std::env::args().skip(1).fold("stillroom".into(), |line, argument| line + " " + &argument),
+            tasks: Task::ALL.to_vec(),
+            recipe: Recipe {
+                learning_rate: self.rate,
+                head_rate_factor: self.head_rate_factor,
+                batch: self.batch,
+                weight_decay: self.weight_decay,
+                epochs: self.epochs,
+                linear_decay: self.linear_decay,
+                gradient_norm_max: 1.0,
+                seed: self.seed,
+            },
+            patience: self.patience,
+            dev_documents_max: self.dev_documents_max,
+            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            base: self.base,
+            out: self.out,
+        };
+        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left")?);
+        let manifest = train(&config, &train_files, &dev_files, &mut |progress| match progress {
+            Progress::Step { step, steps, loss, tokens_per_second } => {
+                bar.set_length(steps as u64);
+                bar.set_position(step as u64);
+                bar.set_message(format!("loss {loss:.4}, {tokens_per_second:.0} word pieces/s"));
+            }
+            Progress::Epoch { epoch, dev_f1 } => {
+                bar.suspend(|| eprintln!("pass {epoch}: mean word-level F1 on dev {dev_f1:.4}"));
+            }
+        })?;
+        bar.finish_and_clear();
+        for (file, tasks) in &manifest.dev_counts {
+            for (task, counts) in tasks {
+                println!("{file} {}: word-level F1 {:.4}", task.name(), counts.f1());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The documents of a gold file.
+///
+/// # Errors
+/// Names file, line and what is wrong.
+pub(crate) fn gold_documents(path: &Path) -> Result<Vec<GoldDocument>> {
+    Ok(GoldDocuments::open(path)?.collect::<Result<_, _>>()?)
+}
+
+fn corpus(path: &Path) -> Result<Corpus> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let document = |gold: GoldDocument| Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans };
+    let documents: Vec<Document> = gold_documents(path)?.into_iter().map(document).collect();
+    // Where a corpus lies differs from machine to machine; its folder and file are its name.
+    let name = path.iter().rev().take(2).collect::<Vec<_>>().into_iter().rev().collect::<PathBuf>();
+    let file = DataFile { name: name.display().to_string(), hash: sha256(&bytes), documents: documents.len() };
+    Ok(Corpus { file, documents })
+}
