@@ -66,11 +66,13 @@ impl MemoryLog {
         position.offset
     }
 
-    /// Changes a record that is already there.
-    pub(crate) fn tamper(&self, topic: &str, partition: u32, mut change: impl FnMut(&mut Record)) {
+    /// Changes the last record of partition 0 that still counts: no later one has its key, and it is no tombstone.
+    pub(crate) fn tamper(&self, topic: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut shared = self.lock();
-        let record = shared.topics.get_mut(topic).expect("the topic")[partition as usize].last_mut();
-        change(record.expect("a record to change"));
+        let records = &mut shared.topics.get_mut(topic).expect("the topic")[0];
+        let counts = |at: &usize| records[at + 1..].iter().all(|later| later.key != records[*at].key);
+        let at = (0..records.len()).rev().filter(counts).find(|at| records[*at].value.is_some());
+        change(records[at.expect("a record to change")].value.as_mut().expect("a value"));
     }
 
     pub(crate) fn records(&self, topic: &str) -> Vec<Vec<Record>> {
@@ -85,10 +87,11 @@ impl MemoryLog {
         self.lock().ahead_max
     }
 
-    /// A source that ends where the log now ends, or never.
-    pub(crate) fn source(&self, seed: u64, is_bounded: bool) -> Box<dyn Source> {
-        let random = SmallRng::seed_from_u64(seed);
-        Box::new(MemorySource { log: self.clone(), random, next: BTreeMap::new(), is_bounded, is_paused: false })
+    /// A source that ends where the log now ends, or never, and gives at most `ahead_max` records of a partition above what is
+    /// committed of it.
+    pub(crate) fn source(&self, seed: u64, is_bounded: bool, ahead_max: usize) -> Box<dyn Source> {
+        let (random, next) = (SmallRng::seed_from_u64(seed), BTreeMap::new());
+        Box::new(MemorySource { log: self.clone(), random, next, is_bounded, ahead_max, is_paused: false })
     }
 
     pub(crate) fn committer(&self, fault: Fault) -> Box<dyn Committer> {
@@ -101,6 +104,7 @@ struct MemorySource {
     random: SmallRng,
     next: BTreeMap<(String, u32), usize>,
     is_bounded: bool,
+    ahead_max: usize,
     is_paused: bool,
 }
 
@@ -125,7 +129,10 @@ impl Source for MemorySource {
         let records_max = self.random.random_range(1..8);
         for ((topic, partition), next) in &mut self.next {
             // Partitions progress at different speeds, so that workers cross each other's epochs.
-            let records = &shared.topics[topic][*partition as usize][*next..];
+            let records = &shared.topics[topic][*partition as usize];
+            let committed = shared.progress.inputs.get(topic).and_then(|offsets| offsets.get(partition));
+            let end = self.ahead_max.saturating_add(committed.copied().unwrap_or(0) as usize).min(records.len());
+            let records = &records[*next..end.max(*next)];
             for record in records.iter().take(self.random.random_range(0..=records_max)) {
                 if !polled.is_empty() && bytes + size(record) > bytes_max {
                     break;

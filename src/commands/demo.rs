@@ -1,0 +1,207 @@
+//! `stillroom demo`: synthetic notes through the extraction topology on an embedded log.
+
+use crate::commands::run::{create_topics, run_on_log, stop_on_signal};
+use crate::config::Config;
+use crate::engine::{Committed, Observer, Topics};
+use crate::generator::{DemoEvent, DemoStream, GENERATOR};
+use crate::highlight;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use stillroom_connectors::{EmbeddedLog, EmbeddedProducer};
+use stillroom_dataflow::Output;
+use stillroom_schemas::{Level, Quality, QualityKey, Task, TopicOffsets};
+
+/// Events that are appended to the log at once.
+const APPEND_EVENTS_MAX: usize = 16;
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Synthetic notes to write; amendments, withdrawals and references come on top.
+    #[arg(long, default_value_t = 200)]
+    notes: u64,
+    /// The same seed gives the same notes, entities and counts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The log's folder; a demo that was interrupted in it goes on.
+    #[arg(long, default_value = "stillroom-demo")]
+    dir: PathBuf,
+}
+
+/// What a demo's folder holds, beside its log.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Identity {
+    notes: u64,
+    seed: u64,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut config = Config::default();
+        config.log.dir.clone_from(&self.dir);
+        let log = EmbeddedLog::open(&self.dir)?;
+        check_identity(&self.dir, &Identity { notes: self.notes, seed: self.seed })?;
+        create_topics(&config.engine, &log, config.log.partitions)?;
+        let topics = config.engine.topics.clone();
+        let stop = stop_on_signal()?;
+        let ends = ends_of(&topics, &self.events());
+        if log.progress()?.totals.notes < ends.notes {
+            eprintln!("notes and references are appended to {}, and read from there as they come", self.dir.display());
+            let board = Board { ends, is_coloured: std::io::stdout().is_terminal(), stop: Arc::clone(&stop) };
+            std::thread::scope(|scope| {
+                let producing = scope.spawn(|| self.produce(&log, &topics, &stop));
+                let ran = run_on_log(&config, &log, Box::new(board), Arc::clone(&stop));
+                stop.store(true, Ordering::SeqCst);
+                let produced = producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                ran.and(produced.map(|()| Default::default()))
+            })?;
+        } else {
+            eprintln!("{} holds a finished demo; remove it to see it again, or choose another --dir", self.dir.display());
+        }
+        println!("{}", summary(&log, &topics)?);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn events(&self) -> DemoStream {
+        DemoStream::new(self.seed, self.notes)
+    }
+
+    /// Appends the events that the log does not hold yet.
+    fn produce(&self, log: &EmbeddedLog, topics: &Topics, stop: &AtomicBool) -> Result<()> {
+        let held = |topic: &str| -> Result<u64> { Ok(log.ends(topic)?.values().sum()) };
+        let mut skip = (held(&topics.notes)?, held(&topics.references)?);
+        let mut notes = EmbeddedProducer::open(log, &topics.notes)?;
+        let mut references = EmbeddedProducer::open(log, &topics.references)?;
+        let mut events = self.events().peekable();
+        while events.peek().is_some() && !stop.load(Ordering::SeqCst) {
+            let chunk: Vec<DemoEvent> = events.by_ref().take(APPEND_EVENTS_MAX).collect();
+            let (mut of_notes, mut of_references) = (Vec::new(), Vec::new());
+            for event in &chunk {
+                let (count, records, key, value) = match event {
+                    DemoEvent::Note { key, value } => (&mut skip.0, &mut of_notes, key, value),
+                    DemoEvent::Reference { key, value } => (&mut skip.1, &mut of_references, key, value),
+                };
+                if *count > 0 {
+                    *count -= 1;
+                } else {
+                    records.push((Some(key.as_slice()), value.as_deref()));
+                }
+            }
+            notes.append(of_notes)?;
+            references.append(of_references)?;
+        }
+        Ok(())
+    }
+}
+
+/// A folder holds one demo: its summary would speak of another otherwise.
+fn check_identity(dir: &Path, identity: &Identity) -> Result<()> {
+    let path = dir.join("demo.json");
+    if path.exists() {
+        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let other: Identity = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        ensure!(
+            other == *identity,
+            "{} holds a demo of {} notes with seed {}; remove it, or choose another --dir",
+            dir.display(),
+            other.notes,
+            other.seed
+        );
+        return Ok(());
+    }
+    std::fs::write(&path, serde_json::to_vec(identity)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Records that the whole stream comes to, by topic.
+struct Ends {
+    topics: [String; 2],
+    notes: u64,
+    references: u64,
+}
+
+fn ends_of(topics: &Topics, events: &DemoStream) -> Ends {
+    let is_note = |event: &DemoEvent| matches!(event, DemoEvent::Note { .. });
+    let (notes, references): (Vec<_>, Vec<_>) = events.clone().partition(is_note);
+    let topics = [topics.notes.clone(), topics.references.clone()];
+    Ends { topics, notes: notes.len() as u64, references: references.len() as u64 }
+}
+
+impl Ends {
+    fn are_reached(&self, inputs: &TopicOffsets) -> bool {
+        let read = |topic: &String| inputs.get(topic).map_or(0, |offsets| offsets.values().sum::<u64>());
+        read(&self.topics[0]) >= self.notes && read(&self.topics[1]) >= self.references
+    }
+}
+
+/// Prints what is committed, and ends the run with the last of it.
+struct Board {
+    ends: Ends,
+    is_coloured: bool,
+    stop: Arc<AtomicBool>,
+}
+
+impl Board {
+    fn line(&self, output: &Output) -> Option<String> {
+        Some(match output {
+            Output::Extracted { extraction, .. } => {
+                let entities = extraction.entities.iter().map(|entity| highlight::entity(entity, self.is_coloured));
+                let kind = extraction.note_type.as_deref().unwrap_or("note");
+                let revision = if extraction.revision > 1 { " (amended)" } else { "" };
+                format!("{} {kind}{revision}  {}", extraction.note_id, entities.collect::<Vec<_>>().join(" "))
+            }
+            Output::Withdrawn { state, .. } => format!("{} withdrawn", state.note_id),
+            Output::DeadLettered { letter, .. } => {
+                format!("{}/{} offset {} dead letter: {}", letter.topic, letter.partition, letter.offset, letter.error)
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl Observer for Board {
+    fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
+        let mut shown = std::io::stdout().lock();
+        for line in committed.outputs.iter().filter_map(|output| self.line(output)) {
+            writeln!(shown, "{line}")?;
+        }
+        let changed = committed.quality.iter().filter_map(|(key, quality)| Some((key, quality.as_ref()?)));
+        let headline: Vec<String> = changed
+            .filter(|(key, _)| is_headline(key))
+            .map(|(key, quality)| format!("{} {:.3}", key.task.name(), quality.f1))
+            .collect();
+        if !headline.is_empty() {
+            writeln!(shown, "       F1 against the generator: {}", headline.join(", "))?;
+        }
+        if self.ends.are_reached(&committed.progress.inputs) {
+            self.stop.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// The figure of the summary: words, over all note types and sites, against the generator's references.
+fn is_headline(key: &QualityKey) -> bool {
+    key.level == Level::Word && key.rollup && key.reference == GENERATOR
+}
+
+/// What the log says of the whole demo, as one line of JSON.
+fn summary(log: &EmbeddedLog, topics: &Topics) -> Result<serde_json::Value> {
+    let totals = log.progress()?.totals;
+    let mut f1: BTreeMap<&str, f64> = Task::ALL.map(|task| (task.name(), 0.0)).into();
+    for value in log.last_values(&topics.quality)?.values() {
+        let quality: Quality = serde_json::from_slice(value)?;
+        if is_headline(&quality.key) {
+            f1.insert(quality.key.task.name(), (quality.f1 * 1e4).round() / 1e4);
+        }
+    }
+    let mut summary = serde_json::to_value(totals)?;
+    summary["f1"] = serde_json::to_value(f1)?;
+    Ok(summary)
+}
