@@ -60,7 +60,8 @@ mod tests {
     use super::*;
 
     fn check(note: &str, spans: &[(Task, u32, u32)], expected: &str) {
-        let entity = |&(task, start, end): &(Task, u32, u32)| Entity { task, start, end, text: String::new(), score: 1.0 };
+        let entity =
+            |&(task, start, end): &(Task, u32, u32)| Entity { task, start, end, text: String::new(), score: 1.0 };
         let shown = text(note, &spans.iter().map(entity).collect::<Vec<_>>());
         let plain = shown.replace("\x1b[30;103m", "[").replace("\x1b[30;106m", "[").replace("\x1b[30;105m", "[");
         assert_eq!(plain.replace(RESET, "]"), expected);

@@ -75,7 +75,11 @@ impl StudentConfig {
 
     /// How many notes are read at once.
     pub(crate) fn threads(&self) -> usize {
-        if self.threads > 0 { self.threads.min(256) } else { std::thread::available_parallelism().map_or(1, usize::from) }
+        if self.threads > 0 {
+            self.threads.min(256)
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
     }
 }
 

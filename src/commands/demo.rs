@@ -52,7 +52,7 @@ impl Demo {
         let topics = config.engine.topics.clone();
         let stop = stop_on_signal()?;
         let ends = ends_of(&topics, &self.events());
-        if log.progress()?.totals.notes < ends.notes {
+        if !ends.are_reached(&log.progress()?.inputs) {
             eprintln!("notes and references are appended to {}, and read from there as they come", self.dir.display());
             let board = Board { ends, is_coloured: std::io::stdout().is_terminal(), stop: Arc::clone(&stop) };
             std::thread::scope(|scope| {
@@ -63,7 +63,10 @@ impl Demo {
                 ran.and(produced.map(|()| Default::default()))
             })?;
         } else {
-            eprintln!("{} holds a finished demo; remove it to see it again, or choose another --dir", self.dir.display());
+            eprintln!(
+                "{} holds a finished demo; remove it to see it again, or choose another --dir",
+                self.dir.display()
+            );
         }
         println!("{}", summary(&log, &topics)?);
         Ok(ExitCode::SUCCESS)
@@ -106,7 +109,8 @@ fn check_identity(dir: &Path, identity: &Identity) -> Result<()> {
     let path = dir.join("demo.json");
     if path.exists() {
         let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let other: Identity = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let other: Identity =
+            serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
         ensure!(
             other == *identity,
             "{} holds a demo of {} notes with seed {}; remove it, or choose another --dir",

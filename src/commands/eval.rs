@@ -102,10 +102,16 @@ impl Observer for Found {
         for output in committed.outputs {
             match output {
                 Output::Extracted { position, extraction, .. } => {
-                    let span = |entity: &stillroom_schemas::Entity| Span { task: entity.task, start: entity.start, end: entity.end };
+                    let span = |entity: &stillroom_schemas::Entity| Span {
+                        task: entity.task,
+                        start: entity.start,
+                        end: entity.end,
+                    };
                     found[position.offset as usize] = Some(extraction.entities.iter().map(span).collect());
                 }
-                Output::DeadLettered { letter, .. } => bail!("document {} cannot be read: {}", letter.offset + 1, letter.error),
+                Output::DeadLettered { letter, .. } => {
+                    bail!("document {} cannot be read: {}", letter.offset + 1, letter.error)
+                }
                 _ => {}
             }
         }
@@ -181,7 +187,11 @@ fn read_predictions(path: &Path, documents: &[GoldDocument]) -> Result<Vec<Vec<S
         }
         // What the parser says may quote the line, which holds text of a note.
         let Ok(prediction) = serde_json::from_str::<Prediction>(&line) else {
-            bail!("{}:{}: not a line of `stillroom extract`: note_id or entities are missing or wrong", path.display(), number + 1);
+            bail!(
+                "{}:{}: not a line of `stillroom extract`: note_id or entities are missing or wrong",
+                path.display(),
+                number + 1
+            );
         };
         by_id.insert(prediction.note_id, prediction.entities);
     }
@@ -212,7 +222,10 @@ fn as_json(totals: &Totals) -> serde_json::Value {
 }
 
 fn print_table(totals: &Totals) {
-    println!("{:<12} {:<10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7}", "level", "task", "precision", "recall", "F1", "tp", "fp", "fn");
+    println!(
+        "{:<12} {:<10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7}",
+        "level", "task", "precision", "recall", "F1", "tp", "fp", "fn"
+    );
     for (level, tasks) in totals {
         let level = match level {
             Level::Word => "word",
@@ -222,7 +235,10 @@ fn print_table(totals: &Totals) {
         for (task, counts) in tasks {
             let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
             let Counts { tp, fp, fn_, .. } = counts;
-            println!("{level:<12} {:<10} {precision:>9.4} {recall:>9.4} {f1:>9.4} {tp:>7} {fp:>7} {fn_:>7}", task.name());
+            println!(
+                "{level:<12} {:<10} {precision:>9.4} {recall:>9.4} {f1:>9.4} {tp:>7} {fp:>7} {fn_:>7}",
+                task.name()
+            );
         }
     }
 }

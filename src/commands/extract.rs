@@ -116,7 +116,9 @@ impl Observer for Sheet {
                 }
                 Output::Superseded { position } => {
                     let origin = self.origins.origin(position.offset);
-                    self.bar.suspend(|| eprintln!("{origin}: left out, the same note came before in this or a later revision"));
+                    self.bar.suspend(|| {
+                        eprintln!("{origin}: left out, the same note came before in this or a later revision")
+                    });
                 }
                 _ => {}
             }

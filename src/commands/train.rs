@@ -64,7 +64,8 @@ impl Train {
         ensure!(self.batch > 0, "--batch is 0; a step needs a window");
         let train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
         let dev_files = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
-        let folder_name = || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
+        let folder_name =
+            || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
             name: self.name.clone().unwrap_or_else(folder_name),
             command: std::env::args().skip(1).fold("stillroom".into(), |line, argument| line + " " + &argument),
@@ -85,7 +86,8 @@ impl Train {
             base: self.base,
             out: self.out,
         };
-        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left")?);
+        let bar = ProgressBar::no_length()
+            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left")?);
         let manifest = train(&config, &train_files, &dev_files, &mut |progress| match progress {
             Progress::Step { step, steps, loss, tokens_per_second } => {
                 bar.set_length(steps as u64);

@@ -9,7 +9,11 @@ pub type ScoredSpan = (Span, f32);
 /// The spans of a text: for every task the runs of consecutive words whose probability reaches the task's threshold.
 ///
 /// `probabilities` holds one row a word. The spans come by task, then by position.
-pub fn spans_of(words: &Words, probabilities: &[[f32; Task::ALL.len()]], thresholds: &[f32; Task::ALL.len()]) -> Vec<ScoredSpan> {
+pub fn spans_of(
+    words: &Words,
+    probabilities: &[[f32; Task::ALL.len()]],
+    thresholds: &[f32; Task::ALL.len()],
+) -> Vec<ScoredSpan> {
     let mut spans = Vec::new();
     for task in Task::ALL {
         let column = task.index();

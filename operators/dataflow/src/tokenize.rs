@@ -88,15 +88,11 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn tokenize(&self, text: &str) -> Result<TokenizedText, TokenizerError> {
-        let encoding = self
-            .inner
-            .encode_char_offsets(text, false)
-            .map_err(|_| TokenizerError::Encode { bytes: text.len() })?;
+        let encoding =
+            self.inner.encode_char_offsets(text, false).map_err(|_| TokenizerError::Encode { bytes: text.len() })?;
         let (words, pieces) = words_of(encoding.get_word_ids(), encoding.get_offsets());
-        let windows = windows_of(&pieces)
-            .into_iter()
-            .map(|cut| self.window(cut, encoding.get_ids(), &pieces))
-            .collect();
+        let windows =
+            windows_of(&pieces).into_iter().map(|cut| self.window(cut, encoding.get_ids(), &pieces)).collect();
         Ok(TokenizedText { words, word_pieces: encoding.len() as u32, windows })
     }
 

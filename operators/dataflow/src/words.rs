@@ -1,5 +1,5 @@
-use stillroom_schemas::Span;
 use std::ops::Range;
+use stillroom_schemas::Span;
 
 /// The boundaries of a text's words in code points, ascending and disjoint. A word is a pre-token of the basic BERT tokenizer.
 ///

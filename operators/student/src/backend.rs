@@ -21,7 +21,8 @@ pub trait StudentBackend: Backend {
     /// `grad · gelu'(x)`, both `[tokens, features]`.
     fn bias_gelu_backward(x: Tensor<Self, 2>, grad: Tensor<Self, 2>) -> Tensor<Self, 2> {
         let cdf = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * 0.5;
-        let density = (x.clone().square() * -0.5).exp() * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+        let density = (x.clone().square() * -0.5).exp()
+            * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
         grad * (cdf + x * density)
     }
 
@@ -107,7 +108,9 @@ impl<B: StudentBackend> Backward<B, 1> for Gelu {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let x = tensor(ops.state);
-        unary::<B, _>(ops.parents, ops.node, grads, |grad| B::bias_gelu_backward(x, tensor(grad)).into_primitive().tensor());
+        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
+            B::bias_gelu_backward(x, tensor(grad)).into_primitive().tensor()
+        });
     }
 }
 

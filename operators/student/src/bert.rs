@@ -179,7 +179,8 @@ impl<B: StudentBackend> Attention<B> {
         let contexts = runs
             .iter()
             .map(|run| {
-                let part = |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice([run.tokens.clone()]) };
+                let part =
+                    |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice([run.tokens.clone()]) };
                 self.attend([part(&q), part(&k), part(&v)], run.texts, dropout)
             })
             .collect::<Vec<_>>();
@@ -190,9 +191,8 @@ impl<B: StudentBackend> Attention<B> {
     /// `[texts · length, hidden]` to the same.
     fn attend(&self, [q, k, v]: [Tensor<B, 2>; 3], texts: usize, dropout: &Dropout) -> Tensor<B, 2> {
         let [tokens, hidden] = q.dims();
-        let split = |t: Tensor<B, 2>| {
-            t.reshape([texts, tokens / texts, self.heads, hidden / self.heads]).swap_dims(1, 2)
-        };
+        let split =
+            |t: Tensor<B, 2>| t.reshape([texts, tokens / texts, self.heads, hidden / self.heads]).swap_dims(1, 2);
         let weights = B::attention_softmax(split(q).matmul(split(k).transpose()));
         let context = dropout.attention(weights).matmul(split(v));
         context.swap_dims(1, 2).reshape([tokens, hidden])

@@ -1,10 +1,10 @@
 //! What a training run needs to go on after it was killed.
 
+use crate::StudentError;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::files;
 use crate::manifest::{DataFile, Recipe};
-use crate::StudentError;
 use burn::backend::Autodiff;
 use burn::module::Module;
 use burn::optim::{AdamW, Optimizer, adaptor::OptimizerAdaptor};
@@ -50,7 +50,8 @@ impl Checkpoints {
         files::create_folder(&folder)?;
         let path = folder.join("run.json");
         if path.exists() && files::read_json::<Identity>(&path)? != *identity {
-            let cause = "it belongs to a run with another recipe or other data; remove it, or choose another --out".into();
+            let cause =
+                "it belongs to a run with another recipe or other data; remove it, or choose another --out".into();
             return Err(StudentError::Unsupported { path: folder, cause });
         }
         files::write_json(&path, identity)?;

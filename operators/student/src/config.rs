@@ -76,9 +76,11 @@ impl BertConfig {
             tasks.extend(task);
         }
         if tasks.is_empty() || 2 * tasks.len() != self.id2label.len() {
-            return Err("id2label must be pairs such as \"0\": \"O-disease\", \"1\": \"I-disease\", a pair for every task \
+            return Err(
+                "id2label must be pairs such as \"0\": \"O-disease\", \"1\": \"I-disease\", a pair for every task \
                         among disease, medication and symptom"
-                .into());
+                    .into(),
+            );
         }
         Ok(tasks)
     }

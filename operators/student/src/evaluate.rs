@@ -2,8 +2,8 @@
 
 use crate::{Document, StudentError};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use stillroom_dataflow::{Probabilities, Tagger, Tokenizer, Words, score_spans, spans_of};
 use stillroom_schemas::{Counts, Span, Task};
 

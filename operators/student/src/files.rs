@@ -82,8 +82,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StudentEr
 }
 
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StudentError> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|source| StudentError::Json { path: path.to_owned(), source })?;
     text.push('\n');
     write(path, text.as_bytes())
 }

@@ -97,7 +97,15 @@ mod tests {
         let steps = 20_000;
         let (a, h) = (-12.0, (x + 12.0) / steps as f64);
         let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        let weight = |i: usize| if i == 0 || i == steps { 1.0 } else if i % 2 == 1 { 4.0 } else { 2.0 };
+        let weight = |i: usize| {
+            if i == 0 || i == steps {
+                1.0
+            } else if i % 2 == 1 {
+                4.0
+            } else {
+                2.0
+            }
+        };
         x * (0..=steps).map(|i| weight(i) * density(a + h * i as f64)).sum::<f64>() * h / 3.0
     }
 

@@ -56,7 +56,8 @@ impl Student {
             let cause = "its weights_hash is not that of model.safetensors; fetch both anew".to_owned();
             return Err(refuse(manifest_path, cause));
         }
-        let folder_name = || folder.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
+        let folder_name =
+            || folder.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let name = manifest.as_ref().map_or_else(folder_name, |manifest| manifest.name.clone());
         let model = ModelId(format!("{name}@{}", &weights_hash[..12]));
         let (folder, weights) = (folder.to_owned(), weights.into());
@@ -102,7 +103,8 @@ impl Student {
             Device::Cpu => BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count),
             #[cfg(feature = "cuda")]
             Device::Cuda(index) => {
-                let tagger = BertTagger::<burn::backend::Cuda>::new(students, burn::backend::cuda::CudaDevice::new(index))?;
+                let tagger =
+                    BertTagger::<burn::backend::Cuda>::new(students, burn::backend::cuda::CudaDevice::new(index))?;
                 Ok((0..count).map(|_| Box::new(tagger.clone()) as Box<dyn Tagger>).collect())
             }
             #[cfg(not(feature = "cuda"))]
@@ -134,7 +136,10 @@ fn check_together(students: &[Student]) -> Result<(), StudentError> {
         let refuse = |cause: String| Err(StudentError::Unsupported { path: student.folder.clone(), cause });
         for other in &students[..index] {
             if other.tokenizer_hash != student.tokenizer_hash {
-                return refuse(format!("its tokenizer is not that of {}; use students of one base", other.folder.display()));
+                return refuse(format!(
+                    "its tokenizer is not that of {}; use students of one base",
+                    other.folder.display()
+                ));
             }
             if let Some(task) = student.tasks.iter().find(|task| other.tasks.contains(task)) {
                 return refuse(format!("{} has a head for {}, too; keep one", other.folder.display(), task.name()));

@@ -39,9 +39,8 @@ impl<B: StudentBackend> BertTagger<B> {
     /// one note on several cores.
     pub(crate) fn one_thread_each(&self, count: usize) -> Result<Vec<Box<dyn Tagger>>, StudentError> {
         let one = |_| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| StudentError::Device {
-                device: "cpu".into(),
-                cause: format!("no thread could be started: {error}"),
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
+                StudentError::Device { device: "cpu".into(), cause: format!("no thread could be started: {error}") }
             })?;
             Ok(Box::new(OneThread { pool, tagger: self.clone() }) as Box<dyn Tagger>)
         };

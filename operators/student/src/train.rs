@@ -158,7 +158,20 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let pools = (0..config.threads.max(1)).map(pool).collect::<Result<_, _>>();
         let pools = pools.map_err(|error| StudentError::Data(format!("no thread could be started: {error}")))?;
         Ok(Run {
-            config, train, dev, device, tokenizer, tokenizer_hash, architecture, identity, examples, network, optimizer, checkpoints, state, pools,
+            config,
+            train,
+            dev,
+            device,
+            tokenizer,
+            tokenizer_hash,
+            architecture,
+            identity,
+            examples,
+            network,
+            optimizer,
+            checkpoints,
+            state,
+            pools,
         })
     }
 
@@ -220,7 +233,10 @@ impl<'a, B: StudentBackend> Run<'a, B> {
                     scope.spawn(move || pool.install(|| gradients(network, part, heads, labelled, dropout)))
                 })
                 .collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         let mut sum = GradientsAccumulator::new();
         let loss = results.iter().map(|(loss, _)| loss).sum();
@@ -279,7 +295,8 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             .collect::<Result<Vec<_>, _>>()?;
         let thresholds = best_thresholds(&files, &self.config.tasks);
         let by_index = Task::ALL.map(|task| thresholds.get(&task).copied().unwrap_or(f32::INFINITY));
-        let counts = self.dev.iter().zip(&files).map(|(corpus, file)| (corpus.file.name.clone(), word_counts(file, &by_index)));
+        let counts =
+            self.dev.iter().zip(&files).map(|(corpus, file)| (corpus.file.name.clone(), word_counts(file, &by_index)));
         let manifest = Manifest {
             name: self.config.name.clone(),
             weights_hash: files::sha256(&files::read(&self.config.out.join("model.safetensors"))?),

@@ -27,7 +27,11 @@ pub(crate) enum Precision {
 ///
 /// # Errors
 /// When the file is not safetensors, or a tensor has another shape than the model's.
-pub(crate) fn load<B: StudentBackend>(model: &mut Bert<B>, bytes: &[u8], path: &Path) -> Result<Vec<String>, StudentError> {
+pub(crate) fn load<B: StudentBackend>(
+    model: &mut Bert<B>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<Vec<String>, StudentError> {
     let full = to_full_precision(bytes, path)?;
     let mut store = SafetensorsStore::from_bytes(Some(full))
         .with_from_adapter(PyTorchToBurnAdapter)
@@ -50,7 +54,11 @@ pub(crate) fn load<B: StudentBackend>(model: &mut Bert<B>, bytes: &[u8], path: &
 ///
 /// # Errors
 /// When the module cannot be written.
-pub(crate) fn save<B: StudentBackend>(model: &Bert<B>, precision: Precision, path: &Path) -> Result<Vec<u8>, StudentError> {
+pub(crate) fn save<B: StudentBackend>(
+    model: &Bert<B>,
+    precision: Precision,
+    path: &Path,
+) -> Result<Vec<u8>, StudentError> {
     let failed = |cause: String| StudentError::Unsupported { path: path.to_owned(), cause };
     let mut store = SafetensorsStore::from_bytes(None)
         .with_to_adapter(BurnToPyTorchAdapter)
@@ -88,8 +96,10 @@ impl safetensors::View for &Stored {
 }
 
 fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, StudentError> {
-    SafeTensors::deserialize(bytes)
-        .map_err(|error| StudentError::Unsupported { path: path.to_owned(), cause: format!("not safetensors: {error}") })
+    SafeTensors::deserialize(bytes).map_err(|error| StudentError::Unsupported {
+        path: path.to_owned(),
+        cause: format!("not safetensors: {error}"),
+    })
 }
 
 fn serialize(tensors: &[Stored], path: &Path) -> Result<Vec<u8>, StudentError> {
