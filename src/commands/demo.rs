@@ -60,7 +60,7 @@ impl Demo {
                 let ran = run_on_log(&config, &log, Box::new(board), Arc::clone(&stop));
                 stop.store(true, Ordering::SeqCst);
                 let produced = producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                ran.and(produced.map(|()| Default::default()))
+                ran.and(produced)
             })?;
         } else {
             eprintln!(

@@ -111,11 +111,11 @@ impl Observer for Sheet {
                     self.write(position.offset, extraction).context("cannot write the entities")?;
                 }
                 Output::DeadLettered { letter, .. } => {
-                    let origin = self.origins.origin(letter.offset);
+                    let origin = self.origins.of(letter.offset);
                     self.bar.suspend(|| eprintln!("{origin}: {}", letter.error));
                 }
                 Output::Superseded { position } => {
-                    let origin = self.origins.origin(position.offset);
+                    let origin = self.origins.of(position.offset);
                     self.bar.suspend(|| {
                         eprintln!("{origin}: left out, the same note came before in this or a later revision")
                     });

@@ -234,7 +234,7 @@ where
             input.for_each_stamp(|capability, batches| {
                 let Some(&epoch) = capability.least() else { return };
                 let upserts = batches.flat_map(|batch| batch.drain(..));
-                let stamped = upserts.map(|upsert| keep(upsert)).map(|(key, value)| (key, Some(value), epoch));
+                let stamped = upserts.map(&keep).map(|(key, value)| (key, Some(value), epoch));
                 output.session(&capability).give_iterator(stamped);
             });
         }

@@ -12,7 +12,7 @@ use burn::tensor::activation;
 use burn::tensor::ops::FloatTensor;
 
 /// A backend that a student runs on. The defaults are plain operations; a backend overrides what it does better.
-pub trait StudentBackend: Backend {
+pub(crate) trait StudentBackend: Backend {
     /// `gelu(x + bias)` with the exact GELU of BERT; `x` is `[tokens, features]`, `bias` is `[features]`.
     fn bias_gelu(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
         activation::gelu(x + bias.unsqueeze())

@@ -11,7 +11,7 @@ use crate::gradients::{clip_norm, split_heads};
 use crate::manifest::{DataFile, Manifest, Recipe};
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
-use crate::weights::{self, Precision};
+use crate::weights;
 use crate::{Device, Document, Student, StudentError, files};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
@@ -281,7 +281,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             }
         }
         let path = out.join("model.safetensors");
-        files::write(&path, &weights::save(&self.network.valid(), Precision::EightBit, &path)?)
+        files::write(&path, &weights::save(&self.network.valid(), &path)?)
     }
 
     /// Measures the student as it was stored, chooses its thresholds, and writes the manifest.

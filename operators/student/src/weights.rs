@@ -14,15 +14,6 @@ use std::path::Path;
 
 const SCALE_SUFFIX: &str = "_scale";
 
-/// How matrices are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Precision {
-    /// As they are.
-    Full,
-    /// 8 bits and a scale a row.
-    EightBit,
-}
-
 /// Fills `model` from a file's bytes. Returns the names of parameters that the file does not have.
 ///
 /// # Errors
@@ -50,15 +41,11 @@ pub(crate) fn load<B: StudentBackend>(
     Ok(result.missing.into_iter().map(|(name, _)| name).collect())
 }
 
-/// The bytes of a file that holds `model`.
+/// The bytes of a file that holds `model` with its matrices in 8 bits.
 ///
 /// # Errors
 /// When the module cannot be written.
-pub(crate) fn save<B: StudentBackend>(
-    model: &Bert<B>,
-    precision: Precision,
-    path: &Path,
-) -> Result<Vec<u8>, StudentError> {
+pub(crate) fn save<B: StudentBackend>(model: &Bert<B>, path: &Path) -> Result<Vec<u8>, StudentError> {
     let failed = |cause: String| StudentError::Unsupported { path: path.to_owned(), cause };
     let mut store = SafetensorsStore::from_bytes(None)
         .with_to_adapter(BurnToPyTorchAdapter)
@@ -66,10 +53,7 @@ pub(crate) fn save<B: StudentBackend>(
         .with_key_remapping(r"layer_norm\.", "LayerNorm.");
     model.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
     let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
-    match precision {
-        Precision::Full => Ok(bytes),
-        Precision::EightBit => to_eight_bit(&bytes, path),
-    }
+    to_eight_bit(&bytes, path)
 }
 
 /// A tensor that owns its bytes.
