@@ -15,6 +15,8 @@ mod files;
 mod gradients;
 mod kernels;
 mod manifest;
+#[cfg(test)]
+mod parity;
 mod student;
 mod tagger;
 mod train;
