@@ -159,3 +159,76 @@ fn handover(pieces: &[usize], left: &Range<usize>, right: Range<usize>) -> usize
         .find(|&word| pieces[word] - pieces[right.start] > pieces[left.end] - pieces[word + 1])
         .unwrap_or(left.end)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// Single letters and their continuations: a word of n letters has n pieces.
+    static LETTERS: LazyLock<Tokenizer> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = ('a'..='z').flat_map(|letter| [letter.to_string(), format!("##{letter}")]);
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].map(str::to_owned);
+        let vocabulary: Vec<String> = special.into_iter().chain(letters).collect();
+        std::fs::write(folder.path().join("vocab.txt"), vocabulary.join("\n")).unwrap();
+        Tokenizer::load(folder.path()).unwrap()
+    });
+
+    fn words(text: &str) -> Vec<String> {
+        let characters: Vec<char> = text.chars().collect();
+        let word = |word: &Range<u32>| characters[word.start as usize..word.end as usize].iter().collect();
+        LETTERS.tokenize(text).unwrap().words.0.iter().map(word).collect()
+    }
+
+    #[test]
+    fn words_are_the_pre_tokens_of_bert_where_they_stand() {
+        assert_eq!(words("Pt. c/o chest-pain"), ["Pt", ".", "c", "/", "o", "chest", "-", "pain"]);
+        assert_eq!(words("Fièvre à 38,5°C"), ["Fièvre", "à", "38", ",", "5°C"]);
+        assert_eq!(words("Mu\u{308}ller 5\u{b5}g\tx"), ["Mu\u{308}ller", "5\u{b5}g", "x"]);
+        assert_eq!(words("\u{75c5}\u{9662} ok"), ["\u{75c5}", "\u{9662}", "ok"]);
+        assert_eq!(words("a [SEP] b"), ["a", "[", "SEP", "]", "b"]);
+        assert_eq!(words(" \n\u{200b}"), [] as [&str; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_word_is_owned_by_one_window_and_read_whole(
+            text in prop_oneof![
+                proptest::collection::vec("[a-z]{1,40}", 0..120).prop_map(|words| words.join(" ")),
+                proptest::collection::vec("[a-z]{1,3}|[.,;]|[A-ZÀ-ÿµ°–\u{300}-\u{303}]{1,4}", 0..1500).prop_map(|words| words.join(" ")),
+                "\\PC{0,400}",
+            ]
+        ) {
+            let tokenized = LETTERS.tokenize(&text).unwrap();
+            let mut next = 0;
+            for window in &tokenized.windows {
+                prop_assert!(window.ids.len() <= WINDOW_PIECES_MAX);
+                prop_assert_eq!(window.words.start, next);
+                prop_assert!(window.words.end > next);
+                prop_assert_eq!(window.pieces.len(), window.words.len() + 1);
+                prop_assert!(window.pieces.is_sorted_by(|a, b| a < b));
+                prop_assert!(window.pieces[0] >= 1 && usize::from(*window.pieces.last().unwrap()) < window.ids.len());
+                next = window.words.end;
+            }
+            prop_assert_eq!(next, tokenized.words.len());
+            prop_assert!(tokenized.words.0.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            prop_assert!(tokenized.words.0.iter().all(|word| word.start < word.end));
+            prop_assert_eq!(Words::from_bytes(&tokenized.words.to_bytes()), Some(tokenized.words));
+        }
+
+        #[test]
+        fn a_word_has_context_on_both_sides_where_the_text_has(count in 1usize..3000) {
+            let text = vec!["a"; count].join(" ");
+            let tokenized = LETTERS.tokenize(&text).unwrap();
+            for window in &tokenized.windows {
+                for (word, piece) in window.words.clone().zip(&window.pieces) {
+                    let (before, after) = (usize::from(*piece) - 1, window.ids.len() - 2 - usize::from(*piece));
+                    prop_assert!(before >= word.min(OVERLAP_PIECES / 2 - 1), "word {word} of {count} has {before} before");
+                    prop_assert!(after >= (count - 1 - word).min(OVERLAP_PIECES / 2 - 1), "word {word} of {count} has {after} after");
+                }
+            }
+        }
+    }
+}

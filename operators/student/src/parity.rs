@@ -34,7 +34,11 @@ fn check(folder: &Path) {
         let tokenized = student.tokenizer().tokenize(&case.text).unwrap();
         assert_eq!(tokenized.windows[0].ids, case.ids, "word pieces of {:?}", case.text);
         let ours = logits(&[&case.ids]);
-        let worst = ours.iter().zip(case.logits.iter().flatten()).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+        let worst = ours
+            .iter()
+            .zip(case.logits.iter().flatten())
+            .map(|(ours, theirs)| (ours - theirs).abs())
+            .fold(0.0, f32::max);
         assert_eq!(ours.len(), case.logits.len() * case.logits[0].len());
         assert!(worst < 1e-4, "logits of {:?} differ by up to {worst}", case.text);
         alone.extend(ours);
