@@ -14,6 +14,9 @@ pub struct NoteState {
     /// What the student said of it; absent when the note was withdrawn or dead-lettered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
+    /// Hash of the text, if it was dead-lettered after it was decoded: a duplicate of it is superseded, not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_lettered: Option<TextHash>,
 }
 
 /// What a student said of one text, and what is needed to compare it with a reference that comes later.
