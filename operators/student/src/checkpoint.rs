@@ -72,6 +72,10 @@ impl Checkpoints {
             cause: format!("the checkpoint was not written: {error}"),
         };
         let [network_path, optimizer_path] = self.slot(state.slot);
+        for old in [&network_path, &optimizer_path] {
+            // Burn warns of every file that it replaces.
+            let _absent = fs::remove_file(old.with_extension("bin"));
+        }
         Recorder::<Autodiff<B>>::record(&recorder, network.clone().into_record(), network_path).map_err(failed)?;
         Recorder::<Autodiff<B>>::record(&recorder, optimizer.to_record(), optimizer_path).map_err(failed)?;
         files::write_json(&self.folder.join("state.json"), state)
