@@ -27,9 +27,9 @@ use vocabulary::SITES;
 use writer::Draft;
 
 /// The annotator whose references are known by construction.
-pub(crate) const GENERATOR: &str = "generator";
+pub const GENERATOR: &str = "generator";
 /// The annotator who reads some of the notes too, and sometimes errs.
-pub(crate) const SECOND_READER: &str = "second_reader";
+pub const SECOND_READER: &str = "second_reader";
 
 /// Events between a note and what happens to it later, at most. Bounds what the stream holds in memory.
 const DELAY_MAX: u64 = 60;
@@ -40,7 +40,7 @@ const BROKEN_FIRST: u64 = 17;
 
 /// One record as it goes to the log: a key, and a value or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DemoEvent {
+pub enum DemoEvent {
     /// For the notes topic: key `note_id`, value `note.v1`, now and then something that is none.
     Note {
         /// The note.
@@ -57,9 +57,22 @@ pub(crate) enum DemoEvent {
     },
 }
 
+impl DemoEvent {
+    /// Whether it is for the notes topic.
+    pub fn is_note(&self) -> bool {
+        matches!(self, DemoEvent::Note { .. })
+    }
+
+    /// Its key and value.
+    pub fn record(&self) -> (&[u8], Option<&[u8]>) {
+        let (DemoEvent::Note { key, value } | DemoEvent::Reference { key, value }) = self;
+        (key, value.as_deref())
+    }
+}
+
 /// The events of a number of synthetic notes.
 #[derive(Clone, Debug)]
-pub(crate) struct DemoStream {
+pub struct DemoStream {
     seed: u64,
     notes: u64,
     /// The next note to write.
@@ -72,7 +85,7 @@ pub(crate) struct DemoStream {
 
 impl DemoStream {
     /// The events of `notes` notes; those of a longer stream of the same seed begin alike.
-    pub(crate) fn new(seed: u64, notes: u64) -> DemoStream {
+    pub fn new(seed: u64, notes: u64) -> DemoStream {
         DemoStream { seed, notes, next: 0, pending: BTreeMap::new(), scheduled: 0 }
     }
 

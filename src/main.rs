@@ -1,54 +1,7 @@
-//! The binary: command line, configuration, and the wiring of engine, log and student.
+//! The binary `stillroom`.
 
-mod commands;
-mod config;
-mod engine;
-mod generator;
-mod highlight;
-mod offline;
-mod runtime;
-
-use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Clinical entities from streams of notes, by distilled students, with live quality.
-#[derive(Parser)]
-#[command(version, propagate_version = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Stream synthetic notes through the extraction topology and watch entities and F1 change.
-    Demo(commands::demo::Demo),
-    /// Extract entities from files and folders of notes.
-    Extract(commands::extract::Extract),
-    /// Measure a student, or given predictions, against gold annotations.
-    Eval(commands::eval::Eval),
-    /// Train a student on annotated documents.
-    Train(commands::train::Train),
-    /// Run the extraction topology on a log until SIGTERM or Ctrl-C.
-    Run(commands::run::Run),
-    /// Look at the configuration.
-    #[command(subcommand)]
-    Config(commands::run::ConfigCommand),
-}
-
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STILLROOM_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let done = match Cli::parse().command {
-        Command::Demo(command) => command.run(),
-        Command::Extract(command) => command.run(),
-        Command::Eval(command) => command.run(),
-        Command::Train(command) => command.run(),
-        Command::Run(command) => command.run(),
-        Command::Config(command) => command.run(),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    stillroom::main()
 }

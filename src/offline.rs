@@ -10,28 +10,26 @@ use stillroom_connectors::{Commit, Committer, LogError, Source};
 use stillroom_dataflow::Record;
 use stillroom_schemas::{Progress, Totals};
 
-/// Runs `source`, whose notes are on topic `topic`, to its end; `observer` is given what comes out, in input order.
+/// Runs `source`, whose notes are on the notes topic of `config`, to its end; `observer` is given what comes out, in input order.
 ///
 /// # Errors
 /// The first error of student, source or observer.
 pub(crate) fn extract(
     student: &StudentConfig,
-    topic: &str,
+    config: &EngineConfig,
     source: Box<dyn Source>,
     observer: Box<dyn Observer>,
 ) -> Result<Totals> {
-    let mut config = EngineConfig::default();
-    config.topics.notes = topic.to_owned();
-    let runtime = student.start(&config)?;
+    let runtime = student.start(config)?;
     let parts = Parts {
-        sources: vec![Box::new(NotesAlone { notes: topic.to_owned(), source })],
+        sources: vec![Box::new(NotesAlone { notes: config.topics.notes.clone(), source })],
         history: Box::new(Nothing),
         committer: Box::new(Unwritten::default()),
         tokenize: runtime.tokenize,
         pool: runtime.pool,
         observer,
     };
-    Ok(engine::run(&config, parts, Arc::new(AtomicBool::new(false)))?.totals)
+    Ok(engine::run(config, parts, Arc::new(AtomicBool::new(false)))?.totals)
 }
 
 /// A source of notes only: every other topic is there, and has no partition.

@@ -88,6 +88,10 @@ fn default_student() -> Result<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
     let places = std::iter::once(PathBuf::new()).chain(program.ancestors().map(PathBuf::from));
     let found = places.map(|place| place.join(DEFAULT_STUDENT)).find(|folder| folder.join("config.json").exists());
-    ensure!(found.is_some(), "there is no {DEFAULT_STUDENT} here or above the program; name a student with --model");
+    ensure!(
+        found.is_some(),
+        "there is no {DEFAULT_STUDENT} here or above the program; work in stillroom's folder, or name a student with --model or, \
+         in the configuration, [student] folders"
+    );
     Ok(found.unwrap_or_default())
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stillroom_connectors::{EmbeddedLog, EmbeddedProducer};
+use stillroom_connectors::{EmbeddedLog, EmbeddedProducer, partition_of};
 use stillroom_dataflow::Output;
 use stillroom_schemas::{Level, Quality, QualityKey, Task, TopicOffsets};
 
@@ -78,28 +78,41 @@ impl Demo {
 
     /// Appends the events that the log does not hold yet.
     fn produce(&self, log: &EmbeddedLog, topics: &Topics, stop: &AtomicBool) -> Result<()> {
-        let held = |topic: &str| -> Result<u64> { Ok(log.ends(topic)?.values().sum()) };
-        let mut skip = (held(&topics.notes)?, held(&topics.references)?);
-        let mut notes = EmbeddedProducer::open(log, &topics.notes)?;
-        let mut references = EmbeddedProducer::open(log, &topics.references)?;
+        let mut notes = Appender::open(log, &topics.notes)?;
+        let mut references = Appender::open(log, &topics.references)?;
         let mut events = self.events().peekable();
         while events.peek().is_some() && !stop.load(Ordering::SeqCst) {
-            let chunk: Vec<DemoEvent> = events.by_ref().take(APPEND_EVENTS_MAX).collect();
-            let (mut of_notes, mut of_references) = (Vec::new(), Vec::new());
-            for event in &chunk {
-                let (count, records, key, value) = match event {
-                    DemoEvent::Note { key, value } => (&mut skip.0, &mut of_notes, key, value),
-                    DemoEvent::Reference { key, value } => (&mut skip.1, &mut of_references, key, value),
-                };
-                if *count > 0 {
-                    *count -= 1;
-                } else {
-                    records.push((Some(key.as_slice()), value.as_deref()));
-                }
-            }
-            notes.append(of_notes)?;
-            references.append(of_references)?;
+            let chunk = events.by_ref().take(APPEND_EVENTS_MAX);
+            let (of_notes, of_references): (Vec<_>, Vec<_>) = chunk.partition(DemoEvent::is_note);
+            notes.append(&of_notes)?;
+            references.append(&of_references)?;
         }
+        Ok(())
+    }
+}
+
+/// Appends a topic's events from the beginning, except those that an earlier process appended.
+struct Appender {
+    producer: EmbeddedProducer,
+    /// Records of each partition that are there already: one that was killed may have been further in one than in another.
+    held: BTreeMap<u32, u64>,
+}
+
+impl Appender {
+    fn open(log: &EmbeddedLog, topic: &str) -> Result<Appender> {
+        Ok(Appender { producer: EmbeddedProducer::open(log, topic)?, held: log.ends(topic)? })
+    }
+
+    fn append(&mut self, events: &[DemoEvent]) -> Result<()> {
+        let partitions = self.held.len() as u32;
+        let mut records = Vec::new();
+        for (key, value) in events.iter().map(DemoEvent::record) {
+            match self.held.get_mut(&partition_of(key, partitions)) {
+                Some(held) if *held > 0 => *held -= 1,
+                _ => records.push((Some(key), value)),
+            }
+        }
+        self.producer.append(records)?;
         Ok(())
     }
 }
@@ -131,10 +144,11 @@ struct Ends {
 }
 
 fn ends_of(topics: &Topics, events: &DemoStream) -> Ends {
-    let is_note = |event: &DemoEvent| matches!(event, DemoEvent::Note { .. });
-    let (notes, references): (Vec<_>, Vec<_>) = events.clone().partition(is_note);
-    let topics = [topics.notes.clone(), topics.references.clone()];
-    Ends { topics, notes: notes.len() as u64, references: references.len() as u64 }
+    let (mut notes, mut references) = (0, 0);
+    for event in events.clone() {
+        *(if event.is_note() { &mut notes } else { &mut references }) += 1;
+    }
+    Ends { topics: [topics.notes.clone(), topics.references.clone()], notes, references }
 }
 
 impl Ends {

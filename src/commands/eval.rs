@@ -1,7 +1,7 @@
 //! `stillroom eval`: precision, recall and F1 against gold annotations.
 
 use crate::commands::train::gold_documents;
-use crate::engine::{Committed, Observer};
+use crate::engine::{Committed, EngineConfig, Observer, Topics};
 use crate::offline;
 use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{GoldDocument, LogError, Source};
 use stillroom_dataflow::{Output, Position, Record, Tokenizer, score_spans};
-use stillroom_schemas::{Counts, Level, Note, Span, Task};
+use stillroom_schemas::{Counts, Level, Note, OffsetUnit, Span, Task};
 
 /// The topic on which gold documents enter the topology.
 const GOLD_TOPIC: &str = "gold";
@@ -87,8 +87,12 @@ fn score(tokenizer: &Tokenizer, documents: &[GoldDocument], predicted: &[Vec<Spa
 /// The spans of every document by the student, through the extraction topology.
 fn predict(student: &StudentConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
     let found = Arc::new(Mutex::new(vec![None; documents.len()]));
+    let config = EngineConfig {
+        topics: Topics { notes: GOLD_TOPIC.to_owned(), ..Topics::default() },
+        ..EngineConfig::default()
+    };
     let source = Box::new(Gold::new(documents)?);
-    let totals = offline::extract(student, GOLD_TOPIC, source, Box::new(Found(Arc::clone(&found))))?;
+    let totals = offline::extract(student, &config, source, Box::new(Found(Arc::clone(&found))))?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     let missing = || format!("{} of {} documents were not extracted", totals.notes - totals.extracted, documents.len());
     found.into_iter().collect::<Option<_>>().with_context(missing)
@@ -120,7 +124,10 @@ impl Observer for Found {
 }
 
 /// Gold documents as notes, each under its number.
-struct Gold(VecDeque<Record>);
+struct Gold {
+    records: VecDeque<Record>,
+    is_paused: bool,
+}
 
 impl Gold {
     fn new(documents: &[GoldDocument]) -> Result<Gold> {
@@ -139,7 +146,8 @@ impl Gold {
             let value = Some(serde_json::to_vec(&note)?);
             Ok(Record { topic: GOLD_TOPIC.into(), position, key: Some(note_id.into_bytes()), value })
         };
-        Ok(Gold(documents.iter().enumerate().map(record).collect::<Result<_>>()?))
+        let records = documents.iter().enumerate().map(record).collect::<Result<_>>()?;
+        Ok(Gold { records, is_paused: false })
     }
 }
 
@@ -151,22 +159,24 @@ impl Source for Gold {
         Ok(())
     }
     fn poll(&mut self, bytes_max: usize, _wait: Duration) -> Result<Vec<Record>, LogError> {
-        let mut bytes = 0;
-        let mut batch = Vec::new();
-        while let Some(record) = self.0.front() {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        while let Some(record) = self.records.front().filter(|_| !self.is_paused) {
             bytes += record.value.as_ref().map_or(0, Vec::len);
             if bytes > bytes_max && !batch.is_empty() {
                 break;
             }
-            batch.extend(self.0.pop_front());
+            batch.extend(self.records.pop_front());
         }
         Ok(batch)
     }
-    /// The engine pauses a source only to keep it from delivering while it polls.
-    fn pause(&mut self) {}
-    fn resume(&mut self) {}
+    fn pause(&mut self) {
+        self.is_paused = true;
+    }
+    fn resume(&mut self) {
+        self.is_paused = false;
+    }
     fn is_finished(&self) -> bool {
-        self.0.is_empty()
+        self.records.is_empty()
     }
 }
 
@@ -174,6 +184,8 @@ impl Source for Gold {
 #[derive(Deserialize)]
 struct Prediction {
     note_id: String,
+    #[serde(default)]
+    offset_unit: OffsetUnit,
     entities: Vec<Span>,
 }
 
@@ -193,6 +205,12 @@ fn read_predictions(path: &Path, documents: &[GoldDocument]) -> Result<Vec<Vec<S
                 number + 1
             );
         };
+        ensure!(
+            prediction.offset_unit == OffsetUnit::CodePoint,
+            "{}:{}: gold is counted in code points; extract again with --offset-unit code_point",
+            path.display(),
+            number + 1
+        );
         by_id.insert(prediction.note_id, prediction.entities);
     }
     let ids: std::collections::HashSet<&str> = documents.iter().map(|document| document.id.as_str()).collect();

@@ -1,11 +1,12 @@
 //! `stillroom extract`: the extraction topology over files.
 
 use crate::commands::some_dead_lettered;
-use crate::engine::{Committed, Observer};
+use crate::engine::{Committed, EngineConfig, Observer, Topics};
 use crate::runtime::StudentConfig;
 use crate::{highlight, offline};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins, Source};
 use stillroom_dataflow::{Output, Record};
-use stillroom_schemas::{Extraction, Note};
+use stillroom_schemas::{Extraction, Note, OffsetUnit};
 
 /// Arguments of `extract`.
 #[derive(Args)]
@@ -28,6 +29,9 @@ pub(crate) struct Extract {
     /// Show the notes with their entities in colour instead of writing JSON Lines.
     #[arg(long, conflicts_with = "output")]
     show: bool,
+    /// In what positions are counted: as Python does, in bytes of UTF-8, or as JavaScript and Java do.
+    #[arg(long, conflicts_with = "show", default_value = "code_point", value_parser = offset_unit())]
+    offset_unit: OffsetUnit,
     /// Folder of a student; may be given again for students with tasks of their own.
     #[arg(long = "model", value_name = "DIR")]
     models: Vec<PathBuf>,
@@ -43,6 +47,7 @@ impl Extract {
             !self.show || self.paths.iter().all(|path| path != stdin),
             "--show reads the notes twice, which stdin does not allow; save them to a file first"
         );
+        self.check_output()?;
         let notes = NoteFiles::open(&self.paths)?;
         let bar = progress_bar(notes.count());
         let writer: Box<dyn Write + Send> = if self.output == stdin {
@@ -54,7 +59,9 @@ impl Extract {
         let texts = self.show.then(|| Texts::open(&self.paths)).transpose()?;
         let sheet = Sheet { writer: BufWriter::new(writer), texts, origins: notes.origins(), bar: bar.clone() };
         let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
-        let totals = offline::extract(&student, FILES_TOPIC, Box::new(notes), Box::new(sheet))?;
+        let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
+        let config = EngineConfig { offset_unit: self.offset_unit, topics, ..EngineConfig::default() };
+        let totals = offline::extract(&student, &config, Box::new(notes), Box::new(sheet))?;
         bar.finish_and_clear();
         eprintln!(
             "{} notes: {} extracted, {} dead-lettered, {} superseded",
@@ -62,6 +69,32 @@ impl Extract {
         );
         Ok(if totals.dead_lettered > 0 { some_dead_lettered() } else { ExitCode::SUCCESS })
     }
+
+    /// Refuses an output that would be read as input.
+    fn check_output(&self) -> Result<()> {
+        let folder = self.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (Ok(folder), Some(name)) = (folder.canonicalize(), self.output.file_name()) else { return Ok(()) };
+        let output = folder.join(name);
+        let is_read = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| output.starts_with(path));
+        match self.paths.iter().find(is_read) {
+            Some(path) if self.output != Path::new("-") => bail!(
+                "{} would be read with the notes in {}; write it somewhere else",
+                self.output.display(),
+                path.display()
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What `--offset-unit` may be.
+fn offset_unit() -> impl TypedValueParser<Value = OffsetUnit> {
+    // The names are those of the record's field.
+    PossibleValuesParser::new(["code_point", "byte", "utf16"]).map(|name| match name.as_str() {
+        "byte" => OffsetUnit::Byte,
+        "utf16" => OffsetUnit::Utf16,
+        _ => OffsetUnit::CodePoint,
+    })
 }
 
 /// On a terminal only; counts up where the number of notes is not known.

@@ -9,7 +9,7 @@ use stillroom_dataflow::{Epoch, Output};
 use stillroom_schemas::{Counts, NoteState, Quality, QualityKey, TopicOffsets};
 
 /// A figure that changed; none when no such notes are left.
-pub(crate) type QualityChange = (QualityKey, Option<Quality>);
+pub type QualityChange = (QualityKey, Option<Quality>);
 
 /// What sealed epochs come to.
 pub(crate) struct Sealed {

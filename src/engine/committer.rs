@@ -17,19 +17,19 @@ use stillroom_dataflow::{Epoch, Output, Report, Retirement};
 use stillroom_schemas::{Progress, Quality, QualityKey, Totals};
 
 /// What was just committed.
-pub(crate) struct Committed<'a> {
+pub struct Committed<'a> {
     /// Settled notes, then references that were dead-lettered; each by partition and offset.
-    pub(crate) outputs: &'a [Output],
+    pub outputs: &'a [Output],
     /// Figures that changed, by key.
-    pub(crate) quality: &'a [QualityChange],
+    pub quality: &'a [QualityChange],
     /// What became of these notes.
-    pub(crate) totals: Totals,
+    pub totals: Totals,
     /// All that is committed.
-    pub(crate) progress: &'a Progress,
+    pub progress: &'a Progress,
 }
 
 /// Is told of every commit, in order, on the committer's thread: while it works nothing else is committed.
-pub(crate) trait Observer: Send {
+pub trait Observer: Send {
     /// Takes note of a commit.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use stillroom_schemas::OffsetUnit;
 
 /// Batches between a reader and its source at most.
 pub(crate) const FEED_BATCHES_MAX: usize = 2;
@@ -8,43 +9,46 @@ pub(crate) const FEED_BATCHES_MAX: usize = 2;
 /// How the engine runs. Every queue has a bound, and every bound a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct EngineConfig {
+pub struct EngineConfig {
     /// Worker threads, 1 to 256. Worker `w` reads the partitions `p` with `p % workers == w`. Default 1. Example: `workers = 4`.
-    pub(crate) workers: usize,
+    pub workers: usize,
     /// Length of an epoch in milliseconds, 1 to 10000: what comes within one is committed together. Default 100.
-    pub(crate) tick_ms: u64,
+    pub tick_ms: u64,
     /// Epochs that may be read and not yet committed, 1 to 100000. Default 64.
-    pub(crate) epochs_open_max: usize,
+    pub epochs_open_max: usize,
     /// Bytes of records, over all workers, that may be read and not yet committed, 64 KiB to 64 GiB. Default 64 MiB.
-    pub(crate) bytes_open_max: usize,
+    pub bytes_open_max: usize,
     /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. Default 8 MiB.
-    pub(crate) note_bytes_max: usize,
+    pub note_bytes_max: usize,
     /// Word pieces that the student is given at once, padding included, 1 to 10 million. Default 8192.
-    pub(crate) tokens_max: usize,
+    pub tokens_max: usize,
     /// Milliseconds that a window waits for others to fill its batch, 0 to 10000. Default 10.
-    pub(crate) linger_ms_max: u64,
+    pub linger_ms_max: u64,
     /// Batches of one worker that may be with the student, 1 to 64: one is read while the next waits. Default 2.
-    pub(crate) batches_open_max: usize,
+    pub batches_open_max: usize,
+    /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
+    /// Java. Every extraction names its unit. Default `code_point`.
+    pub offset_unit: OffsetUnit,
     /// The names of the topics.
-    pub(crate) topics: Topics,
+    pub topics: Topics,
 }
 
 /// The names of the topics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Topics {
+pub struct Topics {
     /// Notes are read from here. Default `clinical.notes.v1`.
-    pub(crate) notes: String,
+    pub notes: String,
     /// References are read from here. Default `clinical.references.v1`.
-    pub(crate) references: String,
+    pub references: String,
     /// Extractions are written here, to the partition of their note. Default `clinical.extractions.v1`.
-    pub(crate) extractions: String,
+    pub extractions: String,
     /// Quality figures are written here, to partition 0. Default `clinical.quality.v1`.
-    pub(crate) quality: String,
+    pub quality: String,
     /// What a restart needs to know of each note, to the partition of the note. Default `clinical.state.v1`.
-    pub(crate) state: String,
+    pub state: String,
     /// Records that could not be processed, to the partition they were read from. Default `clinical.notes.v1.dlq`.
-    pub(crate) dead_letters: String,
+    pub dead_letters: String,
 }
 
 impl Default for EngineConfig {
@@ -58,6 +62,7 @@ impl Default for EngineConfig {
             tokens_max: 8192,
             linger_ms_max: 10,
             batches_open_max: 2,
+            offset_unit: OffsetUnit::CodePoint,
             topics: Topics::default(),
         }
     }

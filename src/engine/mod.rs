@@ -21,8 +21,9 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use committer::{Committed, Observer};
-pub(crate) use config::{EngineConfig, Topics};
+pub use commit::QualityChange;
+pub use committer::{Committed, Observer};
+pub use config::{EngineConfig, Topics};
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
@@ -46,26 +47,26 @@ use timely::communication::WorkerGuards;
 const PARK_MAX: Duration = Duration::from_millis(50);
 
 /// What the engine runs with.
-pub(crate) struct Parts {
+pub struct Parts {
     /// One for each worker, with no partition assigned yet.
-    pub(crate) sources: Vec<Box<dyn Source>>,
+    pub sources: Vec<Box<dyn Source>>,
     /// Reads back what earlier runs committed, with no partition assigned yet.
-    pub(crate) history: Box<dyn Source>,
+    pub history: Box<dyn Source>,
     /// Makes epochs durable.
-    pub(crate) committer: Box<dyn Committer>,
+    pub committer: Box<dyn Committer>,
     /// How texts are cut.
-    pub(crate) tokenize: TokenizeText,
+    pub tokenize: TokenizeText,
     /// The student, started for as many workers as there are.
-    pub(crate) pool: TaggerPool,
+    pub pool: TaggerPool,
     /// Is told of every commit.
-    pub(crate) observer: Box<dyn Observer>,
+    pub observer: Box<dyn Observer>,
 }
 
 /// Runs until every source is finished or `stop` is set; what was read by then is committed before this returns.
 ///
 /// # Errors
 /// The first error of any thread. What was committed before it stays.
-pub(crate) fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
+pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
     let Parts { sources, mut history, committer, tokenize, pool, observer } = parts;
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
@@ -180,7 +181,8 @@ impl Seating {
             seating.feeds.push(sender);
             seating.retirements.push(feed.retirement());
             let decode = DecodeConfig { notes: Arc::clone(&notes), note_bytes_max: config.note_bytes_max };
-            let extraction = ExtractionParts { decode, tokenize: Arc::clone(tokenize), tagger: pool.handle(), tag };
+            let (tokenize, tagger, offset_unit) = (Arc::clone(tokenize), pool.handle(), config.offset_unit);
+            let extraction = ExtractionParts { decode, tokenize, tagger, tag, offset_unit };
             seating.seats.push(Some(Seat { feed, admission, extraction, reports: reports.clone() }));
         }
         seating

@@ -6,11 +6,6 @@
 pub(super) struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// The sequence of `seed`.
-    pub(super) fn new(seed: u64) -> SplitMix64 {
-        SplitMix64(seed)
-    }
-
     /// The sequence of element `index` of what `seed` generates: elements do not depend on each other.
     pub(super) fn of(seed: u64, index: u64) -> SplitMix64 {
         let start = SplitMix64(index).next();
@@ -66,7 +61,7 @@ mod tests {
     /// The first values of the published algorithm for seed 1234567.
     #[test]
     fn is_the_published_sequence() {
-        let mut rng = SplitMix64::new(1_234_567);
+        let mut rng = SplitMix64(1_234_567);
         let expected = [
             6_457_827_717_110_365_317,
             3_203_168_211_198_807_973,

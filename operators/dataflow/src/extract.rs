@@ -9,29 +9,36 @@ use timely::dataflow::operators::vec::Map;
 
 /// Makes extractions.
 pub trait Extract<'scope> {
-    /// Turns the probabilities of `tagger`'s student into entities. Nothing of the result depends on the time of day.
-    fn extract(self, tagger: &TaggerHandle) -> StreamVec<'scope, Epoch, Output>;
+    /// Turns the probabilities of `tagger`'s student into entities, whose positions are counted in `offset_unit`. Nothing of the
+    /// result depends on the time of day.
+    fn extract(self, tagger: &TaggerHandle, offset_unit: OffsetUnit) -> StreamVec<'scope, Epoch, Output>;
 }
 
 impl<'scope> Extract<'scope> for StreamVec<'scope, Epoch, TaggedNote> {
-    fn extract(self, tagger: &TaggerHandle) -> StreamVec<'scope, Epoch, Output> {
-        let (model, thresholds) = (tagger.model.clone(), tagger.thresholds);
-        self.map(move |tagged| extract_note(tagged, &model, &thresholds))
+    fn extract(self, tagger: &TaggerHandle, offset_unit: OffsetUnit) -> StreamVec<'scope, Epoch, Output> {
+        let student = Student { model: tagger.model.clone(), thresholds: tagger.thresholds };
+        self.map(move |tagged| extract_note(tagged, &student, offset_unit))
     }
 }
 
-fn extract_note(tagged: TaggedNote, model: &ModelId, thresholds: &[f32; Task::ALL.len()]) -> Output {
+/// What of a student shows in its extractions.
+struct Student {
+    model: ModelId,
+    thresholds: [f32; Task::ALL.len()],
+}
+
+fn extract_note(tagged: TaggedNote, student: &Student, offset_unit: OffsetUnit) -> Output {
     let TaggedNote { note, words, coverage, answer } = tagged;
     let probabilities = match answer {
         Ok(probabilities) => probabilities,
         Err(error) => return note.into_dead_letter(Stage::Tag, error),
     };
-    let spans = spans_of(&words, &probabilities, thresholds);
-    let entities = entities_of(&note.note.text, &spans);
+    let spans = spans_of(&words, &probabilities, &student.thresholds);
+    let entities = entities_of(&note.note.text, &spans, offset_unit);
     let position = note.record.position;
     let (note, text_hash) = (note.note, note.text_hash);
     let prediction = Prediction {
-        model: model.clone(),
+        model: student.model.clone(),
         text_hash: text_hash.clone(),
         note_type: note.note_type.clone(),
         site: note.site.clone(),
@@ -52,8 +59,8 @@ fn extract_note(tagged: TaggedNote, model: &ModelId, thresholds: &[f32; Task::AL
         note_type: note.note_type,
         site: note.site,
         text_hash,
-        model: model.clone(),
-        offset_unit: OffsetUnit::CodePoint,
+        model: student.model.clone(),
+        offset_unit,
         coverage,
         entities,
     });
