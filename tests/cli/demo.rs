@@ -1,0 +1,112 @@
+//! The student in `models/`, and the demo that runs it.
+
+use crate::support::{json_lines, stderr, stdout, stillroom};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use stillroom_connectors::EmbeddedLog;
+use stillroom_schemas::Counts;
+use stillroom_student::Manifest;
+
+fn demo(dir: &Path) -> std::process::Command {
+    let mut command = stillroom();
+    command.args(["demo", "--notes", "25", "--seed", "11", "--dir"]).arg(dir);
+    command
+}
+
+fn summary(output: &str) -> Value {
+    serde_json::from_str(output.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_demo_ends_with_a_summary_that_a_kill_does_not_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+    let output = demo(&whole).output().unwrap();
+    let shown = stdout(&output);
+    let end = summary(shown);
+    let count = |field: &str| end[field].as_u64().unwrap();
+    assert_eq!(
+        count("notes"),
+        ["extracted", "dead_lettered", "superseded", "withdrawn"].into_iter().map(count).sum::<u64>()
+    );
+    assert!(count("notes") > 25 && count("dead_lettered") == 1, "{end}");
+    for task in ["disease", "medication", "symptom"] {
+        let f1 = end["f1"][task].as_f64().unwrap();
+        assert!((0.3..=1.0).contains(&f1), "{task}: {f1}");
+    }
+    for expected in ["F1 against the generator: ", "dead letter: ", "disease:", "medication:", "symptom:", "amended"] {
+        assert!(shown.contains(expected), "{expected:?} is not shown:\n{shown}");
+    }
+
+    let again = demo(&whole).output().unwrap();
+    assert_eq!(stdout(&again).lines().count(), 1, "a finished demo is summed up again");
+    assert_eq!(summary(stdout(&again)), end);
+    assert!(stderr(&again).contains("holds a finished demo; remove it to see it again"));
+
+    let mut child = demo(&killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (log, began) = (EmbeddedLog::open(&killed).unwrap(), Instant::now());
+    while log.progress().unwrap().totals.extracted < 5 {
+        assert!(began.elapsed() < Duration::from_secs(120), "the demo commits nothing");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resumed = demo(&killed).output().unwrap();
+    assert_eq!(summary(stdout(&resumed)), end);
+    let extractions = |dir: &Path| {
+        let log = EmbeddedLog::open(dir).unwrap();
+        let records = log.read_topic("clinical.extractions.v1").unwrap();
+        records.map(|record| record.unwrap().value).collect::<Vec<_>>()
+    };
+    assert_eq!(extractions(&killed), extractions(&whole));
+
+    let other = stillroom().args(["demo", "--notes", "26", "--seed", "11", "--dir"]).arg(&whole).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains("holds a demo of 25 notes with seed 11; remove it, or choose another --dir"));
+}
+
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/stillroom-minilm-l6")
+}
+
+/// The gold file of a manifest's name, if the corpora are on this machine.
+fn gold(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/corpora").join(name);
+    path.exists().then_some(path)
+}
+
+#[test]
+fn the_manifest_of_the_student_tells_what_eval_measures() {
+    let manifest: Manifest = serde_json::from_slice(&std::fs::read(models().join("manifest.json")).unwrap()).unwrap();
+    // The largest file takes minutes in a debug build; it is in `benches/README.md`.
+    for (name, tasks) in manifest.dev_counts.iter().filter(|(name, _)| !name.starts_with("bc5cdr")) {
+        let Some(gold) = gold(name) else {
+            eprintln!("skipped: ../shared/data/corpora/{name} is not on this machine");
+            continue;
+        };
+        let output = stillroom().args(["eval", "--json", "--gold"]).arg(gold).output().unwrap();
+        let words = &json_lines(stdout(&output)).pop().unwrap()["word"];
+        for (task, counts) in tasks {
+            let count = |field: &str| words[task.name()][field].as_i64().unwrap();
+            let Counts { tp, fp, fn_, .. } = *counts;
+            assert_eq!([count("tp"), count("fp"), count("fn")], [tp, fp, fn_], "{name} {}", task.name());
+        }
+    }
+}
+
+#[test]
+fn the_student_is_as_good_as_promised_and_light() {
+    let manifest: Manifest = serde_json::from_slice(&std::fs::read(models().join("manifest.json")).unwrap()).unwrap();
+    let f1 = |name: &str, task: &str| {
+        let tasks = &manifest.dev_counts[name];
+        tasks.iter().find(|(of, _)| of.name() == task).unwrap().1.f1()
+    };
+    assert!(f1("ncbi_disease/dev.jsonl", "disease") >= 0.89);
+    assert!(f1("bc5cdr/dev.jsonl", "medication") >= 0.87);
+    assert!(f1("maccrobat/dev.jsonl", "symptom") >= 0.55);
+    assert!(manifest.train.iter().all(|file| file.name.ends_with("/train.jsonl")), "never on dev");
+    let bytes: u64 = std::fs::read_dir(models()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= 32 << 20, "{bytes} bytes");
+}

@@ -1,0 +1,6 @@
+//! The binary, as users call it.
+
+mod demo;
+mod extract;
+mod recovery;
+mod support;
