@@ -1,0 +1,277 @@
+//! The engine alone: the embedded log, the extraction topology and the commits, with a student that costs nothing.
+//!
+//!     cargo bench --bench engine [-- NOTES [NOTES_PER_SECOND]]
+//!
+//! 1. Throughput: a log of notes is read to its end, beside a loop that only reads the same records and commits as many bytes.
+//! 2. Latency: notes are appended at a steady rate, and each is timed from its append to the commit of its entities.
+//! 3. Memory: the peak of resident memory over a backlog of more than a hundred times the configured bound.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use anyhow::Result;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use stillroom::engine::{Committed, EngineConfig, Observer, Parts, run};
+use stillroom::generator::DemoStream;
+use stillroom_connectors::{
+    Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, OutputRecord, Source,
+};
+use stillroom_dataflow::{Output, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, Window};
+use stillroom_schemas::{ModelId, Task};
+use support::{argument, memory, tokenizer};
+
+const PARTITIONS: u32 = 4;
+
+fn main() -> Result<()> {
+    let (notes, rate) = (argument(1, 20_000), argument(2, 500));
+    println!("{}", support::machine());
+    throughput(notes)?;
+    latency(rate, Duration::from_secs(20))?;
+    backlog()
+}
+
+/// Tags every tenth word, in no time.
+struct EveryTenth(ModelId);
+
+impl Tagger for EveryTenth {
+    fn model(&self) -> &ModelId {
+        &self.0
+    }
+    fn thresholds(&self) -> [f32; Task::ALL.len()] {
+        [0.5; Task::ALL.len()]
+    }
+    fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
+        let word = |word: usize| [if word % 10 == 0 { 0.9 } else { 0.1 }; Task::ALL.len()];
+        Ok(windows.iter().map(|window| window.words.clone().map(word).collect()).collect())
+    }
+}
+
+fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
+    let (log, topics) = (EmbeddedLog::open(dir)?, &config.topics);
+    for topic in [&topics.notes, &topics.references, &topics.extractions, &topics.state, &topics.dead_letters] {
+        log.create_topic(topic, PARTITIONS)?;
+    }
+    log.create_topic(&topics.quality, 1)?;
+    Ok(log)
+}
+
+/// Appends what the demo would write.
+fn fill(log: &EmbeddedLog, config: &EngineConfig, notes: u64) -> Result<()> {
+    let events: Vec<_> = DemoStream::new(1, notes).collect();
+    let (of_notes, of_references): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.is_note());
+    for (topic, events) in [(&config.topics.notes, of_notes), (&config.topics.references, of_references)] {
+        let mut producer = EmbeddedProducer::open(log, topic)?;
+        for chunk in events.chunks(1000) {
+            producer.append(chunk.iter().map(|event| event.record()).map(|(key, value)| (Some(key), value)))?;
+        }
+    }
+    Ok(())
+}
+
+fn parts(
+    log: &EmbeddedLog,
+    config: &EngineConfig,
+    source: fn(&EmbeddedLog) -> EmbeddedSource,
+    observer: impl Observer + 'static,
+) -> Result<Parts> {
+    let topics = &config.topics;
+    let outputs = [&topics.extractions, &topics.quality, &topics.state, &topics.dead_letters].map(String::as_str);
+    let tokenizer = tokenizer()?;
+    let student =
+        || Box::new(|| Ok(Box::new(EveryTenth(ModelId("every-tenth".into()))) as Box<dyn Tagger>)) as TaggerFactory;
+    Ok(Parts {
+        sources: (0..config.workers).map(|_| Box::new(source(log)) as Box<dyn Source>).collect(),
+        history: Box::new(EmbeddedSource::bounded(log)),
+        committer: Box::new(EmbeddedCommitter::open(log, &outputs)?),
+        tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)),
+        pool: TaggerPool::start(vec![student()], config.workers, config.batches_open_max)?,
+        observer: Box::new(observer),
+    })
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn committed(&mut self, _committed: &Committed<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn throughput(notes: u64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for workers in [1, 2] {
+        let config = EngineConfig { workers, ..EngineConfig::default() };
+        let log = log_in(&folder.path().join(workers.to_string()), &config)?;
+        fill(&log, &config, notes)?;
+        let parts = parts(&log, &config, EmbeddedSource::bounded, Silent)?;
+        let began = Instant::now();
+        let progress = run(&config, parts, Arc::new(AtomicBool::new(false)))?;
+        let engine = progress.totals.notes as f64 / began.elapsed().as_secs_f64();
+        let (records, seconds) = copy(&log, &config)?;
+        let plain = records as f64 / seconds;
+        println!(
+            "throughput: {workers} workers, {} note records with {:.0} of references: {engine:.0} notes/s; \
+             read and committed without a topology {plain:.0} records/s; ratio {:.2}",
+            progress.totals.notes,
+            records - progress.totals.notes,
+            engine / plain
+        );
+    }
+    Ok(())
+}
+
+/// The baseline: reads all inputs and commits them as outputs, every tick, without looking at them.
+fn copy(log: &EmbeddedLog, config: &EngineConfig) -> Result<(u64, f64)> {
+    let copies = "copies";
+    log.create_topic(copies, PARTITIONS)?;
+    let mut committer = EmbeddedCommitter::open(log, &[copies])?;
+    let mut source = EmbeddedSource::bounded(log);
+    for topic in [&config.topics.notes, &config.topics.references] {
+        (0..PARTITIONS).try_for_each(|partition| source.assign(topic, partition, 0))?;
+    }
+    let (began, mut records, mut epoch) = (Instant::now(), 0, committer.progress().epoch);
+    while !source.is_finished() {
+        let outputs: Vec<OutputRecord> = source
+            .poll(16 << 20, Duration::ZERO)?
+            .into_iter()
+            .map(|record| OutputRecord {
+                topic: Arc::from(copies),
+                partition: record.position.partition,
+                key: record.key.unwrap_or_default(),
+                value: record.value,
+            })
+            .collect();
+        records += outputs.len() as u64;
+        epoch += 1;
+        committer.commit(Commit { epoch, outputs, ..Commit::default() })?;
+    }
+    Ok((records, began.elapsed().as_secs_f64()))
+}
+
+/// When each note was appended, by its number, and how long each took.
+#[derive(Default)]
+struct Times {
+    appended: Vec<Instant>,
+    took: Vec<Duration>,
+}
+
+struct Stopwatch(Arc<Mutex<Times>>);
+
+impl Observer for Stopwatch {
+    fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
+        let now = Instant::now();
+        let mut times = self.0.lock().expect("nobody panics with the times");
+        for output in committed.outputs {
+            if let Output::Extracted { extraction, .. } = output {
+                let took = now - times.appended[extraction.note_id.parse::<usize>()?];
+                times.took.push(took);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn latency(rate: u64, length: Duration) -> Result<()> {
+    for tick_ms in [50, 100] {
+        let folder = tempfile::tempdir()?;
+        let config = EngineConfig { tick_ms, ..EngineConfig::default() };
+        let log = log_in(folder.path(), &config)?;
+        let (times, stop) = (Arc::new(Mutex::new(Times::default())), Arc::new(AtomicBool::new(false)));
+        let parts = parts(&log, &config, EmbeddedSource::tail, Stopwatch(Arc::clone(&times)))?;
+        let texts: Vec<String> = support::notes(100).into_iter().map(|note| note.text).collect();
+        std::thread::scope(|scope| -> Result<()> {
+            let producing = scope.spawn(|| produce(&log, &config, &texts, (rate, length), &times));
+            let stopping = scope.spawn(|| {
+                let appended = producing.join().expect("the producer does not panic");
+                // What was appended is read within a few ticks; a stop commits it.
+                std::thread::sleep(Duration::from_secs(1));
+                stop.store(true, Ordering::SeqCst);
+                appended
+            });
+            run(&config, parts, Arc::clone(&stop))?;
+            stopping.join().expect("nor does who waits for it")
+        })?;
+        let mut took = std::mem::take(&mut times.lock().expect("nobody panics with the times").took);
+        took.sort_unstable();
+        let at = |share: f64| took[(took.len() as f64 * share) as usize].as_secs_f64() * 1e3;
+        println!(
+            "latency: tick {tick_ms} ms, {rate} notes/s, {} notes: p50 {:.0} ms, p99 {:.0} ms from append to commit",
+            took.len(),
+            at(0.5),
+            at(0.99)
+        );
+    }
+    Ok(())
+}
+
+/// Appends at a steady rate, ten milliseconds' notes at a time.
+fn produce(
+    log: &EmbeddedLog,
+    config: &EngineConfig,
+    texts: &[String],
+    (rate, length): (u64, Duration),
+    times: &Mutex<Times>,
+) -> Result<()> {
+    let mut producer = EmbeddedProducer::open(log, &config.topics.notes)?;
+    let (began, mut sent) = (Instant::now(), 0usize);
+    while began.elapsed() < length {
+        let due = (began.elapsed().as_secs_f64() * rate as f64) as usize;
+        let notes: Vec<(Vec<u8>, Vec<u8>)> = (sent..due)
+            .map(|number| {
+                let text = &texts[number % texts.len()];
+                let value = serde_json::json!({"note_id": number.to_string(), "text": text}).to_string();
+                (number.to_string().into_bytes(), value.into_bytes())
+            })
+            .collect();
+        let now = Instant::now();
+        times.lock().expect("nobody panics with the times").appended.extend(notes.iter().map(|_| now));
+        producer.append(notes.iter().map(|(key, value)| (Some(key.as_slice()), Some(value.as_slice()))))?;
+        sent = due;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn backlog() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = EngineConfig { bytes_open_max: 1 << 20, ..EngineConfig::default() };
+    let log = log_in(folder.path(), &config)?;
+    // Few notes of many bytes, since what is kept of a note is not what is asked here.
+    let text = support::notes(60).into_iter().map(|note| note.text).collect::<Vec<_>>().join("\n");
+    let mut producer = EmbeddedProducer::open(&log, &config.topics.notes)?;
+    let (mut bytes, mut number) = (0, 0);
+    while bytes < 110 << 20 {
+        let (key, value) = (number.to_string(), serde_json::json!({"note_id": number.to_string(), "text": text}));
+        let value = value.to_string();
+        producer.append([(Some(key.as_bytes()), Some(value.as_bytes()))])?;
+        (bytes, number) = (bytes + value.len(), number + 1);
+    }
+    let before = memory()?;
+    let peak = Arc::new(Mutex::new(Vec::new()));
+    let observer = Peak(Arc::clone(&peak));
+    run(&config, parts(&log, &config, EmbeddedSource::bounded, observer)?, Arc::new(AtomicBool::new(false)))?;
+    let seen = peak.lock().expect("nobody panics with the peak");
+    let (early, late) = seen.split_at(seen.len() / 2);
+    let most = |part: &[u64]| part.iter().max().map_or(0, |most| most.saturating_sub(before)) >> 20;
+    println!(
+        "memory: {} MiB in {number} notes, {} times the bound of 1 MiB: {} MiB above the start in the first half, {} MiB in the second",
+        bytes >> 20,
+        bytes / config.bytes_open_max,
+        most(early),
+        most(late)
+    );
+    Ok(())
+}
+
+/// Resident memory at every commit.
+struct Peak(Arc<Mutex<Vec<u64>>>);
+
+impl Observer for Peak {
+    fn committed(&mut self, _committed: &Committed<'_>) -> Result<()> {
+        self.0.lock().expect("nobody panics with the peak").push(memory()?);
+        Ok(())
+    }
+}
