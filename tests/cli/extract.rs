@@ -179,7 +179,7 @@ fn eval_scores_the_student_as_it_scores_its_extractions() {
     let text = |index: usize| format!("case {index}: chronic asthma with nausea, on aspirin 100 mg. ").repeat(40);
     let document = |index: usize| {
         let (text, start) = (text(index), format!("case {index}: chronic ").len());
-        let tasks = if index % 2 == 0 { json!(["disease", "symptom"]) } else { json!(["disease"]) };
+        let tasks = if index.is_multiple_of(2) { json!(["disease", "symptom"]) } else { json!(["disease"]) };
         let entity = json!({"task": "disease", "start": start, "end": start + 6, "text": "asthma"});
         json!({"id": format!("d{index}"), "text": text, "tasks": tasks, "entities": [entity]}).to_string()
     };

@@ -97,7 +97,7 @@ impl Site {
     fn committed(&self) -> Committed {
         let records = |topic: &String| {
             let records = self.log.read_topic(topic).unwrap().map(|record| record.unwrap());
-            records.map(|record| (record.position.partition, record.key, record.value)).collect::<Vec<_>>()
+            records.map(|record| (record.position.partition, record.key, record.value)).collect::<Vec<Stored>>()
         };
         let mut letters: Vec<(String, u32, u64, Vec<u8>)> = records(&self.topics.dead_letters)
             .into_iter()
@@ -115,11 +115,14 @@ impl Site {
     }
 }
 
+/// Partition, key and value of a record.
+type Stored = (u32, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What runs must agree on, in the order in which it stands.
 #[derive(Debug, PartialEq)]
 struct Committed {
-    extractions: Vec<(u32, Option<Vec<u8>>, Option<Vec<u8>>)>,
-    state: Vec<(u32, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    extractions: Vec<Stored>,
+    state: Vec<Stored>,
     /// Letters of notes and of references share a topic, and no order between them is promised.
     letters: Vec<(String, u32, u64, Vec<u8>)>,
     quality: BTreeMap<Vec<u8>, Vec<u8>>,

@@ -2,7 +2,7 @@
 //!
 //! An operator is one file and one verb: the file opens with what flows in and out, what state is kept and when it emits; the
 //! thinking sits in pure functions that are tested without a worker. Nothing here knows a broker, a key or a GPU: records come
-//! in through [`source`], leave through [`Sink`], and the student is behind the trait [`Tagger`].
+//! in through [`source()`], leave through [`Sink`], and the student is behind the trait [`Tagger`].
 
 mod batches;
 mod decode;

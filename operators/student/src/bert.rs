@@ -145,7 +145,7 @@ impl<B: StudentBackend> Embeddings<B> {
         let words = self.word_embeddings.forward(row(&texts.ids)).squeeze_dim::<2>(0);
         let positions = self.position_embeddings.forward(row(&texts.positions)).squeeze_dim::<2>(0);
         // Notes are single segments, of token type 0.
-        let types = self.token_type_embeddings.weight.val().slice([0..1]);
+        let types = self.token_type_embeddings.weight.val().slice(0..1);
         self.layer_norm.forward(words + positions + types)
     }
 }
@@ -180,7 +180,7 @@ impl<B: StudentBackend> Attention<B> {
             .iter()
             .map(|run| {
                 let part =
-                    |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice([run.tokens.clone()]) };
+                    |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice(run.tokens.clone()) };
                 self.attend([part(&q), part(&k), part(&v)], run.texts, dropout)
             })
             .collect::<Vec<_>>();

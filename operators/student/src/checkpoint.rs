@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) type BertOptimizer<B> = OptimizerAdaptor<AdamW, Bert<Autodiff<B>>, Autodiff<B>>;
 
+/// What a run goes on with.
+pub(crate) type Resumed<B> = (Bert<Autodiff<B>>, BertOptimizer<B>, State);
+
 /// Where a run stands. It is written last and says which of the two slots holds network and optimizer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -87,7 +90,7 @@ impl Checkpoints {
         network: Bert<Autodiff<B>>,
         optimizer: BertOptimizer<B>,
         device: &B::Device,
-    ) -> Result<(Bert<Autodiff<B>>, BertOptimizer<B>, State), StudentError> {
+    ) -> Result<Resumed<B>, StudentError> {
         let path = self.folder.join("state.json");
         if !path.exists() {
             return Ok((network, optimizer, State::default()));

@@ -53,7 +53,7 @@ impl BertConfig {
         if config.hidden_act != "gelu" {
             return refuse(format!("hidden_act is {}, not the exact gelu", config.hidden_act));
         }
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("hidden_size is not a multiple of num_attention_heads".into());
         }
         Ok(config)

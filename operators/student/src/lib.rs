@@ -2,7 +2,7 @@
 //!
 //! A student is a folder in Hugging Face's layout: `config.json`, `tokenizer.json` or `vocab.txt`, `model.safetensors`, and
 //! `manifest.json` where stillroom trained it. [`Student::load`] reads it, [`Student::taggers`] puts it behind the trait that
-//! the dataflow knows, [`train`] makes a new one. Burn is not seen outside of this crate.
+//! the dataflow knows, [`train()`] makes a new one. Burn is not seen outside of this crate.
 
 mod backend;
 mod bert;

@@ -1,14 +1,12 @@
 //! The engine alone: the embedded log, the extraction topology and the commits, with a student that costs nothing.
 //!
-//!     cargo bench --bench engine [-- NOTES [NOTES_PER_SECOND]]
+//!     cargo bench --bench figures -- engine [NOTES [NOTES_PER_SECOND]]
 //!
 //! 1. Throughput: a log of notes is read to its end, beside a loop that only reads the same records and commits as many bytes.
 //! 2. Latency: notes are appended at a steady rate, and each is timed from its append to the commit of its entities.
 //! 3. Memory: the peak of resident memory over a backlog of more than a hundred times the configured bound.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use crate::support::{self, memory, tokenizer};
 use anyhow::Result;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +19,12 @@ use stillroom_connectors::{
 };
 use stillroom_dataflow::{Output, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, Window};
 use stillroom_schemas::{ModelId, Task};
-use support::{argument, memory, tokenizer};
 
 const PARTITIONS: u32 = 4;
 
-fn main() -> Result<()> {
-    let (notes, rate) = (argument(1, 20_000), argument(2, 500));
-    println!("{}", support::machine());
+pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
+    let at = |index: usize, default| numbers.get(index).copied().unwrap_or(default);
+    let (notes, rate) = (at(0, 20_000), at(1, 500));
     throughput(notes)?;
     latency(rate, Duration::from_secs(20))?;
     backlog()
@@ -44,7 +41,7 @@ impl Tagger for EveryTenth {
         [0.5; Task::ALL.len()]
     }
     fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
-        let word = |word: usize| [if word % 10 == 0 { 0.9 } else { 0.1 }; Task::ALL.len()];
+        let word = |word: usize| [if word.is_multiple_of(10) { 0.9 } else { 0.1 }; Task::ALL.len()];
         Ok(windows.iter().map(|window| window.words.clone().map(word).collect()).collect())
     }
 }

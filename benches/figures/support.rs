@@ -7,31 +7,24 @@ use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::Note;
 
 /// The folder of the student that comes with stillroom.
-pub fn student() -> std::path::PathBuf {
+pub(crate) fn student() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/stillroom-minilm-l6")
 }
 
 /// The tokenizer of that student.
-pub fn tokenizer() -> Result<Tokenizer> {
+pub(crate) fn tokenizer() -> Result<Tokenizer> {
     Ok(Tokenizer::load(&student())?)
 }
 
 /// The demo's notes, first revisions and later ones, as many as asked for.
-pub fn notes(count: usize) -> Vec<Note> {
+pub(crate) fn notes(count: usize) -> Vec<Note> {
     let events = DemoStream::new(1, count as u64).filter(|event| event.is_note());
     let notes = events.filter_map(|event| serde_json::from_slice(event.record().1?).ok());
     notes.take(count).collect()
 }
 
-/// The argument at `position` of those after `--`, or `default`.
-pub fn argument(position: usize, default: u64) -> u64 {
-    // Cargo adds `--bench` of its own.
-    let numbers = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
-    numbers.into_iter().nth(position - 1).and_then(|number| number.parse().ok()).unwrap_or(default)
-}
-
 /// Resident memory of this process in bytes.
-pub fn memory() -> Result<u64> {
+pub(crate) fn memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("/proc/self/status has no VmRSS")?;
@@ -39,7 +32,7 @@ pub fn memory() -> Result<u64> {
 }
 
 /// The processor, as the operating system names it, and the number of cores.
-pub fn machine() -> String {
+pub(crate) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|line| line.split(':').nth(1));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

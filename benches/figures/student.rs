@@ -1,14 +1,11 @@
 //! The student on the processor: word pieces a second, on the demo's notes.
 //!
-//!     cargo bench --bench student [-- NOTES]
+//!     cargo bench --bench figures -- student [NOTES]
 //!
 //! Padding is never counted, and there is none. With `STILLROOM_WORKLOAD=FILE` the windows are also written there, for
 //! `peers.py`, which tells what others make of the same word pieces on the same machine.
 
-#[path = "support/mod.rs"]
-#[allow(dead_code, reason = "shared with the other benches")]
-mod support;
-
+use crate::support;
 use anyhow::Result;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -17,11 +14,10 @@ use stillroom_student::{Device, Student};
 
 const ROUNDS: usize = 5;
 
-fn main() -> Result<()> {
-    println!("{}", support::machine());
-    let tokenizer = support::tokenizer()?;
+pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
+    let (tokenizer, count) = (support::tokenizer()?, numbers.first().copied().unwrap_or(200));
     let mut windows = Vec::new();
-    for note in support::notes(support::argument(1, 200) as usize) {
+    for note in support::notes(count as usize) {
         windows.extend(tokenizer.tokenize(&note.text)?.windows);
     }
     let tokens: usize = windows.iter().map(|window| window.ids.len()).sum();

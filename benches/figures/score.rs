@@ -1,15 +1,12 @@
 //! What a changed note costs in live F1, and how much memory a million notes take.
 //!
-//!     cargo bench --bench score [-- NOTES …]
+//!     cargo bench --bench figures -- score [NOTES …]
 //!
 //! `LatestNotes` and `Score` are loaded with notes and one reference each. Then single notes are amended, withdrawn and labelled
 //! anew, an epoch each, and the time until the figures of that epoch are out is measured, twice: at first, and again after ten
 //! times as many changes, which must make no difference.
 
-#[path = "support/mod.rs"]
-#[allow(dead_code, reason = "shared with the other benches")]
-mod support;
-
+use crate::support;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 use stillroom_dataflow::{Epoch, LatestNotes, NoteEvent, ReferenceUpsert, Score, Tokenizer, timely_config};
@@ -23,15 +20,12 @@ use timely::worker::Worker;
 const CHUNK: u64 = 10_000;
 const CHANGES: u64 = 1_000;
 
-fn main() -> Result<()> {
-    println!("{}", support::machine());
-    let sizes: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![10_000, 1_000_000] } else { sizes };
+pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
+    let sizes = if numbers.is_empty() { &[10_000, 1_000_000] } else { numbers };
     let tokenizer = support::tokenizer()?;
     let samples = support::notes(200).iter().map(|note| sample(note, &tokenizer)).collect::<Result<Vec<_>>>()?;
-    for notes in sizes {
+    for &notes in sizes {
         let samples = samples.clone();
-        // One after the other in one process would measure what the allocator kept.
         timely::execute(timely_config(1), move |worker| measure(worker, notes, &samples))
             .and_then(|guards| guards.join().into_iter().collect::<Result<(), _>>())
             .map_err(anyhow::Error::msg)?;

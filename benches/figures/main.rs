@@ -1,0 +1,22 @@
+//! The figures of `benches/README.md`: `cargo bench --bench figures -- engine`, `score` or `student`, each with numbers of its own.
+
+mod engine;
+mod score;
+mod student;
+mod support;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    // Cargo adds `--bench` of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let (name, numbers) = arguments.split_first().map_or(("", &[][..]), |(name, numbers)| (name.as_str(), numbers));
+    let numbers = numbers.iter().map(|number| Ok(number.parse()?)).collect::<Result<Vec<u64>>>()?;
+    println!("{}", support::machine());
+    match name {
+        "engine" => engine::run_all(&numbers),
+        "score" => score::run_all(&numbers),
+        "student" => student::run_all(&numbers),
+        _ => bail!("{name:?} is no group of figures; name engine, score or student"),
+    }
+}
