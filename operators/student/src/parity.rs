@@ -19,10 +19,11 @@ struct Case {
     logits: Vec<Vec<f32>>,
 }
 
-/// `folder` holds a student and, in `logits.json`, texts with the word pieces and logits of the reference.
-fn check(folder: &Path) {
-    let student = Student::load(folder).unwrap();
-    let reference: Reference = crate::files::read_json(&folder.join("logits.json")).unwrap();
+/// `model` is a student's folder; `logits.json` in `reference` holds texts with their word pieces and the reference's logits.
+fn check(model: &str, reference: &str) {
+    let at = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let student = Student::load(&at(model)).unwrap();
+    let reference: Reference = crate::files::read_json(&at(reference).join("logits.json")).unwrap();
     let device = Default::default();
     let network = student.network::<Flex>(&device).unwrap();
     let logits = |texts: &[&[u32]]| {
@@ -48,6 +49,11 @@ fn check(folder: &Path) {
 }
 
 #[test]
-fn logits_are_those_of_the_reference() {
-    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny"));
+fn logits_of_random_weights_are_those_of_the_reference() {
+    check("tests/tiny", "tests/tiny");
+}
+
+#[test]
+fn logits_of_the_student_in_models_are_those_of_the_reference() {
+    check("../../models/stillroom-minilm-l6", "tests/default");
 }

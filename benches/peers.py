@@ -1,0 +1,107 @@
+"""What others make of the same student and the same word pieces as `cargo bench --bench figures -- student`.
+
+    pip install torch transformers onnxruntime onnx safetensors
+    STILLROOM_WORKLOAD=/tmp/workload.json cargo bench --bench figures -- student
+    python benches/peers.py /tmp/workload.json
+
+Word pieces a second, padding never counted: the median of five rounds after one that warms up, with the least and the most.
+"""
+import json
+import pathlib
+import sys
+import tempfile
+import time
+import warnings
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers import optimizer
+
+from weights import load
+
+warnings.filterwarnings("ignore")
+ROUNDS = 5
+MODEL = pathlib.Path(__file__).parent.parent / "models/stillroom-minilm-l6"
+
+
+def batches(windows, size):
+    """Windows sorted by falling length in batches of `size`, padded to the longest of each."""
+    order = sorted(windows, key=len, reverse=True)
+    for first in range(0, len(order), size):
+        part = order[first : first + size]
+        ids = np.zeros((len(part), len(part[0])), np.int64)
+        mask = np.zeros_like(ids)
+        for row, window in enumerate(part):
+            ids[row, : len(window)] = window
+            mask[row, : len(window)] = 1
+        yield ids, mask
+
+
+def measure(name, windows, size, run):
+    """Prints how fast `run(ids, mask)` is."""
+    tokens, prepared, seconds = sum(map(len, windows)), list(batches(windows, size)), []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        for ids, mask in prepared:
+            run(ids, mask)
+        seconds.append(time.perf_counter() - began)
+    seconds = sorted(seconds[1:])
+    rate = [tokens / s for s in (seconds[ROUNDS // 2], seconds[-1], seconds[0])]
+    print(f"{name}, batch {size}: {rate[0]:.0f} word pieces/s ({rate[1]:.0f} to {rate[2]:.0f})", flush=True)
+
+
+class Logits(torch.nn.Module):
+    """From word pieces and mask to logits alone, as ONNX wants it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids, mask):
+        return self.model(input_ids=ids, attention_mask=mask, token_type_ids=torch.zeros_like(ids)).logits
+
+
+def export(folder):
+    """ONNX files of the student, fused, in f32 and int8."""
+    model, plain = load(MODEL), str(folder / "plain.onnx")
+    model.set_attn_implementation("eager")
+    ids = torch.ones((2, 40), dtype=torch.long)
+    axes = {name: {0: "batch", 1: "length"} for name in ("ids", "mask", "logits")}
+    torch.onnx.export(Logits(model), (ids, ids), plain, input_names=["ids", "mask"], output_names=["logits"],
+                      dynamic_axes=axes, dynamo=False, opset_version=17)
+    config = model.config
+    fused = optimizer.optimize_model(plain, model_type="bert", num_heads=config.num_attention_heads,
+                                     hidden_size=config.hidden_size, opt_level=1)
+    fused.save_model_to_file(str(folder / "f32.onnx"))
+    quantize_dynamic(str(folder / "f32.onnx"), str(folder / "int8.onnx"), weight_type=QuantType.QInt8)
+
+
+def main():
+    windows = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    torch.set_num_threads(2)
+    model = load(MODEL)
+
+    def in_torch(model):
+        def run(ids, mask):
+            with torch.inference_mode():
+                model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+        return run
+
+    for size in (1, 32):
+        measure("torch f32", windows, size, in_torch(model))
+    measure("torch bf16", windows, 32, in_torch(load(MODEL).to(torch.bfloat16)))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        export(folder)
+        for kind in ("f32", "int8"):
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = 2
+            session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
+            for size in (1, 32):
+                measure(f"ONNX Runtime {kind}, fused", windows, size,
+                        lambda ids, mask: session.run(None, {"ids": ids, "mask": mask}))
+
+
+main()
