@@ -1,7 +1,7 @@
-"""What others make of the same student and the same word pieces as `cargo bench --bench figures -- student`.
+"""What others make of the same student and the same word pieces as `cargo run --release --example figures -- student`.
 
     pip install torch transformers onnxruntime onnx safetensors
-    STILLROOM_WORKLOAD=/tmp/workload.json cargo bench --bench figures -- student
+    STILLROOM_WORKLOAD=/tmp/workload.json cargo run --release --example figures -- student
     python benches/peers.py /tmp/workload.json
 
 Word pieces a second, padding never counted: the median of five rounds after one that warms up, with the least and the most.

@@ -1,6 +1,6 @@
 //! The engine alone: the embedded log, the extraction topology and the commits, with a student that costs nothing.
 //!
-//!     cargo bench --bench figures -- engine [NOTES [NOTES_PER_SECOND]]
+//!     cargo run --release --example figures -- engine [NOTES [NOTES_PER_SECOND]]
 //!
 //! 1. Throughput: a log of notes is read to its end, beside a loop that only reads the same records and commits as many bytes.
 //! 2. Latency: notes are appended at a steady rate, and each is timed from its append to the commit of its entities.

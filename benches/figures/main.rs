@@ -1,4 +1,4 @@
-//! The figures of `benches/README.md`: `cargo bench --bench figures -- engine`, `score` or `student`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `score` or `student`, each with numbers of its own.
 
 mod engine;
 mod score;
@@ -8,8 +8,7 @@ mod support;
 use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
-    // Cargo adds `--bench` of its own.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (name, numbers) = arguments.split_first().map_or(("", &[][..]), |(name, numbers)| (name.as_str(), numbers));
     let numbers = numbers.iter().map(|number| Ok(number.parse()?)).collect::<Result<Vec<u64>>>()?;
     println!("{}", support::machine());

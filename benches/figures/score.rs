@@ -1,6 +1,6 @@
 //! What a changed note costs in live F1, and how much memory a million notes take.
 //!
-//!     cargo bench --bench figures -- score [NOTES …]
+//!     cargo run --release --example figures -- score [NOTES …]
 //!
 //! `LatestNotes` and `Score` are loaded with notes and one reference each. Then single notes are amended, withdrawn and labelled
 //! anew, an epoch each, and the time until the figures of that epoch are out is measured, twice: at first, and again after ten

@@ -1,6 +1,6 @@
 //! The student on the processor: word pieces a second, on the demo's notes.
 //!
-//!     cargo bench --bench figures -- student [NOTES]
+//!     cargo run --release --example figures -- student [NOTES]
 //!
 //! Padding is never counted, and there is none. With `STILLROOM_WORKLOAD=FILE` the windows are also written there, for
 //! `peers.py`, which tells what others make of the same word pieces on the same machine.

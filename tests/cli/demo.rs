@@ -107,6 +107,15 @@ fn the_student_is_as_good_as_promised_and_light() {
     assert!(f1("bc5cdr/dev.jsonl", "medication") >= 0.87);
     assert!(f1("maccrobat/dev.jsonl", "symptom") >= 0.55);
     assert!(manifest.train.iter().all(|file| file.name.ends_with("/train.jsonl")), "never on dev");
+    let card = std::fs::read_to_string(models().join("README.md")).unwrap();
+    for (name, tasks) in &manifest.dev_counts {
+        for (task, counts) in tasks {
+            let corpus = name.trim_end_matches("/dev.jsonl");
+            let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
+            let row = format!("| {corpus} | {} | {precision:.3} | {recall:.3} | {f1:.3} |", task.name());
+            assert!(card.contains(&row), "the card lacks {row}");
+        }
+    }
     let bytes: u64 = std::fs::read_dir(models()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes <= 32 << 20, "{bytes} bytes");
 }

@@ -65,7 +65,7 @@ impl Site {
     }
 
     /// Waits until `is_reached` of the committed progress, or fails.
-    fn wait(&self, is_reached: impl Fn(&Progress) -> bool) -> Progress {
+    fn wait(&self, mut is_reached: impl FnMut(&Progress) -> bool) -> Progress {
         let began = Instant::now();
         loop {
             let progress = self.progress();
@@ -286,4 +286,50 @@ fn quality_is_that_of_the_last_values() {
         let sum = parts.fold((0, 0), |sum, part| (sum.0 + part.counts.tp, sum.1 + part.counts.notes));
         assert_eq!(sum, (rollup.counts.tp, rollup.counts.notes), "{:?}", rollup.key);
     }
+}
+
+/// Resident memory of a process in bytes.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    kib.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn resident_memory_is_flat_under_a_backlog_a_hundred_times_the_bound() {
+    const BOUND: usize = 512 << 10;
+    let folder = tempfile::tempdir().unwrap();
+    let (log, topics) = (EmbeddedLog::open(folder.path().join("log")).unwrap(), Topics::default());
+    log.create_topic(&topics.notes, 1).unwrap();
+    log.create_topic(&topics.references, 1).unwrap();
+    // Mostly blanks: they take memory as words do, and no time to tag.
+    let text = format!("severe angina{}no rash", " ".repeat(60_000));
+    let notes = 128 * BOUND / text.len();
+    let mut producer = EmbeddedProducer::open(&log, &topics.notes).unwrap();
+    for note in 0..notes {
+        let value = serde_json::json!({"note_id": note.to_string(), "text": text}).to_string();
+        producer.append([(Some(note.to_string().as_bytes()), Some(value.as_bytes()))]).unwrap();
+    }
+    let site = Site { folder, log, topics };
+    let path = site.config(1);
+    let config = fs::read_to_string(&path).unwrap().replace("65536", &BOUND.to_string());
+    fs::write(&path, config.replace("epochs_open_max = 3", "epochs_open_max = 64")).unwrap();
+    let mut command = stillroom();
+    command.arg("run").arg("-c").arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running(Some(command.spawn().unwrap()));
+    let process = running.0.as_ref().unwrap().id();
+    // What is there once all of the program is at work.
+    site.wait(|progress| progress.totals.notes as usize > notes / 10);
+    let early = resident(process);
+    let mut most = early;
+    site.wait(|progress| {
+        most = most.max(resident(process));
+        site.is_done(progress)
+    });
+    assert_eq!(site.progress().totals.extracted as usize, notes);
+    assert!(running.terminate().status.success());
+    let grown = most - early;
+    assert!(grown < 32 * BOUND, "{grown} bytes more than early, of a backlog of {}", notes * text.len());
 }
