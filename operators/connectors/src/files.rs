@@ -1,7 +1,7 @@
 //! Files and folders of notes as a bounded source.
 //!
 //! Paths in, records of the topic [`FILES_TOPIC`] out, numbered in input order:
-//! - a `.txt` file is one note, whose id is its path below the given folder, without the extension;
+//! - a `.txt` file is one note, whose id is its path without the extension: below the folder when that alone is given, else as given;
 //! - a `.jsonl` file holds a `note.v1` a line, passed on byte for byte; blank lines are skipped;
 //! - `-` is such lines from stdin;
 //! - a folder stands for the `.txt` and `.jsonl` files in it and below it, in the order of their names.
@@ -9,6 +9,7 @@
 //! A line that is no note, and a text that is not UTF-8, is passed on as it is: decoding makes a dead letter of it, and
 //! [`Origins`] tells where it came from. One file is open at a time; of a folder, only the names are kept.
 
+mod lines;
 mod origins;
 mod walk;
 
@@ -17,12 +18,13 @@ pub use origins::Origins;
 use crate::disk::failed;
 use crate::log::size_of;
 use crate::{LogError, Source};
+use lines::{Line, Lines};
 use origins::Place;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use stillroom_dataflow::{Position, Record};
@@ -31,9 +33,6 @@ use walk::{Input, Walk};
 
 /// The topic of the records of a [`NoteFiles`]. It has one partition.
 pub const FILES_TOPIC: &str = "files";
-
-/// Lines are read from files in pieces of this size.
-const READ_BYTES: usize = 1 << 18;
 
 /// Up to this many bytes of `.jsonl` files are read to count the notes before the start.
 const COUNT_BYTES_MAX: u64 = 256 << 20;
@@ -55,13 +54,11 @@ pub struct NoteFiles {
     is_at_end: bool,
 }
 
-/// A file of lines that is being read.
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<Box<dyn Read + Send>>,
-    line: u64,
-    /// Whether its writer may let it wait, as stdin's may.
-    is_live: bool,
+/// What reading on gave.
+enum Next {
+    Record(Record),
+    NotYet,
+    End,
 }
 
 impl NoteFiles {
@@ -89,7 +86,7 @@ impl NoteFiles {
         self.origins.clone()
     }
 
-    /// The number of records to come, for a progress bar: `None` when stdin is among the paths, when there is too much to count
+    /// The number of records to come, for a progress bar: `None` when stdin or a pipe is among the paths, when there is too much to count
     /// quickly (256 MiB of JSON Lines), or when something cannot be read, which polling will report.
     pub fn count(&self) -> Option<u64> {
         let (mut count, mut bytes) = (0, 0);
@@ -98,12 +95,13 @@ impl NoteFiles {
                 Input::Stdin => return None,
                 Input::Text { .. } => count += 1,
                 Input::Lines { path } => {
-                    bytes += fs::metadata(&path).ok()?.len();
-                    if bytes > COUNT_BYTES_MAX {
+                    let metadata = fs::metadata(&path).ok()?;
+                    bytes += metadata.len();
+                    // What comes through a pipe can be read only once.
+                    if bytes > COUNT_BYTES_MAX || !metadata.is_file() {
                         return None;
                     }
-                    let (mut reader, mut line) =
-                        (BufReader::with_capacity(READ_BYTES, File::open(&path).ok()?), Vec::new());
+                    let (mut reader, mut line) = (BufReader::new(File::open(&path).ok()?), Vec::new());
                     while reader.read_until(b'\n', &mut line).ok()? > 0 {
                         count += u64::from(!line.trim_ascii().is_empty());
                         line.clear();
@@ -114,31 +112,28 @@ impl NoteFiles {
         Some(count)
     }
 
-    /// The next record, unless everything was read.
-    fn read(&mut self) -> Result<Option<Record>, LogError> {
+    /// The next record; waits up to `wait` for whoever writes to stdin.
+    fn read(&mut self, wait: Duration) -> Result<Next, LogError> {
         loop {
-            if let Some(lines) = &mut self.lines {
-                if let Some(value) = lines.next()? {
-                    let place = Place { path: &lines.path, line: Some(lines.line) };
-                    self.origins.note(self.offset, place);
-                    return Ok(Some(self.record(key_of_line(&value), value)));
+            match self.lines.as_mut().map(|lines| lines.next(wait)).transpose()? {
+                Some(Line::Read { number, value }) => {
+                    let path = self.lines.as_ref().map_or(Path::new(""), Lines::path);
+                    self.origins.note(self.offset, Place { path, line: Some(number) });
+                    return Ok(Next::Record(self.record(key_of_line(&value), value)));
                 }
-                self.lines = None;
+                Some(Line::NotYet) => return Ok(Next::NotYet),
+                Some(Line::End) | None => self.lines = None,
             }
             match self.walk.next().transpose()? {
-                None => return Ok(None),
+                None => return Ok(Next::End),
                 Some(Input::Text { path, note_id }) => {
                     let text = fs::read(&path).map_err(failed("read", &path))?;
                     self.origins.note(self.offset, Place { path: &path, line: None });
-                    return Ok(Some(self.record(Some(note_id.clone().into_bytes()), value_of_text(note_id, text))));
+                    let record = self.record(Some(note_id.clone().into_bytes()), value_of_text(note_id, text));
+                    return Ok(Next::Record(record));
                 }
-                Some(Input::Lines { path }) => {
-                    let file = File::open(&path).map_err(failed("open", &path))?;
-                    self.lines = Some(Lines::new(path, Box::new(file), false));
-                }
-                Some(Input::Stdin) => {
-                    self.lines = Some(Lines::new(PathBuf::from("stdin"), Box::new(io::stdin()), true));
-                }
+                Some(Input::Lines { path }) => self.lines = Some(Lines::of_file(path)?),
+                Some(Input::Stdin) => self.lines = Some(Lines::live("stdin".into(), std::io::stdin())?),
             }
         }
     }
@@ -147,11 +142,6 @@ impl NoteFiles {
         let position = Position { partition: 0, offset: self.offset };
         self.offset += 1;
         Record { topic: self.topic.clone(), position, key, value: Some(value) }
-    }
-
-    /// Whether the next record can be read without waiting for whoever writes it.
-    fn is_next_at_hand(&self) -> bool {
-        self.lines.as_ref().is_none_or(|lines| !lines.is_live || lines.has_line())
     }
 
     fn is_mine(topic: &str, partition: u32) -> Result<(), LogError> {
@@ -174,7 +164,7 @@ impl Source for NoteFiles {
         NoteFiles::is_mine(topic, partition)
     }
 
-    /// Files are there, so nothing is waited for but stdin, and that for as long as its writer takes to send one note.
+    /// Files are there, so nothing is waited for but stdin.
     fn poll(&mut self, bytes_max: usize, wait: Duration) -> Result<Vec<Record>, LogError> {
         if self.is_paused {
             // Whoever polls a paused source has asked to be kept waiting.
@@ -182,14 +172,18 @@ impl Source for NoteFiles {
             return Ok(Vec::new());
         }
         let (mut records, mut bytes) = (Vec::new(), 0);
-        while !self.is_at_end && (records.is_empty() || self.is_next_at_hand()) {
-            let record = match self.waiting.take() {
-                Some(record) => Some(record),
-                None => self.read()?,
+        while !self.is_at_end {
+            let next = match self.waiting.take() {
+                Some(record) => Next::Record(record),
+                None => self.read(if records.is_empty() { wait } else { Duration::ZERO })?,
             };
-            let Some(record) = record else {
-                self.is_at_end = true;
-                break;
+            let record = match next {
+                Next::Record(record) => record,
+                Next::NotYet => break,
+                Next::End => {
+                    self.is_at_end = true;
+                    break;
+                }
             };
             if record.position.offset < self.skip_to {
                 continue;
@@ -221,33 +215,6 @@ impl Source for NoteFiles {
     }
 }
 
-impl Lines {
-    fn new(path: PathBuf, file: Box<dyn Read + Send>, is_live: bool) -> Lines {
-        Lines { path, reader: BufReader::with_capacity(READ_BYTES, file), line: 0, is_live }
-    }
-
-    /// The next line that is not blank, without its end.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, LogError> {
-        let mut line = Vec::new();
-        while self.reader.read_until(b'\n', &mut line).map_err(failed("read", &self.path))? > 0 {
-            self.line += 1;
-            if !line.trim_ascii().is_empty() {
-                let end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| line.ends_with(end)).map_or(0, <[u8]>::len);
-                line.truncate(line.len() - end);
-                return Ok(Some(line));
-            }
-            line.clear();
-        }
-        Ok(None)
-    }
-
-    /// Whether a whole line that is not blank was received already.
-    fn has_line(&self) -> bool {
-        let mut lines = self.reader.buffer().split_inclusive(|&byte| byte == b'\n');
-        lines.any(|line| line.ends_with(b"\n") && !line.trim_ascii().is_empty())
-    }
-}
-
 /// The record for a text file: a `note.v1`, or the bytes themselves when they are no text, for decoding to refuse.
 fn value_of_text(note_id: String, text: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(text) {
@@ -268,36 +235,4 @@ fn key_of_line(line: &[u8]) -> Option<Vec<u8>> {
         note_id: Cow<'a, str>,
     }
     serde_json::from_slice::<NoteId>(line).ok().map(|note| note.note_id.into_owned().into_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::VecDeque;
-
-    /// Hands out one piece a read, as a pipe does whose writer is slow.
-    struct Slow(VecDeque<&'static [u8]>);
-
-    impl Read for Slow {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let piece = self.0.pop_front().unwrap_or_default();
-            buffer[..piece.len()].copy_from_slice(piece);
-            Ok(piece.len())
-        }
-    }
-
-    #[test]
-    fn stdin_is_not_waited_for_while_records_are_at_hand() {
-        let pieces = [&b"1\n2\n"[..], b"3", b"\n\n", b"\n4\n\n5"];
-        let mut files = NoteFiles::open(&[]).expect("no path is wrong");
-        files.lines = Some(Lines::new(PathBuf::from("stdin"), Box::new(Slow(pieces.into())), true));
-        let mut polls = Vec::new();
-        while !files.is_finished() {
-            let records = files.poll(100, Duration::ZERO).expect("a poll");
-            polls.push(
-                records.iter().map(|record| files.origins.of(record.position.offset)).collect::<Vec<_>>().join("; "),
-            );
-        }
-        assert_eq!(polls, ["stdin, line 1; stdin, line 2", "stdin, line 3", "stdin, line 6", "stdin, line 8", ""]);
-    }
 }

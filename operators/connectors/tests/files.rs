@@ -80,6 +80,19 @@ fn folders_in_order() {
 }
 
 #[test]
+fn notes_of_several_paths_keep_them_in_their_ids() {
+    let dir = folder(&[("one/a.txt", b"x"), ("two/a.txt", b"x"), ("two/deep/b.txt", b"y")]);
+    let at = |path: &str| dir.path().join(path);
+    let ids = |paths: &[PathBuf]| -> Vec<String> {
+        let keys = read_all(&mut open(paths), 1 << 20).into_iter().map(|record| record.key.unwrap());
+        keys.map(|key| String::from_utf8(key).unwrap().replace(&format!("{}/", dir.path().display()), "")).collect()
+    };
+    assert_eq!(ids(&[at("one/a.txt"), at("two/a.txt")]), ["one/a", "two/a"]);
+    assert_eq!(ids(&[at("one"), at("two/")]), ["one/a", "two/a", "two/deep/b"]);
+    assert_eq!(ids(&[at("two")]), ["a", "deep/b"]);
+}
+
+#[test]
 fn a_text_is_a_note_with_the_very_same_text() {
     let text = "\u{feff}Fièvre\r\n\t\"quoted\" \\ \u{1f600}\u{2028}\0";
     let dir = folder(&[("n.txt", text.as_bytes())]);

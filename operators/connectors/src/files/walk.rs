@@ -22,6 +22,8 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) struct Walk {
     paths: VecDeque<PathBuf>,
+    /// Whether several paths were given, whose notes need the path in their ids.
+    are_several: bool,
     /// The folders that the walk is in, the innermost last.
     folders: Vec<Folder>,
 }
@@ -51,7 +53,7 @@ impl Walk {
                 return Err(LogError::NotNotes { path: path.clone() });
             }
         }
-        Ok(Walk { paths: paths.iter().cloned().collect(), folders: Vec::new() })
+        Ok(Walk { paths: paths.iter().cloned().collect(), are_several: paths.len() > 1, folders: Vec::new() })
     }
 
     fn step(&mut self) -> Result<Option<Input>, LogError> {
@@ -67,12 +69,14 @@ impl Walk {
                 None => match self.paths.pop_front() {
                     Some(path) if is_stdin(&path) => return Ok(Some(Input::Stdin)),
                     Some(path) if path.is_dir() => {
-                        self.folders.push(Folder::open(path, String::new())?);
+                        let prefix = if self.are_several { prefix_of(&path) } else { String::new() };
+                        self.folders.push(Folder::open(path, prefix)?);
                         continue;
                     }
                     Some(path) => {
-                        let kind = kind_of_file(&path);
-                        (path, String::new(), kind)
+                        let (kind, folder) = (kind_of_file(&path), path.parent().filter(|_| self.are_several));
+                        let prefix = folder.map(prefix_of).unwrap_or_default();
+                        (path, prefix, kind)
                     }
                     None => return Ok(None),
                 },
@@ -117,6 +121,14 @@ impl Folder {
         }
         entries.sort_unstable();
         Ok(Folder { path, prefix, entries: entries.into_iter() })
+    }
+}
+
+/// What the ids of the notes in `folder` begin with.
+fn prefix_of(folder: &Path) -> String {
+    match folder.to_string_lossy().trim_end_matches('/') {
+        "" => String::new(),
+        folder => format!("{folder}/"),
     }
 }
 
