@@ -163,6 +163,10 @@ enum DecodeError {
 }
 
 fn decode_note(record: &Arc<Record>, note_bytes_max: usize) -> Result<NoteEvent, DecodeError> {
+    if let (None, Some(value)) = (&record.key, &record.value) {
+        // A file's line has its key from its value, so what is wrong with the value says more.
+        from_json::<Note>(value, note_bytes_max)?;
+    }
     let key = key_of(record)?;
     if key.is_empty() {
         return Err(DecodeError::EmptyKey);
@@ -311,7 +315,8 @@ mod tests {
         let expected = "the value is not valid UTF-8 from byte 29 on; write it as UTF-8";
         assert_eq!(outcome("notes", Some(b"n"), Some(bytes)), expected);
         let expected = "the record has no key; write it under the key of its topic";
-        assert_eq!(outcome("notes", None, Some(b"{}")), expected);
+        assert_eq!(outcome("notes", None, Some(br#"{"note_id":"n","text":"fever"}"#)), expected);
+        assert_eq!(outcome("notes", None, Some(b"{}")), "the field note_id is missing; add it");
         assert_eq!(outcome("notes", None, None), expected);
         let expected = "the key is not valid UTF-8 from byte 1 on; write it as UTF-8";
         assert_eq!(outcome("notes", Some(b"n\xff"), None), expected);

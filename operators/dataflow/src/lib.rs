@@ -19,7 +19,7 @@ mod tag;
 mod tagger;
 mod tagger_pool;
 mod tokenize;
-mod tokenize_notes;
+mod tokenizer;
 mod words;
 
 pub use decode::{Decode, DecodeConfig, Decoded, NoteEvent, NoteRecord, reference_key};
@@ -35,8 +35,8 @@ pub use spans::{ScoredSpan, entities_of, spans_of};
 pub use tag::{Tag, TagConfig, TaggedNote};
 pub use tagger::{Probabilities, Tagger, TaggerError, Window};
 pub use tagger_pool::{TaggerFactory, TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
-pub use tokenize::{TokenizedText, Tokenizer, TokenizerError, WINDOW_PIECES_MAX};
-pub use tokenize_notes::{Tokenize, TokenizeText, TokenizedNote};
+pub use tokenize::{Tokenize, TokenizeText, TokenizedNote};
+pub use tokenizer::{TokenizedText, Tokenizer, TokenizerError, WINDOW_PIECES_MAX};
 pub use words::Words;
 
 /// The timestamp of every dataflow: totally ordered, one tick of 50 to 250 ms of input.

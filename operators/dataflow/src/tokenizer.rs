@@ -83,6 +83,11 @@ impl Tokenizer {
         Ok(inner)
     }
 
+    /// The number of word pieces that it knows, special ones included.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// Cuts `text` into words, and into overlapping windows such that each word is owned by exactly one.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use burn::record::{BinFileRecorder, FullPrecisionSettings, Recorder};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use stillroom_schemas::Task;
 
 pub(crate) type BertOptimizer<B> = OptimizerAdaptor<AdamW, Bert<Autodiff<B>>, Autodiff<B>>;
 
@@ -34,7 +35,10 @@ pub(crate) struct State {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) recipe: Recipe,
+    pub(crate) tasks: Vec<Task>,
     pub(crate) train: Vec<DataFile>,
+    pub(crate) dev: Vec<DataFile>,
+    pub(crate) dev_documents_max: usize,
     pub(crate) base_weights_hash: String,
 }
 
@@ -47,9 +51,13 @@ impl Checkpoints {
     /// Opens or begins the run's folder.
     ///
     /// # Errors
-    /// When it holds the checkpoint of another run.
+    /// When it holds a finished student, or the checkpoint of another run.
     pub(crate) fn open(out: &Path, identity: &Identity) -> Result<Checkpoints, StudentError> {
         let folder = out.join("checkpoint");
+        if !folder.exists() && out.join("manifest.json").exists() {
+            let cause = "it holds a finished student; remove it, or choose another --out".into();
+            return Err(StudentError::Unsupported { path: out.to_owned(), cause });
+        }
         files::create_folder(&folder)?;
         let path = folder.join("run.json");
         if path.exists() && files::read_json::<Identity>(&path)? != *identity {
@@ -81,6 +89,10 @@ impl Checkpoints {
         }
         Recorder::<Autodiff<B>>::record(&recorder, network.clone().into_record(), network_path).map_err(failed)?;
         Recorder::<Autodiff<B>>::record(&recorder, optimizer.to_record(), optimizer_path).map_err(failed)?;
+        for record in self.slot(state.slot).map(|path| path.with_extension("bin")) {
+            let synced = fs::File::open(&record).and_then(|file| file.sync_all());
+            synced.map_err(|source| StudentError::Io { action: "sync", path: record, source })?;
+        }
         files::write_json(&self.folder.join("state.json"), state)
     }
 

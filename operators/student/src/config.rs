@@ -4,6 +4,7 @@ use crate::StudentError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use stillroom_dataflow::WINDOW_PIECES_MAX;
 use stillroom_schemas::Task;
 
 /// The architecture of a BERT token classifier, and the meaning of its outputs.
@@ -55,6 +56,10 @@ impl BertConfig {
         }
         if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return refuse("hidden_size is not a multiple of num_attention_heads".into());
+        }
+        if config.max_position_embeddings < WINDOW_PIECES_MAX {
+            let positions = config.max_position_embeddings;
+            return refuse(format!("it has {positions} positions, and windows have up to {WINDOW_PIECES_MAX}"));
         }
         Ok(config)
     }

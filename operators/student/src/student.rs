@@ -48,6 +48,11 @@ impl Student {
         let refuse = |path: PathBuf, cause: String| StudentError::Unsupported { path, cause };
         let tasks = config.tasks().map_err(|cause| refuse(folder.join("config.json"), cause))?;
         let (tokenizer, tokenizer_hash) = load_tokenizer(folder)?;
+        if tokenizer.vocabulary_size() > config.vocab_size {
+            let (pieces, rows) = (tokenizer.vocabulary_size(), config.vocab_size);
+            let cause = format!("vocab_size is {rows}, but its tokenizer has {pieces} word pieces; fetch both anew");
+            return Err(refuse(folder.join("config.json"), cause));
+        }
         let weights = files::read(&folder.join("model.safetensors"))?;
         let weights_hash = files::sha256(&weights);
         let manifest_path = folder.join("manifest.json");

@@ -22,6 +22,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rayon::ThreadPool;
+use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -141,12 +142,23 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         }
         let base_path = config.base.join("model.safetensors");
         let bytes = files::read(&base_path)?;
-        let files = train.iter().map(|corpus| corpus.file.clone()).collect();
-        let identity = Identity { recipe, train: files, base_weights_hash: files::sha256(&bytes) };
+        let files = |corpora: &[Corpus]| corpora.iter().map(|corpus| corpus.file.clone()).collect();
+        let identity = Identity {
+            recipe,
+            tasks: config.tasks.clone(),
+            train: files(train),
+            dev: files(dev),
+            dev_documents_max: config.dev_documents_max,
+            base_weights_hash: files::sha256(&bytes),
+        };
         let architecture = BertConfig::load(&config.base)?;
         // Loaded on the differentiable backend: a parameter that was made on the plain one would never ask for a gradient.
         let mut network = Bert::<Autodiff<B>>::init(&architecture, 2 * config.tasks.len(), &device);
-        let missing = weights::load(&mut network, &bytes, &base_path)?;
+        // Heads for these very tasks are learned on; heads for others are not these.
+        let has_heads = architecture.tasks().is_ok_and(|tasks| tasks == config.tasks);
+        let start =
+            if has_heads { Cow::Borrowed(&bytes) } else { Cow::Owned(weights::without_heads(&bytes, &base_path)?) };
+        let missing = weights::load(&mut network, &start, &base_path)?;
         // The heads are what is to be learned; everything else must be there.
         if let Some(name) = missing.iter().find(|name| !name.starts_with("classifier.")) {
             return Err(StudentError::Weights { path: base_path, tensors: name.clone() });

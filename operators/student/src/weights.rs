@@ -56,6 +56,22 @@ pub(crate) fn save<B: StudentBackend>(model: &Bert<B>, path: &Path) -> Result<Ve
     to_eight_bit(&bytes, path)
 }
 
+/// The same file without the heads.
+///
+/// # Errors
+/// When it is not safetensors.
+pub(crate) fn without_heads(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
+    let file = parse(bytes, path)?;
+    let trunk = file.iter().filter(|(name, _)| !name.starts_with("classifier."));
+    let stored = |(name, view): (&str, TensorView<'_>)| Stored {
+        name: name.to_owned(),
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        bytes: view.data().to_vec(),
+    };
+    serialize(&trunk.map(stored).collect::<Vec<_>>(), path)
+}
+
 /// A tensor that owns its bytes.
 struct Stored {
     name: String,
