@@ -7,9 +7,26 @@ pub(crate) mod extract;
 pub(crate) mod run;
 pub(crate) mod train;
 
+use anyhow::{Context, Result};
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Done, but not for every note.
 pub(crate) fn some_dead_lettered() -> ExitCode {
     ExitCode::from(3)
+}
+
+/// A line of results on stdout. Unlike `println!` it does not panic when nobody reads them any more.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn print_line(line: impl Display) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}").context("cannot write to stdout")
+}
+
+/// Whether `error` only says that whoever read the results has seen enough.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.into_iter().any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }

@@ -41,9 +41,14 @@ pub(crate) fn text(text: &str, entities: &[Entity]) -> String {
     shown
 }
 
+/// A name or mention without control characters.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 /// An entity by itself, such as in a list.
 pub(crate) fn entity(entity: &Entity, is_coloured: bool) -> String {
-    let text: String = entity.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = plain(&entity.text);
     if is_coloured {
         format!("{} {text} {RESET}", colour(entity.task))
     } else {

@@ -52,6 +52,9 @@ pub fn main() -> ExitCode {
         Command::Config(command) => command.run(),
     };
     done.unwrap_or_else(|error| {
+        if commands::is_closed_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

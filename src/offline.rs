@@ -1,7 +1,7 @@
 //! The extraction topology over a bounded source, without a log: what `extract` and `eval` share.
 
 use crate::engine::{self, EngineConfig, Observer, Parts};
-use crate::runtime::StudentConfig;
+use crate::runtime::Runtime;
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,14 +13,13 @@ use stillroom_schemas::{Progress, Totals};
 /// Runs `source`, whose notes are on the notes topic of `config`, to its end; `observer` is given what comes out, in input order.
 ///
 /// # Errors
-/// The first error of student, source or observer.
+/// The first error of source or observer.
 pub(crate) fn extract(
-    student: &StudentConfig,
+    runtime: Runtime,
     config: &EngineConfig,
     source: Box<dyn Source>,
     observer: Box<dyn Observer>,
 ) -> Result<Totals> {
-    let runtime = student.start(config)?;
     let parts = Parts {
         sources: vec![Box::new(NotesAlone { notes: config.topics.notes.clone(), source })],
         history: Box::new(Nothing),

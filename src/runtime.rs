@@ -43,19 +43,24 @@ impl StudentConfig {
     /// When a folder cannot be loaded or the device cannot be used.
     pub(crate) fn start(&self, engine: &EngineConfig) -> Result<Runtime> {
         let students = self.load()?;
-        let tokenizer = students[0].tokenizer().clone();
+        let tokenize = tokenize_of(&students);
         let taggers = Student::taggers(&students, self.device()?, self.threads())?;
         let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
         let factories = taggers.into_iter().map(factory).collect();
         let pool = TaggerPool::start(factories, engine.workers, engine.batches_open_max)?;
-        Ok(Runtime { tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)), pool })
+        Ok(Runtime { tokenize, pool })
     }
 
-    /// The students of the folders, at least one.
+    /// How the student cuts texts.
     ///
     /// # Errors
     /// When a folder cannot be loaded.
-    pub(crate) fn load(&self) -> Result<Vec<Student>> {
+    pub(crate) fn tokenize(&self) -> Result<TokenizeText> {
+        Ok(tokenize_of(&self.load()?))
+    }
+
+    /// The students of the folders, at least one.
+    fn load(&self) -> Result<Vec<Student>> {
         let folders = if self.folders.is_empty() { vec![default_student()?] } else { self.folders.clone() };
         let load = |folder: &PathBuf| {
             Student::load(folder).with_context(|| format!("cannot load the student in {}", folder.display()))
@@ -74,13 +79,19 @@ impl StudentConfig {
     }
 
     /// How many notes are read at once.
-    pub(crate) fn threads(&self) -> usize {
+    fn threads(&self) -> usize {
         if self.threads > 0 {
             self.threads.min(256)
         } else {
             std::thread::available_parallelism().map_or(1, usize::from)
         }
     }
+}
+
+/// Students that serve together share a tokenizer.
+fn tokenize_of(students: &[Student]) -> TokenizeText {
+    let tokenizer = students[0].tokenizer().clone();
+    Arc::new(move |text: &str| tokenizer.tokenize(text))
 }
 
 /// The student that comes with stillroom: in the working folder, or in a folder above the program, as in a build tree.

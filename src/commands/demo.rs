@@ -1,6 +1,7 @@
 //! `stillroom demo`: synthetic notes through the extraction topology on an embedded log.
 
-use crate::commands::run::{create_topics, run_on_log, stop_on_signal};
+use crate::commands::print_line;
+use crate::commands::run::{LogRun, stop_on_signal};
 use crate::config::Config;
 use crate::engine::{Committed, Observer, Topics};
 use crate::generator::{DemoEvent, DemoStream, GENERATOR};
@@ -10,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,9 @@ use stillroom_schemas::{Level, Quality, QualityKey, Task, TopicOffsets};
 
 /// Events that are appended to the log at once.
 const APPEND_EVENTS_MAX: usize = 16;
+
+/// A note or two an epoch, so that a person sees figures change.
+const EPOCH_BYTES_MAX: usize = 4 << 10;
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -46,30 +50,62 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut config = Config::default();
         config.log.dir.clone_from(&self.dir);
+        config.engine.epoch_bytes_max = EPOCH_BYTES_MAX;
+        let topics = &config.engine.topics;
         let log = EmbeddedLog::open(&self.dir)?;
-        check_identity(&self.dir, &Identity { notes: self.notes, seed: self.seed })?;
-        create_topics(&config.engine, &log, config.log.partitions)?;
-        let topics = config.engine.topics.clone();
-        let stop = stop_on_signal()?;
-        let ends = ends_of(&topics, &self.events());
-        if !ends.are_reached(&log.progress()?.inputs) {
-            eprintln!("notes and references are appended to {}, and read from there as they come", self.dir.display());
-            let board = Board { ends, is_coloured: std::io::stdout().is_terminal(), stop: Arc::clone(&stop) };
-            std::thread::scope(|scope| {
-                let producing = scope.spawn(|| self.produce(&log, &topics, &stop));
-                let ran = run_on_log(&config, &log, Box::new(board), Arc::clone(&stop));
-                stop.store(true, Ordering::SeqCst);
-                let produced = producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                ran.and(produced)
-            })?;
-        } else {
+        self.check_folder(&log, topics)?;
+        // The producer appends nothing before this process has the log to itself.
+        let run = LogRun::open(&config, log.clone())?;
+        let (stop, ends) = (stop_on_signal()?, ends_of(topics, &self.events()));
+        if ends.are_reached(&log.progress()?.inputs) {
             eprintln!(
                 "{} holds a finished demo; remove it to see it again, or choose another --dir",
                 self.dir.display()
             );
+        } else {
+            eprintln!("notes and references are appended to {}, and read from there as they come", self.dir.display());
+            let board =
+                Board { ends: ends.clone(), is_coloured: std::io::stdout().is_terminal(), stop: Arc::clone(&stop) };
+            let progress = std::thread::scope(|scope| {
+                let producing = scope.spawn(|| {
+                    let produced = self.produce(&log, topics, &stop);
+                    // Without the rest of the input the run would wait for it for ever.
+                    produced.inspect_err(|_| stop.store(true, Ordering::SeqCst))
+                });
+                let ran = run.run(Box::new(board), Arc::clone(&stop));
+                stop.store(true, Ordering::SeqCst);
+                producing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(ran)
+            })?;
+            if !ends.are_reached(&progress.inputs) {
+                eprintln!("interrupted; the same command goes on from here");
+            }
         }
-        println!("{}", summary(&log, &topics)?);
+        print_line(summary(&log, topics)?)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// A folder holds one demo: its summary would speak of another otherwise, and a real log gets no notes that are made up.
+    fn check_folder(&self, log: &EmbeddedLog, topics: &Topics) -> Result<()> {
+        let (dir, path) = (self.dir.display(), self.dir.join("demo.json"));
+        let identity = Identity { notes: self.notes, seed: self.seed };
+        if path.exists() {
+            let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let other: Identity = serde_json::from_slice(&text)
+                .with_context(|| format!("{} is damaged; remove {dir}, or choose another --dir", path.display()))?;
+            let Identity { notes, seed } = other;
+            ensure!(
+                other == identity,
+                "{dir} holds a demo of {notes} notes with seed {seed}; remove it, or choose another --dir"
+            );
+            return Ok(());
+        }
+        ensure!(
+            log.partitions(&topics.notes).is_err(),
+            "{dir} holds a log that is no demo's; choose another --dir, so that made-up notes do not get into it"
+        );
+        let (text, beside) = (serde_json::to_vec(&identity)?, path.with_extension("partial"));
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
+        written.with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn events(&self) -> DemoStream {
@@ -117,26 +153,8 @@ impl Appender {
     }
 }
 
-/// A folder holds one demo: its summary would speak of another otherwise.
-fn check_identity(dir: &Path, identity: &Identity) -> Result<()> {
-    let path = dir.join("demo.json");
-    if path.exists() {
-        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let other: Identity =
-            serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
-        ensure!(
-            other == *identity,
-            "{} holds a demo of {} notes with seed {}; remove it, or choose another --dir",
-            dir.display(),
-            other.notes,
-            other.seed
-        );
-        return Ok(());
-    }
-    std::fs::write(&path, serde_json::to_vec(identity)?).with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// Records that the whole stream comes to, by topic.
+#[derive(Clone)]
 struct Ends {
     topics: [String; 2],
     notes: u64,
@@ -170,9 +188,13 @@ impl Board {
         Some(match output {
             Output::Extracted { extraction, .. } => {
                 let entities = extraction.entities.iter().map(|entity| highlight::entity(entity, self.is_coloured));
-                let kind = extraction.note_type.as_deref().unwrap_or("note");
+                let kind = highlight::plain(extraction.note_type.as_deref().unwrap_or("note"));
                 let revision = if extraction.revision > 1 { " (amended)" } else { "" };
-                format!("{} {kind}{revision}  {}", extraction.note_id, entities.collect::<Vec<_>>().join(" "))
+                format!(
+                    "{} {kind}{revision}  {}",
+                    highlight::plain(&extraction.note_id),
+                    entities.collect::<Vec<_>>().join(" ")
+                )
             }
             Output::Withdrawn { state, .. } => format!("{} withdrawn", state.note_id),
             Output::DeadLettered { letter, .. } => {

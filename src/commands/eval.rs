@@ -1,9 +1,10 @@
 //! `stillroom eval`: precision, recall and F1 against gold annotations.
 
+use crate::commands::print_line;
 use crate::commands::train::gold_documents;
 use crate::engine::{Committed, EngineConfig, Observer, Topics};
 use crate::offline;
-use crate::runtime::StudentConfig;
+use crate::runtime::{Runtime, StudentConfig};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{GoldDocument, LogError, Source};
-use stillroom_dataflow::{Output, Position, Record, Tokenizer, score_spans};
+use stillroom_dataflow::{Output, Position, Record, TokenizeText, score_spans};
 use stillroom_schemas::{Counts, Level, Note, OffsetUnit, Span, Task};
 
 /// The topic on which gold documents enter the topology.
@@ -51,18 +52,17 @@ impl Eval {
             documents.extend(gold_documents(path)?);
         }
         let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
-        let tokenizer = student.load()?[0].tokenizer().clone();
         // Ids need not be unique over several files, so the student's documents go by their number.
-        let spans = match &self.predictions {
-            Some(path) => read_predictions(path, &documents)?,
-            None => predict(&student, &documents)?,
+        let (tokenize, spans) = match &self.predictions {
+            Some(path) => (student.tokenize()?, read_predictions(path, &documents)?),
+            None => {
+                let config = engine_config();
+                let runtime = student.start(&config)?;
+                (Arc::clone(&runtime.tokenize), predict(runtime, &config, &documents)?)
+            }
         };
-        let totals = score(&tokenizer, &documents, &spans)?;
-        if self.json {
-            println!("{}", as_json(&totals));
-        } else {
-            print_table(&totals);
-        }
+        let totals = score(&tokenize, &documents, &spans)?;
+        print_line(if self.json { as_json(&totals).to_string() } else { table(&totals) })?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -70,10 +70,10 @@ impl Eval {
 /// Counts by level and task, over the tasks that each document was annotated for.
 type Totals = BTreeMap<Level, BTreeMap<Task, Counts>>;
 
-fn score(tokenizer: &Tokenizer, documents: &[GoldDocument], predicted: &[Vec<Span>]) -> Result<Totals> {
+fn score(tokenize: &TokenizeText, documents: &[GoldDocument], predicted: &[Vec<Span>]) -> Result<Totals> {
     let mut totals = Totals::new();
     for (document, predicted) in documents.iter().zip(predicted) {
-        let words = tokenizer.tokenize(&document.text)?.words;
+        let words = tokenize(&document.text)?.words;
         for &task in &document.tasks {
             let scores = score_spans(&words, task, predicted, &document.spans);
             for (level, counts) in Level::ALL.into_iter().zip(scores) {
@@ -84,15 +84,17 @@ fn score(tokenizer: &Tokenizer, documents: &[GoldDocument], predicted: &[Vec<Spa
     Ok(totals)
 }
 
+/// Of a run over gold documents. They are not notes that came from anywhere, so none is too large.
+fn engine_config() -> EngineConfig {
+    let topics = Topics { notes: GOLD_TOPIC.to_owned(), ..Topics::default() };
+    EngineConfig { topics, note_bytes_max: 1 << 30, ..EngineConfig::default() }
+}
+
 /// The spans of every document by the student, through the extraction topology.
-fn predict(student: &StudentConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
+fn predict(runtime: Runtime, config: &EngineConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
     let found = Arc::new(Mutex::new(vec![None; documents.len()]));
-    let config = EngineConfig {
-        topics: Topics { notes: GOLD_TOPIC.to_owned(), ..Topics::default() },
-        ..EngineConfig::default()
-    };
     let source = Box::new(Gold::new(documents)?);
-    let totals = offline::extract(student, &config, source, Box::new(Found(Arc::clone(&found))))?;
+    let totals = offline::extract(runtime, config, source, Box::new(Found(Arc::clone(&found))))?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     let missing = || format!("{} of {} documents were not extracted", totals.notes - totals.extracted, documents.len());
     found.into_iter().collect::<Option<_>>().with_context(missing)
@@ -239,11 +241,10 @@ fn as_json(totals: &Totals) -> serde_json::Value {
     })
 }
 
-fn print_table(totals: &Totals) {
-    println!(
-        "{:<12} {:<10} {:>9} {:>9} {:>9} {:>7} {:>7} {:>7}",
-        "level", "task", "precision", "recall", "F1", "tp", "fp", "fn"
-    );
+fn table(totals: &Totals) -> String {
+    let head = ["level", "task", "precision", "recall", "F1", "tp", "fp", "fn"];
+    let [level, task, precision, recall, f1, tp, fp, fn_] = head;
+    let mut lines = vec![format!("{level:<12} {task:<10} {precision:>9} {recall:>9} {f1:>9} {tp:>7} {fp:>7} {fn_:>7}")];
     for (level, tasks) in totals {
         let level = match level {
             Level::Word => "word",
@@ -252,11 +253,11 @@ fn print_table(totals: &Totals) {
         };
         for (task, counts) in tasks {
             let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
-            let Counts { tp, fp, fn_, .. } = counts;
-            println!(
-                "{level:<12} {:<10} {precision:>9.4} {recall:>9.4} {f1:>9.4} {tp:>7} {fp:>7} {fn_:>7}",
-                task.name()
-            );
+            let (task, Counts { tp, fp, fn_, .. }) = (task.name(), counts);
+            lines.push(format!(
+                "{level:<12} {task:<10} {precision:>9.4} {recall:>9.4} {f1:>9.4} {tp:>7} {fp:>7} {fn_:>7}"
+            ));
         }
     }
+    lines.join("\n")
 }

@@ -17,6 +17,8 @@ use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins, Source};
 use stillroom_dataflow::{Output, Record};
 use stillroom_schemas::{Extraction, Note, OffsetUnit};
 
+const FILES_CHANGED: &str = "the files have changed while they were read; start again";
+
 /// Arguments of `extract`.
 #[derive(Args)]
 pub(crate) struct Extract {
@@ -32,6 +34,9 @@ pub(crate) struct Extract {
     /// In what positions are counted: as Python does, in bytes of UTF-8, or as JavaScript and Java do.
     #[arg(long, conflicts_with = "show", default_value = "code_point", value_parser = offset_unit())]
     offset_unit: OffsetUnit,
+    /// Bytes of a note at most; a larger one is left out, and said so.
+    #[arg(long, value_name = "BYTES", default_value_t = EngineConfig::default().note_bytes_max)]
+    note_bytes_max: usize,
     /// Folder of a student; may be given again for students with tasks of their own.
     #[arg(long = "model", value_name = "DIR")]
     models: Vec<PathBuf>,
@@ -49,7 +54,14 @@ impl Extract {
         );
         self.check_output()?;
         let notes = NoteFiles::open(&self.paths)?;
-        let bar = progress_bar(notes.count());
+        let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
+        let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
+        let config = EngineConfig { offset_unit, note_bytes_max, topics, ..EngineConfig::default() };
+        config.check()?;
+        let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
+        // Before the output is created: a student that cannot be loaded must not cost an earlier result.
+        let runtime = student.start(&config)?;
+        let bar = progress_bar(&notes);
         let writer: Box<dyn Write + Send> = if self.output == stdin {
             Box::new(std::io::stdout())
         } else {
@@ -58,10 +70,7 @@ impl Extract {
         };
         let texts = self.show.then(|| Texts::open(&self.paths)).transpose()?;
         let sheet = Sheet { writer: BufWriter::new(writer), texts, origins: notes.origins(), bar: bar.clone() };
-        let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
-        let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
-        let config = EngineConfig { offset_unit: self.offset_unit, topics, ..EngineConfig::default() };
-        let totals = offline::extract(&student, &config, Box::new(notes), Box::new(sheet))?;
+        let totals = offline::extract(runtime, &config, Box::new(notes), Box::new(sheet))?;
         bar.finish_and_clear();
         eprintln!(
             "{} notes: {} extracted, {} dead-lettered, {} superseded",
@@ -75,6 +84,8 @@ impl Extract {
         let folder = self.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (Ok(folder), Some(name)) = (folder.canonicalize(), self.output.file_name()) else { return Ok(()) };
         let output = folder.join(name);
+        // Where it exists already it may be a link to something that is read.
+        let output = output.canonicalize().unwrap_or(output);
         let is_read = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| output.starts_with(path));
         match self.paths.iter().find(is_read) {
             Some(path) if self.output != Path::new("-") => bail!(
@@ -98,12 +109,12 @@ fn offset_unit() -> impl TypedValueParser<Value = OffsetUnit> {
 }
 
 /// On a terminal only; counts up where the number of notes is not known.
-fn progress_bar(notes: Option<u64>) -> ProgressBar {
+fn progress_bar(notes: &NoteFiles) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let template = "{bar:30} {human_pos}/{human_len} notes, {per_sec}, {eta} left";
-    match notes {
+    match notes.count() {
         Some(notes) => {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(notes).with_style(style)
@@ -125,11 +136,12 @@ impl Sheet {
         match &mut self.texts {
             Some(texts) => {
                 let shown = highlight::text(&texts.at(offset)?, &extraction.entities);
-                writeln!(self.writer, "\x1b[1m{}\x1b[0m\n{shown}\n", extraction.note_id)?;
+                writeln!(self.writer, "\x1b[1m{}\x1b[0m\n{shown}\n", highlight::plain(&extraction.note_id))?;
             }
             None => {
-                serde_json::to_writer(&mut self.writer, extraction)?;
-                self.writer.write_all(b"\n")?;
+                let mut line = serde_json::to_vec(extraction)?;
+                line.push(b'\n');
+                self.writer.write_all(&line)?;
             }
         }
         Ok(())
@@ -179,10 +191,13 @@ impl Texts {
         loop {
             match self.records.find(|record| record.position.offset == offset) {
                 Some(record) => {
-                    let note: Note = serde_json::from_slice(&record.value.unwrap_or_default())?;
-                    return Ok(note.text);
+                    // What the parser says may quote the text.
+                    return match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
+                        Ok(note) => Ok(note.text),
+                        Err(_) => bail!(FILES_CHANGED),
+                    };
                 }
-                None if self.notes.is_finished() => bail!("the files have changed while they were read; start again"),
+                None if self.notes.is_finished() => bail!(FILES_CHANGED),
                 None => self.records = self.notes.poll(1 << 20, Duration::ZERO)?.into_iter(),
             }
         }

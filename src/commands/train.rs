@@ -1,6 +1,7 @@
 //! `stillroom train`: a student from annotated documents.
 
-use anyhow::{Context, Result, ensure};
+use crate::commands::print_line;
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(crate) struct Train {
     /// The student's name; the folder's by default.
     #[arg(long)]
     name: Option<String>,
+    /// A task to learn, disease, medication or symptom; may be given again; all three by default.
+    #[arg(long = "task", value_name = "TASK", value_parser = task)]
+    tasks: Vec<Task>,
     /// Learning rate of the encoder.
     #[arg(long, default_value_t = 2e-5)]
     rate: f64,
@@ -69,7 +73,7 @@ impl Train {
         let config = TrainConfig {
             name: self.name.clone().unwrap_or_else(folder_name),
             command: std::env::args().skip(1).fold("stillroom".into(), |line, argument| line + " " + &argument),
-            tasks: Task::ALL.to_vec(),
+            tasks: if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks },
             recipe: Recipe {
                 learning_rate: self.rate,
                 head_rate_factor: self.head_rate_factor,
@@ -101,10 +105,17 @@ impl Train {
         bar.finish_and_clear();
         for (file, tasks) in &manifest.dev_counts {
             for (task, counts) in tasks {
-                println!("{file} {}: word-level F1 {:.4}", task.name(), counts.f1());
+                print_line(format_args!("{file} {}: word-level F1 {:.4}", task.name(), counts.f1()))?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn task(name: &str) -> Result<Task> {
+    match Task::ALL.into_iter().find(|task| task.name() == name) {
+        Some(task) => Ok(task),
+        None => bail!("write disease, medication or symptom"),
     }
 }
 

@@ -14,13 +14,18 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Length of an epoch in milliseconds, 1 to 10000: what comes within one is committed together. Default 100.
     pub tick_ms: u64,
-    /// Epochs that may be read and not yet committed, 1 to 100000. Default 64.
+    /// Bytes of records after which an epoch ends before its time, 1 to 64 GiB: of a backlog, so much is committed as soon as it is
+    /// tagged. Default 16 KiB, some notes.
+    pub epoch_bytes_max: usize,
+    /// Epochs that may be read and not yet committed, 1 to 100000; a stop drains them. Default 64.
     pub epochs_open_max: usize,
     /// Bytes of records, over all workers, that may be read and not yet committed, 64 KiB to 64 GiB. Default 64 MiB.
     pub bytes_open_max: usize,
-    /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. Default 8 MiB.
+    /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. While a note is cut into words it takes some
+    /// hundred times its size. Default 1 MiB.
     pub note_bytes_max: usize,
-    /// Word pieces that the student is given at once, padding included, 1 to 10 million. Default 8192.
+    /// Word pieces that the student is given at once, 1 to 10 million. A processor is as fast with few, a GPU needs tens of
+    /// thousands. Default 1024.
     pub tokens_max: usize,
     /// Milliseconds that a window waits for others to fill its batch, 0 to 10000. Default 10.
     pub linger_ms_max: u64,
@@ -56,10 +61,11 @@ impl Default for EngineConfig {
         EngineConfig {
             workers: 1,
             tick_ms: 100,
+            epoch_bytes_max: 16 << 10,
             epochs_open_max: 64,
             bytes_open_max: 64 << 20,
-            note_bytes_max: 8 << 20,
-            tokens_max: 8192,
+            note_bytes_max: 1 << 20,
+            tokens_max: 1024,
             linger_ms_max: 10,
             batches_open_max: 2,
             offset_unit: OffsetUnit::CodePoint,
@@ -87,9 +93,10 @@ impl EngineConfig {
     /// # Errors
     /// Names the field, its value and its range.
     pub(crate) fn check(&self) -> Result<()> {
-        let fields: [(&str, u64, u64, u64); 8] = [
+        let fields: [(&str, u64, u64, u64); 9] = [
             ("workers", self.workers as u64, 1, 256),
             ("tick_ms", self.tick_ms, 1, 10_000),
+            ("epoch_bytes_max", self.epoch_bytes_max as u64, 1, 64 << 30),
             ("epochs_open_max", self.epochs_open_max as u64, 1, 100_000),
             ("bytes_open_max", self.bytes_open_max as u64, 64 << 10, 64 << 30),
             ("note_bytes_max", self.note_bytes_max as u64, 1, 1 << 30),
@@ -127,9 +134,10 @@ impl EngineConfig {
         self.bytes_open_max / self.workers
     }
 
-    /// Bytes that a reader reads at once: a quarter of what may be open, so that reading and committing overlap.
+    /// Bytes that a reader reads at once: an epoch's, and a quarter of what may be open at most, so that reading and committing
+    /// overlap.
     pub(crate) fn batch_bytes_max(&self) -> usize {
-        (self.worker_bytes_open_max() / 4).max(1)
+        (self.worker_bytes_open_max() / 4).clamp(1, self.epoch_bytes_max)
     }
 
     /// Bytes of records that are in memory at worst, if no record is larger than a batch: admitted, in the feeds, held back by

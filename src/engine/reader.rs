@@ -1,13 +1,16 @@
 //! The thread that reads a worker's partitions.
 //!
 //! In: a log's source. Out: batches on the worker's feed, stamped with the running epoch, and an empty one at every tick, so that
-//! a worker without input holds up nobody. When the feed is full the source is paused and polled on.
+//! a worker without input holds up nobody. An epoch ends with its tick, or before when it holds enough: a backlog is read far
+//! faster than it is tagged, and would otherwise be committed in one piece. When the feed is full the source is paused and polled
+//! on.
 
 use crate::engine::Control;
 use crate::engine::config::EngineConfig;
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stillroom_connectors::Source;
 use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record};
@@ -16,13 +19,15 @@ use stillroom_schemas::{Progress, TopicOffsets};
 /// How often a reader looks for new partitions.
 const DISCOVER_EVERY: Duration = Duration::from_secs(5);
 
-/// Tells the running epoch. It follows the monotonic clock from the start of the run, so neither a clock that is set back nor
-/// another tick can make it stand still.
+/// Tells the running epoch to all readers of a run. It follows the monotonic clock from the start of the run, so neither a clock
+/// that is set back nor another tick can make it stand still, and runs ahead of it while there is a backlog.
 #[derive(Clone, Debug)]
 pub(crate) struct EpochClock {
     first: Epoch,
     started: Instant,
     tick: Duration,
+    /// The greatest epoch told, or the one to tell next.
+    latest: Arc<AtomicU64>,
 }
 
 impl EpochClock {
@@ -30,7 +35,7 @@ impl EpochClock {
     pub(crate) fn start(committed: Epoch, tick: Duration) -> EpochClock {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = (committed + 1).max((now.as_millis() / tick.as_millis()) as Epoch);
-        EpochClock { first, started: Instant::now(), tick }
+        EpochClock { first, started: Instant::now(), tick, latest: Arc::new(AtomicU64::new(first)) }
     }
 
     /// The first live epoch.
@@ -39,7 +44,13 @@ impl EpochClock {
     }
 
     fn now(&self) -> Epoch {
-        self.first + (self.started.elapsed().as_nanos() / self.tick.as_nanos()) as Epoch
+        let ticks = (self.started.elapsed().as_nanos() / self.tick.as_nanos()) as Epoch;
+        self.latest.fetch_max(self.first + ticks, Ordering::SeqCst).max(self.first + ticks)
+    }
+
+    /// Ends `epoch`, for all readers, before its tick is over.
+    fn end(&self, epoch: Epoch) {
+        self.latest.fetch_max(epoch + 1, Ordering::SeqCst);
     }
 
     /// Until the running epoch ends.
@@ -55,7 +66,9 @@ pub(crate) struct Reader {
     feed: FeedSender,
     worker: u32,
     workers: u32,
+    /// Of a poll, and so of a batch.
     bytes_max: usize,
+    epoch_bytes_max: usize,
     clock: EpochClock,
     /// Where to start in each partition; 0 where nothing is recorded.
     start: TopicOffsets,
@@ -80,6 +93,7 @@ impl Reader {
             worker: worker as u32,
             workers: config.workers as u32,
             bytes_max: config.batch_bytes_max(),
+            epoch_bytes_max: config.epoch_bytes_max,
             clock,
             start: start.inputs.clone(),
             known,
@@ -90,7 +104,7 @@ impl Reader {
     /// Reads until the source is finished, the run is to end or the dataflow is gone.
     pub(crate) fn run(mut self, control: &Control) -> Result<()> {
         self.discover()?;
-        let mut last = 0;
+        let (mut last, mut bytes) = (0, 0);
         while !control.is_ending() {
             if self.discovered_at.elapsed() >= DISCOVER_EVERY {
                 self.discover()?;
@@ -103,9 +117,14 @@ impl Reader {
             if records.is_empty() && epoch == last {
                 continue;
             }
+            let batch = batch_of(epoch, records);
+            bytes = batch.bytes + if epoch == last { bytes } else { 0 };
             last = epoch;
-            if !self.deliver(batch_of(epoch, records), control)? {
+            if !self.deliver(batch, control)? {
                 break;
+            }
+            if bytes >= self.epoch_bytes_max {
+                self.clock.end(epoch);
             }
         }
         Ok(())

@@ -85,6 +85,7 @@ fn config(workers: usize, seed: u64) -> EngineConfig {
         // Every run cuts the input into other epochs, and the windows into other batches.
         tick_ms: 1 + seed % 3,
         epochs_open_max: 1 + seed as usize % 5,
+        epoch_bytes_max: [100, 2000, 64 << 10][seed as usize / 3 % 3],
         bytes_open_max: 64 << 10,
         tokens_max: [1, 5, 40][seed as usize % 3],
         linger_ms_max: seed % 2,
