@@ -15,7 +15,7 @@ use stillroom_student::{Device, Student};
 const ROUNDS: usize = 5;
 
 pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
-    let (tokenizer, count) = (support::tokenizer()?, numbers.first().copied().unwrap_or(200));
+    let (tokenizer, count) = (support::tokenizer()?, numbers.first().copied().unwrap_or(60));
     let mut windows = Vec::new();
     for note in support::notes(count as usize) {
         windows.extend(tokenizer.tokenize(&note.text)?.windows);

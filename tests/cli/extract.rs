@@ -3,7 +3,9 @@
 use crate::support::{json_lines, run_with, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 /// JSON Lines through `extract -` with the tiny student.
 fn extract(lines: &[String], more: &[&str]) -> std::process::Output {
@@ -71,6 +73,11 @@ fn a_folder_is_read_with_its_texts_and_lines() {
         command.arg("extract").arg(folder.path()).arg("-o").arg(out).arg("--model").arg(&model);
         command.output().unwrap()
     };
+    fs::write(&out, "an earlier result").unwrap();
+    let failed =
+        stillroom().arg("extract").arg(folder.path()).arg("-o").arg(&out).args(["--model", "none"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "an earlier result", "a wrong model costs no result");
     let refused = to(&folder.path().join("ward/out.jsonl"));
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("would be read with the notes in"), "{}", stderr(&refused));
@@ -111,11 +118,11 @@ fn what_is_wrong_with_a_note_is_told_and_the_rest_is_done() {
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let told = stderr(&output);
     let expected = [
-        "stdin, line 2: ",
+        "stdin, line 2: the value is not JSON: corrupt at line 1, column ",
         "stdin, line 3: the value is not valid UTF-8 from byte",
         "stdin, line 4: the record has 5",
         "stdin, line 7: the field text is missing; add it",
-        "stdin, line 8: ",
+        "stdin, line 8: the field note_id is missing; add it",
         "stdin, line 9: left out, the same note came before in this or a later revision",
         "stdin, line 11: left out, the same note came before in this or a later revision",
         "11 notes: 4 extracted, 5 dead-lettered, 2 superseded",
@@ -131,6 +138,40 @@ fn what_is_wrong_with_a_note_is_told_and_the_rest_is_done() {
         .map(|extraction| extraction["note_id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids, ["good", "empty", "extra", "amended"]);
+}
+
+#[test]
+fn a_note_from_a_pipe_is_answered_before_the_next_is_written() {
+    let mut command = stillroom();
+    command.args(["extract", "-", "--model"]).arg(tiny()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut input, mut answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+    for id in ["first", "second"] {
+        writeln!(input, "{}", note(id, "severe angina")).unwrap();
+        let answer: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
+        assert_eq!(answer["note_id"], id);
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    assert!(answers.next().is_none());
+}
+
+#[test]
+fn who_has_seen_enough_may_close_the_pipe() {
+    let lines: Vec<String> = (0..3000).map(|index| note(&format!("n{index}"), "severe angina , rash")).collect();
+    let mut command = stillroom();
+    command.args(["extract", "-", "--model"]).arg(tiny()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    let output = std::thread::scope(|scope| {
+        // Until nobody reads it any more.
+        scope.spawn(move || lines.iter().try_for_each(|line| writeln!(input, "{line}")).ok());
+        assert!(answers.next().unwrap().unwrap().contains("\"n0\""));
+        drop(answers);
+        child.wait_with_output().unwrap()
+    });
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
 }
 
 /// `arguments` must fail with `code` and say `expected`.
@@ -229,30 +270,57 @@ fn eval_of_given_predictions_to_the_last_digit() {
     check_refused(&arguments, 1, "--offset-unit code_point");
 }
 
-#[test]
-fn a_student_is_trained_and_used() {
-    let folder = tempfile::tempdir().unwrap();
-    let (gold, out) = (folder.path().join("gold.jsonl"), folder.path().join("mine"));
+/// Trains a student for `tasks` from the tiny one, on "started on <drug> for <disease> daily".
+fn train(gold: &Path, out: &Path, tasks: &[&str]) -> std::process::Output {
     let row = |index: usize| {
         let drug = ["aspirin", "heparin", "digoxin"][index % 3];
-        let text = format!("started on {drug} daily");
-        let entity = json!({"task": "medication", "start": 11, "end": 11 + drug.len(), "text": drug});
-        json!({"id": index.to_string(), "text": text, "tasks": ["medication"], "entities": [entity]}).to_string()
+        let disease = ["gout", "asthma", "sepsis", "malaria"][index % 4];
+        let text = format!("started on {drug} for {disease} daily");
+        let entity = |task: &str, word: &str| {
+            let start = text.find(word).unwrap();
+            json!({"task": task, "start": start, "end": start + word.len(), "text": word})
+        };
+        let entities = [entity("medication", drug), entity("disease", disease)];
+        json!({"id": index.to_string(), "text": text, "tasks": ["medication", "disease"], "entities": entities})
+            .to_string()
     };
-    fs::write(&gold, (0..60).map(row).collect::<Vec<_>>().join("\n")).unwrap();
+    fs::write(gold, (0..60).map(row).collect::<Vec<_>>().join("\n")).unwrap();
     let mut train = stillroom();
-    train.arg("train").arg("--base").arg(tiny()).arg("--train").arg(&gold).arg("--dev").arg(&gold);
-    train.arg("--out").arg(&out).args(["--epochs", "10", "--rate", "3e-3", "--threads", "1"]);
-    let report = train.output().unwrap();
+    train.arg("train").arg("--base").arg(tiny()).arg("--train").arg(gold).arg("--dev").arg(gold);
+    train.arg("--out").arg(out).args(["--epochs", "10", "--rate", "3e-3", "--threads", "1"]);
+    tasks.iter().for_each(|task| {
+        train.args(["--task", task]);
+    });
+    train.output().unwrap()
+}
+
+/// What the students of `models` find in a text: `task:mention` in order.
+fn found(models: &[&Path], text: &str) -> Vec<String> {
+    let models = models.iter().flat_map(|model| ["--model", model.to_str().unwrap()]);
+    let arguments: Vec<&str> = ["extract", "-"].into_iter().chain(models).collect();
+    let output = run_with(&arguments, note("n", text).as_bytes());
+    let line = json_lines(stdout(&output)).pop().unwrap();
+    let entity = |entity: &Value| format!("{}:{}", entity["task"].as_str().unwrap(), entity["text"].as_str().unwrap());
+    line["entities"].as_array().unwrap().iter().map(entity).collect()
+}
+
+#[test]
+fn students_are_trained_and_serve_alone_or_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (gold, drugs, diseases) = (at("gold.jsonl"), at("drugs"), at("diseases"));
+    let report = train(&gold, &drugs, &["medication"]);
     assert!(stdout(&report).contains("medication: word-level F1 1.0000"), "{}", stdout(&report));
-    let text = note("n", "started on heparin daily");
-    let output = run_with(&["extract", "-", "--model", out.to_str().unwrap()], text.as_bytes());
-    let medications: Vec<Value> = json_lines(stdout(&output))[0]["entities"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|entity| entity["task"] == "medication")
-        .map(|entity| entity["text"].clone())
-        .collect();
-    assert_eq!(medications, ["heparin"]);
+    assert!(stdout(&train(&gold, &diseases, &["disease"])).contains("disease: word-level F1 1.0000"));
+    let text = "started on heparin for malaria daily";
+    assert_eq!(found(&[&drugs], text), ["medication:heparin"]);
+    assert_eq!(found(&[&diseases], text), ["disease:malaria"]);
+    assert_eq!(found(&[&drugs, &diseases], text), ["disease:malaria", "medication:heparin"]);
+
+    let again = train(&gold, &drugs, &["medication"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("it holds a finished student; remove it, or choose another --out"));
+    let unknown = train(&gold, &at("flu"), &["flu"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("write disease, medication or symptom"));
 }

@@ -78,9 +78,10 @@ impl Site {
     }
 
     fn is_done(&self, progress: &Progress) -> bool {
-        [&self.topics.notes, &self.topics.references]
-            .iter()
-            .all(|topic| progress.inputs.get(*topic) == Some(&self.log.ends(topic).unwrap()))
+        [&self.topics.notes, &self.topics.references].iter().all(|topic| {
+            let read = |partition| progress.inputs.get(*topic).and_then(|offsets| offsets.get(partition)).copied();
+            self.log.ends(topic).unwrap().iter().all(|(partition, end)| read(partition).unwrap_or(0) == *end)
+        })
     }
 
     /// Runs to the end of the input and stops with SIGTERM.
