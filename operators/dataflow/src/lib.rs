@@ -44,10 +44,11 @@ pub type Epoch = u64;
 
 /// Timely's configuration for `workers` threads of one process.
 ///
-/// Arrangements are merged while a worker is idle too: they would otherwise be merged only when updates come.
+/// Arrangements are merged while a worker is idle too: they would otherwise be merged only when updates come. The effort is small,
+/// because every step makes it, and with a thousand it was most of what a changed note costs.
 pub fn timely_config(workers: usize) -> timely::Config {
     let mut config = timely::Config::process(workers);
-    let differential = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
+    let differential = differential_dataflow::Config::default().idle_merge_effort(Some(10));
     differential_dataflow::configure(&mut config.worker, &differential);
     config
 }
