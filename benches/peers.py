@@ -14,6 +14,7 @@ import time
 import warnings
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -75,7 +76,9 @@ def export(folder):
     fused = optimizer.optimize_model(plain, model_type="bert", num_heads=config.num_attention_heads,
                                      hidden_size=config.hidden_size, opt_level=1)
     fused.save_model_to_file(str(folder / "f32.onnx"))
-    quantize_dynamic(str(folder / "f32.onnx"), str(folder / "int8.onnx"), weight_type=QuantType.QInt8)
+    # The fused operators are ONNX Runtime's own, so that it cannot infer their type.
+    quantize_dynamic(str(folder / "f32.onnx"), str(folder / "int8.onnx"), weight_type=QuantType.QInt8,
+                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
 
 
 def main():

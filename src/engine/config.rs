@@ -24,8 +24,8 @@ pub struct EngineConfig {
     /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. While a note is cut into words it takes some
     /// hundred times its size. Default 1 MiB.
     pub note_bytes_max: usize,
-    /// Word pieces that the student is given at once, 1 to 10 million. A processor is as fast with few, a GPU needs tens of
-    /// thousands. Default 1024.
+    /// Word pieces that the student is given at once, 1 to 10 million; a longer window goes alone. A processor is fastest with a
+    /// window at a time, a GPU needs tens of thousands. Default 512.
     pub tokens_max: usize,
     /// Milliseconds that a window waits for others to fill its batch, 0 to 10000. Default 10.
     pub linger_ms_max: u64,
@@ -65,7 +65,7 @@ impl Default for EngineConfig {
             epochs_open_max: 64,
             bytes_open_max: 64 << 20,
             note_bytes_max: 1 << 20,
-            tokens_max: 1024,
+            tokens_max: 512,
             linger_ms_max: 10,
             batches_open_max: 2,
             offset_unit: OffsetUnit::CodePoint,
