@@ -1,3 +1,5 @@
+//! What could not be processed.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

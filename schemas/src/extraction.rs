@@ -1,3 +1,5 @@
+//! The entities of a note.
+
 use crate::{ModelId, Task, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

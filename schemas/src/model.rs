@@ -1,3 +1,5 @@
+//! Which student serves from when on.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! A clinical note.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

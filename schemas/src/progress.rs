@@ -1,3 +1,5 @@
+//! What was done.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Live precision, recall and F1.
+
 use crate::{ModelId, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

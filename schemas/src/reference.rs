@@ -1,3 +1,5 @@
+//! What an annotator found in a note.
+
 use crate::{Task, TaskSet, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

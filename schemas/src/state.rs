@@ -1,3 +1,5 @@
+//! What is remembered of a note.
+
 use crate::{ModelId, Span, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! What is looked for.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

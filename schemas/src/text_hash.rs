@@ -1,3 +1,5 @@
+//! Which text it was, without the text.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

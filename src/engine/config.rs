@@ -1,3 +1,5 @@
+//! The engine's part of the configuration, and the bounds that follow from it.
+
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The demo's input: repeatable, varied, and with references that are true.
+
 use super::rng::SplitMix64;
 use super::templates::NOTE_TYPES;
 use super::vocabulary::{CONDITIONS, MEDICATIONS};

@@ -1,3 +1,5 @@
+//! The extraction topology.
+
 use stillroom_dataflow::{
     Decode, DecodeConfig, Epoch, Extract, Input, LatestNotes, Output, Score, Tag, TagConfig, TaggerHandle, Tokenize,
     TokenizeText,

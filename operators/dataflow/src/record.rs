@@ -1,3 +1,5 @@
+//! A record of a topic, as it was read.
+
 use std::sync::Arc;
 
 /// Where a record stands in its topic.

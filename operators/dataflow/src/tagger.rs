@@ -1,3 +1,5 @@
+//! The student as the dataflow knows it: windows in, probabilities out.
+
 use std::ops::Range;
 use stillroom_schemas::{ModelId, Task};
 

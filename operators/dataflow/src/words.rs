@@ -1,3 +1,5 @@
+//! Where the words of a text are.
+
 use std::ops::Range;
 use stillroom_schemas::Span;
 

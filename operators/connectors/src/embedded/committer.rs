@@ -1,3 +1,5 @@
+//! Makes epochs durable: outputs are appended and synced, then the checkpoint is replaced.
+
 use super::checkpoint::Checkpoint;
 use super::segments::{self, SegmentWriter};
 use super::{EmbeddedLog, Topic};

@@ -1,3 +1,5 @@
+//! Appends to input topics, from any number of processes.
+
 use super::EmbeddedLog;
 use super::partition_of;
 use super::segments::{End, SegmentWriter};

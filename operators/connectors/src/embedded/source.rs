@@ -1,3 +1,5 @@
+//! Reads partitions of input topics, while they grow or up to where they ended.
+
 use super::EmbeddedLog;
 use super::reader::PartitionReader;
 use super::segments::{End, find_end};
