@@ -42,6 +42,11 @@ enum Command {
 /// The program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STILLROOM_LOG").unwrap_or_else(|_| "warn".into());
+    // At its finest level the tokenizer logs the text that it normalises, a character a line.
+    let filter = match "tokenizers=off".parse() {
+        Ok(silence) => filter.add_directive(silence),
+        Err(_) => unreachable!("the directive is well-formed"),
+    };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match Cli::parse().command {
         Command::Demo(command) => command.run(),

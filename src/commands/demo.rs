@@ -78,6 +78,8 @@ impl Demo {
             })?;
             if !ends.are_reached(&progress.inputs) {
                 eprintln!("interrupted; the same command goes on from here");
+                print_line(summary(&log, topics)?)?;
+                return Ok(ExitCode::FAILURE);
             }
         }
         print_line(summary(&log, topics)?)?;

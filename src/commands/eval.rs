@@ -188,12 +188,30 @@ struct Prediction {
     note_id: String,
     #[serde(default)]
     offset_unit: OffsetUnit,
-    entities: Vec<Span>,
+    entities: Vec<PredictedEntity>,
+}
+
+#[derive(Deserialize)]
+struct PredictedEntity {
+    #[serde(flatten)]
+    span: Span,
+    text: Option<String>,
+}
+
+impl PredictedEntity {
+    /// Whether it stands in `text` where it says.
+    fn is_in(&self, text: &str) -> bool {
+        let Span { start, end, .. } = self.span;
+        let (skipped, length) = (start as usize, end.saturating_sub(start) as usize);
+        let found: String = text.chars().skip(skipped).take(length).collect();
+        start < end && found.chars().count() == length && self.text.as_ref().is_none_or(|said| *said == found)
+    }
 }
 
 fn read_predictions(path: &Path, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut by_id = Predictions::new();
+    let texts: HashMap<&str, &str> = documents.iter().map(|gold| (gold.id.as_str(), gold.text.as_str())).collect();
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.with_context(|| format!("cannot read {} after line {number}", path.display()))?;
         if line.trim().is_empty() {
@@ -213,7 +231,15 @@ fn read_predictions(path: &Path, documents: &[GoldDocument]) -> Result<Vec<Vec<S
             path.display(),
             number + 1
         );
-        by_id.insert(prediction.note_id, prediction.entities);
+        let text = texts.get(prediction.note_id.as_str()).copied();
+        if let Some(index) = text.and_then(|text| prediction.entities.iter().position(|entity| !entity.is_in(text))) {
+            bail!(
+                "{}:{}: entity {index} is not in the gold document where it says, in code points; extract from these texts again",
+                path.display(),
+                number + 1
+            );
+        }
+        by_id.insert(prediction.note_id, prediction.entities.into_iter().map(|entity| entity.span).collect());
     }
     let ids: std::collections::HashSet<&str> = documents.iter().map(|document| document.id.as_str()).collect();
     let known = by_id.keys().filter(|id| ids.contains(id.as_str())).count();

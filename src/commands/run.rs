@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use stillroom_connectors::{EmbeddedCommitter, EmbeddedLog, EmbeddedSource, Source};
 use stillroom_schemas::Progress;
 
@@ -33,16 +34,28 @@ impl Run {
     }
 }
 
-/// The flag that SIGTERM, SIGHUP and Ctrl-C set: read no more, commit what was read, end. A second signal ends at once, which
+/// A supervisor may send one stop as several signals; what comes after this is another.
+const STOP_IS_ONE: Duration = Duration::from_secs(1);
+
+/// The flag that SIGTERM, SIGHUP and Ctrl-C set: read no more, commit what was read, end. A second stop ends at once, which
 /// loses nothing: what is not committed is read again.
 pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
+    let mut first = None;
     let on_signal = move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(1);
+        flag.store(true, Ordering::SeqCst);
+        match first {
+            None => {
+                first = Some(Instant::now());
+                eprintln!("what was read is tagged and committed; stop once more to leave that to the next run");
+            }
+            Some(first) if first.elapsed() > STOP_IS_ONE => {
+                eprintln!("stopped at once; the next run goes on from the last commit");
+                std::process::exit(1);
+            }
+            Some(_) => {}
         }
-        eprintln!("what was read is tagged and committed; stop once more to leave that to the next run");
     };
     ctrlc::set_handler(on_signal).context("cannot listen for signals")?;
     Ok(stop)

@@ -19,7 +19,7 @@ pub struct EngineConfig {
     /// Bytes of records after which an epoch ends before its time, 1 to 64 GiB: of a backlog, so much is committed as soon as it is
     /// tagged. Default 16 KiB, some notes.
     pub epoch_bytes_max: usize,
-    /// Epochs that may be read and not yet committed, 1 to 100000; a stop drains them. Default 64.
+    /// Epochs that may be read and not yet committed, 1 to 100000; a stop drains them. Default 16.
     pub epochs_open_max: usize,
     /// Bytes of records, over all workers, that may be read and not yet committed, 64 KiB to 64 GiB. Default 64 MiB.
     pub bytes_open_max: usize,
@@ -64,7 +64,7 @@ impl Default for EngineConfig {
             workers: 1,
             tick_ms: 100,
             epoch_bytes_max: 16 << 10,
-            epochs_open_max: 64,
+            epochs_open_max: 16,
             bytes_open_max: 64 << 20,
             note_bytes_max: 1 << 20,
             tokens_max: 512,

@@ -251,7 +251,7 @@ fn eval_of_given_predictions_to_the_last_digit() {
         "entities": [entity(0, 10, "acute gout"), entity(15, 21, "asthma")]});
     fs::write(&gold, document.to_string()).unwrap();
     // One of two words of the first span, the second span, and a word too many.
-    let said = json!({"note_id": "d", "entities": [entity(6, 10, ""), entity(15, 27, "")]});
+    let said = json!({"note_id": "d", "entities": [entity(6, 10, "gout"), entity(15, 27, "asthma today")]});
     fs::write(&predictions, said.to_string()).unwrap();
     let totals = eval(&gold, &["--predictions", predictions.to_str().unwrap()]);
     let two_thirds = 2.0 / 3.0;
@@ -264,9 +264,13 @@ fn eval_of_given_predictions_to_the_last_digit() {
     let all = json!({"precision": 1.0, "recall": 1.0, "f1": 1.0, "tp": 2, "fp": 0, "fn": 0});
     assert_eq!(totals["span_overlap"]["disease"], all);
 
+    let wrong = json!({"note_id": "d", "entities": [entity(6, 10, "gout"), entity(15, 27, "asthma")]});
+    fs::write(&predictions, wrong.to_string()).unwrap();
+    let model = tiny();
+    let arguments = ["eval", "--gold", gold.to_str().unwrap(), "--predictions", predictions.to_str().unwrap()];
+    let arguments = [&arguments[..], &["--model", model.to_str().unwrap()]].concat();
+    check_refused(&arguments, 1, "entity 1 is not in the gold document where it says");
     fs::write(&predictions, json!({"note_id": "d", "offset_unit": "byte", "entities": []}).to_string()).unwrap();
-    let (model, gold, predictions) = (tiny(), gold.to_str().unwrap(), predictions.to_str().unwrap());
-    let arguments = ["eval", "--gold", gold, "--predictions", predictions, "--model", model.to_str().unwrap()];
     check_refused(&arguments, 1, "--offset-unit code_point");
 }
 

@@ -10,6 +10,9 @@ use std::fs::File;
 use std::time::Duration;
 use stillroom_schemas::{Progress, TopicOffsets};
 
+/// A process that was killed keeps its lock until the system has cleared it away.
+const ENGINE_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// The one committer of an [`EmbeddedLog`].
 ///
 /// It holds `engine.lock` and the output topics' writer locks until it is dropped or the process dies, however it dies.
@@ -31,7 +34,7 @@ impl EmbeddedCommitter {
     /// When another committer has the log; when a topic is missing, was created anew since the last commit, or has lost committed
     /// records; when the files cannot be read or cut.
     pub fn open(log: &EmbeddedLog, outputs: &[&str]) -> Result<EmbeddedCommitter, LogError> {
-        let mut locks = vec![lock(&log.dir, &log.dir.join("engine.lock"), Duration::ZERO)?];
+        let mut locks = vec![lock(&log.dir, &log.dir.join("engine.lock"), ENGINE_WAIT_MAX)?];
         let mut checkpoint = Checkpoint::read(&log.dir)?;
         for (name, id) in &checkpoint.topic_ids {
             if log.topic(name)?.id != *id {

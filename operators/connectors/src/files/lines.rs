@@ -14,6 +14,8 @@ const READ_BYTES: usize = 1 << 18;
 /// Lines of a stream that are read and not yet asked for, at most.
 const LINES_AHEAD_MAX: usize = 64;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The lines that are not blank.
 pub(super) struct Lines {
     path: PathBuf,
@@ -100,6 +102,10 @@ impl<R: Read> Reader<R> {
         let mut value = Vec::new();
         while self.reader.read_until(b'\n', &mut value).map_err(failed("read", &self.path))? > 0 {
             self.number += 1;
+            // Some editors begin a file with a byte order mark, which is not part of its first line.
+            if self.number == 1 && value.starts_with(BYTE_ORDER_MARK) {
+                value.drain(..BYTE_ORDER_MARK.len());
+            }
             if !value.trim_ascii().is_empty() {
                 let end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| value.ends_with(end)).map_or(0, <[u8]>::len);
                 value.truncate(value.len() - end);
@@ -127,7 +133,7 @@ mod tests {
     fn a_line_is_there_before_its_writer_has_gone() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut lines = Lines::live("stdin".into(), reader).unwrap();
-        writer.write_all(b"1\n\n3\r\n4").unwrap();
+        writer.write_all("\u{feff}1\n\n3\r\n4".as_bytes()).unwrap();
         assert_eq!(lines.next(LONG).unwrap(), line(1, "1"));
         assert_eq!(lines.next(LONG).unwrap(), line(3, "3"));
         assert_eq!(lines.next(Duration::ZERO).unwrap(), Line::NotYet);
