@@ -8,7 +8,7 @@
 //! 3. Memory: the peak of resident memory over a backlog of more than a hundred times the configured bound.
 
 use crate::support::{self, memory, tokenizer};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -202,7 +202,9 @@ fn latency(rate: u64, length: Duration) -> Result<()> {
             run(&config, parts, Arc::clone(&stop))?;
             stopping.join().expect("nor does who waits for it")
         })?;
-        let mut took = std::mem::take(&mut times.lock().expect("nobody panics with the times").took);
+        let Times { appended, mut took } = std::mem::take(&mut *times.lock().expect("nobody panics with the times"));
+        // The slowest would be missing otherwise, and the figures be too good.
+        ensure!(took.len() == appended.len(), "{} of {} notes were committed in time", took.len(), appended.len());
         took.sort_unstable();
         let at = |share: f64| took[(took.len() as f64 * share) as usize].as_secs_f64() * 1e3;
         println!(
