@@ -1,16 +1,39 @@
 //! The subcommands. Each is a struct of its arguments with a `run` that gives the exit code: 0 when all is done, 1 when it could
 //! not be done, 2 when the command line is wrong, 3 when it was done but some notes became dead letters.
 
+pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod dlq;
 pub(crate) mod eval;
 pub(crate) mod extract;
 pub(crate) mod run;
 pub(crate) mod train;
 
+use crate::config::{Config, Loaded};
 use anyhow::{Context, Result};
+use clap::Args;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Which configuration.
+#[derive(Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration; the defaults when absent.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides a setting, such as engine.workers=4. May be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    sets: Vec<String>,
+}
+
+impl ConfigArgs {
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        Config::load(self.config.as_deref(), &self.sets)
+    }
+}
 
 /// Done, but not for every note.
 pub(crate) fn some_dead_lettered() -> ExitCode {

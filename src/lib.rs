@@ -8,8 +8,11 @@ mod config;
 pub mod engine;
 pub mod generator;
 mod highlight;
+mod log;
 mod offline;
+mod refused;
 mod runtime;
+mod wire;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,9 +37,14 @@ enum Command {
     Train(commands::train::Train),
     /// Run the extraction topology on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
+    /// Tell whether everything that `run` needs is there, and what to do if not.
+    Check(commands::check::Check),
+    /// Look at dead letters, and send them once more.
+    #[command(subcommand)]
+    Dlq(commands::dlq::Dlq),
     /// Look at the configuration.
     #[command(subcommand)]
-    Config(commands::run::ConfigCommand),
+    Config(commands::config::ConfigCommand),
 }
 
 /// The program, from its arguments to its exit code.
@@ -54,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),
     };
     done.unwrap_or_else(|error| {

@@ -1,40 +1,65 @@
 //! The extraction topology over a bounded source, without a log: what `extract` and `eval` share.
 
-use crate::engine::{self, EngineConfig, Observer, Parts};
+use crate::engine::{self, EngineConfig, Observer, Parts, Role};
 use crate::runtime::Runtime;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use stillroom_connectors::{Commit, Committer, LogError, Source};
-use stillroom_dataflow::Record;
+use stillroom_dataflow::{PlainJson, Record, WireFormat};
 use stillroom_schemas::{Progress, Totals};
 
-/// Runs `source`, whose notes are on the notes topic of `config`, to its end; `observer` is given what comes out, in input order.
+/// What is read.
+pub(crate) struct Input {
+    /// Has the notes on the notes topic of the configuration, and ends.
+    pub(crate) source: Box<dyn Source>,
+    /// How their values stand on the wire.
+    pub(crate) wire: Arc<dyn WireFormat>,
+    /// Where to start in each partition of the notes; 0 where nothing is said.
+    pub(crate) start: BTreeMap<u32, u64>,
+    /// Records at most.
+    pub(crate) limit: u64,
+}
+
+impl Input {
+    /// All of `source`, which is JSON.
+    pub(crate) fn whole(source: Box<dyn Source>) -> Input {
+        Input { source, wire: Arc::new(PlainJson), start: BTreeMap::new(), limit: u64::MAX }
+    }
+}
+
+/// Runs `input` to its end; `observer` is given what comes out, in input order.
 ///
 /// # Errors
 /// The first error of source or observer.
 pub(crate) fn extract(
     runtime: Runtime,
     config: &EngineConfig,
-    source: Box<dyn Source>,
+    input: Input,
     observer: Box<dyn Observer>,
 ) -> Result<Totals> {
+    let Input { source, wire, start, limit } = input;
+    let notes = config.topics.notes.clone();
+    let progress = Progress { inputs: [(notes.clone(), start)].into(), ..Progress::default() };
     let parts = Parts {
-        sources: vec![Box::new(NotesAlone { notes: config.topics.notes.clone(), source })],
+        sources: vec![Box::new(NotesAlone { notes, source, left: limit })],
         history: Box::new(Nothing),
-        committer: Box::new(Unwritten::default()),
+        role: Role::Commits { committer: Box::new(Unwritten { progress }), observer },
+        wire,
         tokenize: runtime.tokenize,
         pool: runtime.pool,
-        observer,
+        cluster: None,
     };
     Ok(engine::run(config, parts, Arc::new(AtomicBool::new(false)))?.totals)
 }
 
-/// A source of notes only: every other topic is there, and has no partition.
+/// A source of notes only, and of so many: every other topic is there, and has no partition.
 struct NotesAlone {
     notes: String,
     source: Box<dyn Source>,
+    left: u64,
 }
 
 impl Source for NotesAlone {
@@ -45,7 +70,10 @@ impl Source for NotesAlone {
         self.source.assign(topic, partition, next)
     }
     fn poll(&mut self, bytes_max: usize, wait: Duration) -> Result<Vec<Record>, LogError> {
-        self.source.poll(bytes_max, wait)
+        let mut records = self.source.poll(bytes_max, wait)?;
+        records.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= records.len() as u64;
+        Ok(records)
     }
     fn pause(&mut self) {
         self.source.pause();
@@ -54,7 +82,7 @@ impl Source for NotesAlone {
         self.source.resume();
     }
     fn is_finished(&self) -> bool {
-        self.source.is_finished()
+        self.left == 0 || self.source.is_finished()
     }
 }
 
@@ -80,7 +108,7 @@ impl Source for Nothing {
 
 /// Keeps count, and leaves writing to the observer.
 #[derive(Default)]
-struct Unwritten {
+pub(crate) struct Unwritten {
     progress: Progress,
 }
 

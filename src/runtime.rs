@@ -1,6 +1,7 @@
 //! From the configuration to a student that is ready to tag.
 
 use crate::engine::EngineConfig;
+use crate::refused::{Refused, in_range};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -37,6 +38,19 @@ pub(crate) struct Runtime {
 }
 
 impl StudentConfig {
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// Names the setting, its value and its range.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        in_range("student.threads", self.threads as u64, 0..=256)?;
+        let is_cuda = self.device.strip_prefix("cuda:").is_some_and(|index| index.parse::<usize>().is_ok());
+        if self.device == "cpu" || is_cuda {
+            return Ok(());
+        }
+        Err(Refused::new("student.device", format!("is {}; write cpu or cuda:0", self.device)))
+    }
+
     /// Loads the student and starts its threads.
     ///
     /// # Errors
@@ -80,11 +94,7 @@ impl StudentConfig {
 
     /// How many notes are read at once.
     fn threads(&self) -> usize {
-        if self.threads > 0 {
-            self.threads.min(256)
-        } else {
-            std::thread::available_parallelism().map_or(1, usize::from)
-        }
+        if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
     }
 }
 

@@ -13,12 +13,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use stillroom::engine::{Committed, EngineConfig, Observer, Parts, run};
-use stillroom::generator::DemoStream;
+use stillroom::engine::{Committed, EngineConfig, Observer, Parts, Role, run};
+use stillroom::generator::{DemoEvent, DemoStream};
 use stillroom_connectors::{
-    Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, OutputRecord, Source,
+    Appended, Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, Log, LogError,
+    OutputRecord, Source,
 };
-use stillroom_dataflow::{Output, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, Window};
+use stillroom_dataflow::{Output, PlainJson, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, Window};
 use stillroom_schemas::{ModelId, Task};
 
 const PARTITIONS: u32 = 4;
@@ -57,22 +58,32 @@ fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
 }
 
 /// Appends what the demo would write.
-fn fill(log: &EmbeddedLog, config: &EngineConfig, notes: u64) -> Result<()> {
-    let events: Vec<_> = DemoStream::new(1, notes).collect();
-    let (of_notes, of_references): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.is_note());
+pub(crate) fn fill(log: &dyn Log, config: &EngineConfig, notes: u64) -> Result<()> {
+    let (of_notes, of_references): (Vec<_>, Vec<_>) = DemoStream::new(1, notes).partition(DemoEvent::is_note);
     for (topic, events) in [(&config.topics.notes, of_notes), (&config.topics.references, of_references)] {
-        let mut producer = EmbeddedProducer::open(log, topic)?;
         for chunk in events.chunks(1000) {
-            producer.append(chunk.iter().map(|event| event.record()).map(|(key, value)| (Some(key), value)))?;
+            let record = |event: &DemoEvent| {
+                let (key, value) = event.record();
+                Appended {
+                    key: Some(key.to_vec()),
+                    value: value.map(<[u8]>::to_vec),
+                    headers: Vec::new(),
+                    partition: None,
+                }
+            };
+            log.append(topic, &chunk.iter().map(record).collect::<Vec<_>>())?;
         }
     }
     Ok(())
 }
 
-fn parts(
-    log: &EmbeddedLog,
+/// Opens a source on a log.
+type Open = fn(&dyn Log) -> Result<Box<dyn Source>, LogError>;
+
+pub(crate) fn parts(
+    log: &dyn Log,
     config: &EngineConfig,
-    source: fn(&EmbeddedLog) -> EmbeddedSource,
+    open: Open,
     observer: impl Observer + 'static,
 ) -> Result<Parts> {
     let topics = &config.topics;
@@ -81,16 +92,17 @@ fn parts(
     let student =
         || Box::new(|| Ok(Box::new(EveryTenth(ModelId("every-tenth".into()))) as Box<dyn Tagger>)) as TaggerFactory;
     Ok(Parts {
-        sources: (0..config.workers).map(|_| Box::new(source(log)) as Box<dyn Source>).collect(),
-        history: Box::new(EmbeddedSource::bounded(log)),
-        committer: Box::new(EmbeddedCommitter::open(log, &outputs)?),
+        sources: (0..config.workers).map(|_| open(log)).collect::<Result<_, _>>()?,
+        history: log.bounded()?,
+        role: Role::Commits { committer: log.committer(&outputs)?, observer: Box::new(observer) },
+        wire: Arc::new(PlainJson),
         tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)),
         pool: TaggerPool::start(vec![student()], config.workers, config.batches_open_max)?,
-        observer: Box::new(observer),
+        cluster: None,
     })
 }
 
-struct Silent;
+pub(crate) struct Silent;
 
 impl Observer for Silent {
     fn committed(&mut self, _committed: &Committed<'_>) -> Result<()> {
@@ -104,7 +116,7 @@ fn throughput(notes: u64) -> Result<()> {
         let config = EngineConfig { workers, ..EngineConfig::default() };
         let log = log_in(&folder.path().join(workers.to_string()), &config)?;
         fill(&log, &config, notes)?;
-        let parts = parts(&log, &config, EmbeddedSource::bounded, Silent)?;
+        let parts = parts(&log, &config, |log| log.bounded(), Silent)?;
         let began = Instant::now();
         let progress = run(&config, parts, Arc::new(AtomicBool::new(false)))?;
         let engine = progress.totals.notes as f64 / began.elapsed().as_secs_f64();
@@ -148,8 +160,9 @@ fn copy(log: &EmbeddedLog, config: &EngineConfig) -> Result<(u64, f64)> {
             .map(|record| OutputRecord {
                 topic: Arc::from(copies),
                 partition: record.position.partition,
-                key: record.key.unwrap_or_default(),
+                key: record.key,
                 value: record.value,
+                headers: record.headers,
             })
             .collect();
         records += outputs.len() as u64;
@@ -188,7 +201,7 @@ fn latency(rate: u64, length: Duration) -> Result<()> {
         let config = EngineConfig { tick_ms, ..EngineConfig::default() };
         let log = log_in(folder.path(), &config)?;
         let (times, stop) = (Arc::new(Mutex::new(Times::default())), Arc::new(AtomicBool::new(false)));
-        let parts = parts(&log, &config, EmbeddedSource::tail, Stopwatch(Arc::clone(&times)))?;
+        let parts = parts(&log, &config, |log| log.tail(), Stopwatch(Arc::clone(&times)))?;
         let texts: Vec<String> = support::notes(100).into_iter().map(|note| note.text).collect();
         std::thread::scope(|scope| -> Result<()> {
             let producing = scope.spawn(|| produce(&log, &config, &texts, (rate, length), &times));
@@ -262,7 +275,7 @@ fn backlog() -> Result<()> {
     let before = memory()?;
     let peak = Arc::new(Mutex::new(Vec::new()));
     let observer = Peak(Arc::clone(&peak));
-    run(&config, parts(&log, &config, EmbeddedSource::bounded, observer)?, Arc::new(AtomicBool::new(false)))?;
+    run(&config, parts(&log, &config, |log| log.bounded(), observer)?, Arc::new(AtomicBool::new(false)))?;
     let seen = peak.lock().expect("nobody panics with the peak");
     let (early, late) = seen.split_at(seen.len() / 2);
     let most = |part: &[u64]| part.iter().max().map_or(0, |most| most.saturating_sub(before)) >> 20;

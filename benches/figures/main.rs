@@ -1,6 +1,7 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `score` or `student`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `score` or `student`, each with numbers of its own.
 
 mod engine;
+mod kafka;
 mod score;
 mod student;
 mod support;
@@ -14,8 +15,9 @@ fn main() -> Result<()> {
     println!("{}", support::machine());
     match name {
         "engine" => engine::run_all(&numbers),
+        "kafka" => kafka::run_all(&numbers),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
-        _ => bail!("{name:?} is no group of figures; name engine, score or student"),
+        _ => bail!("{name:?} is no group of figures; name engine, kafka, score or student"),
     }
 }

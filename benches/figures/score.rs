@@ -9,7 +9,7 @@
 use crate::support;
 use anyhow::Result;
 use std::time::{Duration, Instant};
-use stillroom_dataflow::{Epoch, LatestNotes, NoteEvent, ReferenceUpsert, Score, Tokenizer, timely_config};
+use stillroom_dataflow::{Epoch, LatestNotes, NoteEvent, ReferenceUpsert, Score, Tokenizer, worker_config};
 use stillroom_schemas::{ModelId, Note, NoteState, Prediction, Reference, Span, Task, TextHash};
 use timely::dataflow::operators::Input;
 use timely::dataflow::operators::probe::Handle;
@@ -26,9 +26,12 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let samples = support::notes(200).iter().map(|note| sample(note, &tokenizer)).collect::<Result<Vec<_>>>()?;
     for &notes in sizes {
         let samples = samples.clone();
-        timely::execute(timely_config(1), move |worker| measure(worker, notes, &samples))
-            .and_then(|guards| guards.join().into_iter().collect::<Result<(), _>>())
-            .map_err(anyhow::Error::msg)?;
+        timely::execute(
+            timely::Config { communication: timely::CommunicationConfig::Process(1), worker: worker_config() },
+            move |worker| measure(worker, notes, &samples),
+        )
+        .and_then(|guards| guards.join().into_iter().collect::<Result<(), _>>())
+        .map_err(anyhow::Error::msg)?;
     }
     Ok(())
 }
@@ -67,7 +70,7 @@ impl Bench<'_> {
         let prediction = is_live.then(|| prediction.clone());
         let (note_id, offset) = (format!("note-{id:09}"), self.epoch);
         let state = NoteState { note_id, revision, offset, prediction, dead_lettered: None };
-        self.notes.send(NoteEvent::Restored(state));
+        self.notes.send(NoteEvent::Restored { partition: 0, state });
     }
 
     fn reference(&mut self, id: u64) {
@@ -75,7 +78,7 @@ impl Bench<'_> {
         let (note_id, annotator) = (format!("note-{id:09}"), "adjudicated".to_owned());
         let (tasks, text_hash, spans) = (Task::ALL.into(), prediction.text_hash.clone(), spans.clone());
         let reference = Reference { note_id: note_id.clone(), annotator: annotator.clone(), text_hash, tasks, spans };
-        self.references.send(((note_id, annotator), (self.epoch, Some(reference))));
+        self.references.send(((note_id, annotator, 0), (self.epoch, Some(reference))));
     }
 
     /// Closes the epoch and waits for its figures.

@@ -2,14 +2,16 @@
 //!
 //! One module a record, one record a topic, version 1 of each. Readers ignore fields that they do not know, so that a newer
 //! writer can be read by an older reader; a field that is required and absent is named in the error. The JSON Schemas in
-//! `schemas/json/` are generated from these types.
+//! `schemas/json/` are generated from these types; the Avro schemas in `schemas/avro/` are written by hand and checked against them.
 //!
 //! Offsets into a text are Unicode code points unless a record's `offset_unit` says otherwise. No record but
 //! [`Note`], [`Extraction`] and [`DeadLetter`] ever carries text of a note.
 
+pub mod avro;
 mod base64_bytes;
 mod dead_letter;
 mod extraction;
+pub mod json;
 mod model;
 mod note;
 mod progress;
@@ -19,7 +21,7 @@ mod state;
 mod task;
 mod text_hash;
 
-pub use dead_letter::{DeadLetter, Stage};
+pub use dead_letter::{DeadLetter, Header, REPLAYS_HEADER, Stage, replays_of};
 pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
 pub use model::{Activation, ModelId};
 pub use note::Note;

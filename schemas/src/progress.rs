@@ -14,8 +14,12 @@ pub struct Progress {
     pub epoch: u64,
     /// The next input offset to read.
     pub inputs: TopicOffsets,
-    /// Records of every output partition that are committed; what lies beyond was never committed.
+    /// Records of every output partition that are committed; what lies beyond was never committed. Kafka keeps that itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: TopicOffsets,
+    /// The id that the log gave each of these topics when it was created: one that is created anew has another.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topic_ids: BTreeMap<String, String>,
     /// What became of every note record so far.
     pub totals: Totals,
 }

@@ -150,8 +150,8 @@ fn required_fields() {
     check("reference.v1", "", "note_id annotator text_hash tasks spans");
     check("reference.v1", "/$defs/Span", "task start end");
     check("quality.v1", "", "task level model reference rollup notes tp fp fn precision recall f1");
-    check("dead_letter.v1", "", "topic partition offset stage error value_base64");
-    check("progress.v1", "", "epoch inputs outputs totals");
+    check("dead_letter.v1", "", "topic partition offset stage error");
+    check("progress.v1", "", "epoch inputs totals");
     check("progress.v1", "/$defs/Totals", "notes extracted dead_lettered superseded withdrawn");
     check("model.v1", "", "model location weights_hash");
     check("state.v1", "", "note_id revision offset");
@@ -225,8 +225,10 @@ proptest! {
     fn bytes_come_back_as_they_went_in(key in any::<Option<Vec<u8>>>(), value in any::<Vec<u8>>()) {
         let letter = DeadLetter {
             topic: "t".to_owned(), partition: 1, offset: 2, stage: Stage::Decode, error: "e".to_owned(),
-            key, value: value.clone(),
+            replays: 3, key, value: Some(value.clone()),
         };
+        let (key, value_read) = (letter.key.clone(), letter.value.clone());
+        prop_assert_eq!(DeadLetter::from_record(&letter.headers(), key, value_read), Some(letter.clone()));
         let json = serde_json::to_string(&letter).expect("a record is JSON");
         prop_assert_eq!(serde_json::from_str::<DeadLetter>(&json).expect("it was written"), letter);
 

@@ -55,7 +55,7 @@ impl Demo {
         let log = EmbeddedLog::open(&self.dir)?;
         self.check_folder(&log, topics)?;
         // The producer appends nothing before this process has the log to itself.
-        let run = LogRun::open(&config, log.clone())?;
+        let run = LogRun::open(&config, Arc::new(log.clone()), None)?;
         let (stop, ends) = (stop_on_signal()?, ends_of(topics, &self.events()));
         if ends.are_reached(&log.progress()?.inputs) {
             eprintln!(

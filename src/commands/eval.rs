@@ -94,7 +94,7 @@ fn engine_config() -> EngineConfig {
 fn predict(runtime: Runtime, config: &EngineConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
     let found = Arc::new(Mutex::new(vec![None; documents.len()]));
     let source = Box::new(Gold::new(documents)?);
-    let totals = offline::extract(runtime, config, source, Box::new(Found(Arc::clone(&found))))?;
+    let totals = offline::extract(runtime, config, offline::Input::whole(source), Box::new(Found(Arc::clone(&found))))?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     let missing = || format!("{} of {} documents were not extracted", totals.notes - totals.extracted, documents.len());
     found.into_iter().collect::<Option<_>>().with_context(missing)
@@ -146,7 +146,13 @@ impl Gold {
             };
             let position = Position { partition: 0, offset: offset as u64 };
             let value = Some(serde_json::to_vec(&note)?);
-            Ok(Record { topic: GOLD_TOPIC.into(), position, key: Some(note_id.into_bytes()), value })
+            Ok(Record {
+                topic: GOLD_TOPIC.into(),
+                position,
+                key: Some(note_id.into_bytes()),
+                value,
+                headers: Vec::new(),
+            })
         };
         let records = documents.iter().enumerate().map(record).collect::<Result<_>>()?;
         Ok(Gold { records, is_paused: false })

@@ -70,7 +70,7 @@ impl Extract {
         };
         let texts = self.show.then(|| Texts::open(&self.paths)).transpose()?;
         let sheet = Sheet { writer: BufWriter::new(writer), texts, origins: notes.origins(), bar: bar.clone() };
-        let totals = offline::extract(runtime, &config, Box::new(notes), Box::new(sheet))?;
+        let totals = offline::extract(runtime, &config, offline::Input::whole(Box::new(notes)), Box::new(sheet))?;
         bar.finish_and_clear();
         eprintln!(
             "{} notes: {} extracted, {} dead-lettered, {} superseded",

@@ -1,37 +1,89 @@
-//! `stillroom run` and `stillroom config`: the topology on the embedded log.
+//! `stillroom run`: the extraction topology on a log.
 
-use crate::commands::print_line;
+use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Committed, Observer, Parts, Topics};
+use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
+use crate::log::{first_progress, open_log, output_topics, prepare_topics};
+use crate::{offline, wire};
 use anyhow::{Context, Result, ensure};
-use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use clap::Args;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use stillroom_connectors::{EmbeddedCommitter, EmbeddedLog, EmbeddedSource, Source};
+use stillroom_connectors::{Committer, Log, Source};
+use stillroom_dataflow::Output;
 use stillroom_schemas::Progress;
 
 /// Arguments of `run`.
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The configuration; the defaults when absent.
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Worker threads of each process; overrides engine.workers.
+    #[arg(short, long, value_name = "N")]
+    workers: Option<usize>,
+    /// A file with the host:port of every process of a cluster, a line each, the same for all of them.
+    #[arg(long, value_name = "FILE", requires = "process")]
+    processes: Option<PathBuf>,
+    /// Which of them this is, from 0.
+    #[arg(long, value_name = "I", requires = "processes")]
+    process: Option<usize>,
+    /// Read notes from where the last commit ended, print their entities, and commit nothing.
+    #[arg(long, conflicts_with = "processes")]
+    dry_run: bool,
+    /// Notes to read in a dry run.
+    #[arg(long, value_name = "N", requires = "dry_run", default_value_t = 10)]
+    limit: u64,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let config = Config::load(self.config.as_deref())?;
-        let log = EmbeddedLog::open(&config.log.dir)?;
+        let mut config = self.config.load()?.config;
+        if let Some(workers) = self.workers {
+            config.engine.workers = workers;
+            config.engine.check()?;
+        }
+        let log = open_log(&config)?;
+        if self.dry_run {
+            return dry_run(&config, log.as_ref(), self.limit);
+        }
+        let cluster = match (&self.processes, self.process) {
+            (Some(processes), Some(process)) => Some(cluster(&config, processes, process)?),
+            _ => None,
+        };
         let stop = stop_on_signal()?;
-        let run = LogRun::open(&config, log)?;
-        eprintln!("running on the log {}; stop with Ctrl-C or SIGTERM", config.log.dir.display());
+        let run = LogRun::open(&config, log, cluster)?;
+        eprintln!("running on {}; stop with Ctrl-C or SIGTERM", run.log.place());
         let progress = run.run(Box::new(Quiet), stop)?;
         print_line(serde_json::to_string(&progress.totals)?)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A key is long enough when nobody can try all of that length.
+const KEY_BYTES_MIN: usize = 32;
+
+fn cluster(config: &Config, processes: &Path, process: usize) -> Result<Cluster> {
+    let path = config.cluster.key_file.as_ref().context(
+        "several processes need a key that they share; make one with `head -c 32 /dev/urandom | base64 > FILE`, give it to all \
+         processes and name it in [cluster] key_file",
+    )?;
+    let secret = std::fs::read(path).with_context(|| format!("cannot read the key_file {}", path.display()))?;
+    ensure!(
+        secret.len() >= KEY_BYTES_MIN,
+        "the key_file {} has {} bytes and needs {KEY_BYTES_MIN}; make one with `head -c 32 /dev/urandom | base64 > FILE`",
+        path.display(),
+        secret.len()
+    );
+    Ok(Cluster {
+        addresses: Cluster::read_addresses(processes)?,
+        process,
+        key: Sha256::digest(&secret).into(),
+        start_max: Duration::from_millis(config.cluster.start_ms_max),
+    })
 }
 
 /// A supervisor may send one stop as several signals; what comes after this is another.
@@ -61,24 +113,32 @@ pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// The extraction topology on an embedded log that no other process runs on.
+/// The extraction topology on a log that no other engine has.
 pub(crate) struct LogRun<'a> {
     config: &'a Config,
-    log: EmbeddedLog,
-    committer: EmbeddedCommitter,
+    log: Arc<dyn Log>,
+    wire: wire::Wire,
+    cluster: Option<Cluster>,
+    /// Of the process that commits.
+    committer: Option<Box<dyn Committer>>,
 }
 
 impl LogRun<'_> {
-    /// Takes the log for this process, and creates topics that are missing.
+    /// Takes the log for this process, unless it only follows the first of a cluster, and creates topics that are missing, where it
+    /// may.
     ///
     /// # Errors
-    /// When another process runs on the log, a topic has too few partitions, or the log cannot be read or written.
-    pub(crate) fn open(config: &Config, log: EmbeddedLog) -> Result<LogRun<'_>> {
-        let topics = &config.engine.topics;
-        create_topics(topics, &log, config.log.partitions)?;
-        let outputs = [&topics.extractions, &topics.quality, &topics.state, &topics.dead_letters].map(String::as_str);
-        let committer = EmbeddedCommitter::open(&log, &outputs)?;
-        Ok(LogRun { config, log, committer })
+    /// When another process runs on the log, a topic is missing or has too few partitions, or the log cannot be read or written.
+    pub(crate) fn open(config: &Config, log: Arc<dyn Log>, cluster: Option<Cluster>) -> Result<LogRun<'_>> {
+        let wire = wire::Wire::open(config)?;
+        let follows = cluster.as_ref().is_some_and(|cluster| cluster.process > 0);
+        let committer = if follows {
+            None
+        } else {
+            prepare_topics(config, log.as_ref())?;
+            Some(wire.committer(log.committer(&output_topics(&config.engine.topics))?)?)
+        };
+        Ok(LogRun { config, log, wire, cluster, committer })
     }
 
     /// Runs until `stop` is set.
@@ -86,42 +146,22 @@ impl LogRun<'_> {
     /// # Errors
     /// When the student cannot be loaded, or the log cannot be read or written.
     pub(crate) fn run(self, observer: Box<dyn Observer>, stop: Arc<AtomicBool>) -> Result<Progress> {
-        let LogRun { config, log, committer } = self;
+        let LogRun { config, log, wire, cluster, committer } = self;
         let runtime = config.student.start(&config.engine)?;
-        let source = |_| Box::new(EmbeddedSource::tail(&log)) as Box<dyn Source>;
-        let parts = Parts {
-            sources: (0..config.engine.workers).map(source).collect(),
-            history: Box::new(EmbeddedSource::bounded(&log)),
-            committer: Box::new(committer),
-            tokenize: runtime.tokenize,
-            pool: runtime.pool,
-            observer,
+        let sources = (0..config.engine.workers).map(|_| Ok(wire.source(log.tail()?)));
+        let sources = sources.collect::<Result<Vec<Box<dyn Source>>>>()?;
+        let history = wire.source(log.bounded()?);
+        let role = match committer {
+            Some(committer) => Role::Commits { committer, observer },
+            None => {
+                let (log, topics) = (Arc::clone(&log), config.engine.topics.clone());
+                Role::Follows { progress: Box::new(move || first_progress(log.as_ref(), &topics)) }
+            }
         };
-        engine::run(&config.engine, parts, stop)
+        let wire = wire.format();
+        let (tokenize, pool) = (runtime.tokenize, runtime.pool);
+        engine::run(&config.engine, Parts { sources, history, role, wire, tokenize, pool, cluster }, stop)
     }
-}
-
-/// Creates the topics that do not exist. What is made of a record goes to the partition of the same number, so an output needs
-/// as many partitions as its input.
-fn create_topics(topics: &Topics, log: &EmbeddedLog, partitions: u32) -> Result<()> {
-    let create = |topic: &String, partitions: u32| -> Result<u32> {
-        if log.partitions(topic).is_err() {
-            log.create_topic(topic, partitions)?;
-        }
-        let has = log.partitions(topic)?;
-        ensure!(
-            has >= partitions,
-            "the topic {topic} has {has} partitions and needs {partitions}, as many as its input; copy it into a new one"
-        );
-        Ok(has)
-    };
-    let of_notes = create(&topics.notes, log.partitions(&topics.notes).unwrap_or(partitions))?;
-    let of_references = create(&topics.references, log.partitions(&topics.references).unwrap_or(of_notes))?;
-    create(&topics.extractions, of_notes)?;
-    create(&topics.state, of_notes)?;
-    create(&topics.dead_letters, of_notes.max(of_references))?;
-    create(&topics.quality, 1)?;
-    Ok(())
 }
 
 struct Quiet;
@@ -133,21 +173,38 @@ impl Observer for Quiet {
     }
 }
 
-/// What to do with the configuration.
-#[derive(Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Print it, defaults included, as a file that `run -c` reads.
-    Show {
-        /// The configuration; the defaults when absent.
-        #[arg(short, long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
+/// The notes after the last commit, tagged and printed.
+fn dry_run(config: &Config, log: &dyn Log, limit: u64) -> Result<ExitCode> {
+    let wire = wire::Wire::open(config)?;
+    let mut engine = config.engine.clone();
+    engine.workers = 1;
+    // As if every note came for the first time: what is known of earlier revisions is not restored.
+    let start = log.progress()?.inputs.remove(&engine.topics.notes).unwrap_or_default();
+    let runtime = config.student.start(&engine)?;
+    let input = offline::Input { source: wire.source(log.bounded()?), wire: wire.format(), start, limit };
+    let totals = offline::extract(runtime, &engine, input, Box::new(Printed))?;
+    eprintln!(
+        "{} notes read, nothing committed: {} extracted, {} dead letters, {} superseded, {} withdrawn",
+        totals.notes, totals.extracted, totals.dead_lettered, totals.superseded, totals.withdrawn
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
-impl ConfigCommand {
-    pub(crate) fn run(self) -> Result<ExitCode> {
-        let ConfigCommand::Show { config } = self;
-        print_line(toml::to_string_pretty(&Config::load(config.as_deref())?)?.trim_end())?;
-        Ok(ExitCode::SUCCESS)
+/// Prints what would be written.
+struct Printed;
+
+impl Observer for Printed {
+    fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
+        for output in committed.outputs {
+            match output {
+                Output::Extracted { extraction, .. } => print_line(serde_json::to_string(extraction)?)?,
+                Output::DeadLettered { letter, .. } => {
+                    let (topic, partition, offset) = (&letter.topic, letter.partition, letter.offset);
+                    eprintln!("{topic}/{partition} offset {offset} would be a dead letter: {}", letter.error);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stillroom_connectors::{Commit, OutputRecord};
 use stillroom_dataflow::{Epoch, Output};
-use stillroom_schemas::{Counts, NoteState, Quality, QualityKey, TopicOffsets};
+use stillroom_schemas::{Counts, DeadLetter, NoteState, Quality, QualityKey, TopicOffsets};
 
 /// A figure that changed; none when no such notes are left.
 pub type QualityChange = (QualityKey, Option<Quality>);
@@ -108,6 +108,27 @@ pub(crate) fn seal(epoch: Epoch, outputs: Vec<Output>, topics: &Topics, book: &m
     Ok(Sealed { commit, outputs, quality })
 }
 
+/// About what an output takes when it is written, for the size of a commit.
+pub(crate) fn bytes_of(output: &Output) -> usize {
+    match output {
+        Output::Extracted { extraction, state, .. } => {
+            let texts: usize = extraction.entities.iter().map(|entity| entity.text.len() + ENTITY_BYTES).sum();
+            texts + state.prediction.as_ref().map_or(0, |said| 2 * said.words.len()) + NOTE_BYTES
+        }
+        Output::DeadLettered { letter, .. } => {
+            let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+            length(&letter.key) + length(&letter.value) + NOTE_BYTES
+        }
+        _ => NOTE_BYTES,
+    }
+}
+
+/// An entity in an extraction and in a state, beside its text.
+const ENTITY_BYTES: usize = 130;
+
+/// Names, ids and hashes.
+const NOTE_BYTES: usize = 600;
+
 /// Offsets apart from what was made of records; quality is done with, and what was restored is not written again.
 fn take_offsets(outputs: Vec<Output>) -> (TopicOffsets, Vec<Output>) {
     let mut offsets = TopicOffsets::new();
@@ -118,7 +139,7 @@ fn take_offsets(outputs: Vec<Output>) -> (TopicOffsets, Vec<Output>) {
                 let offset = offsets.entry(topic.to_string()).or_default().entry(partition).or_default();
                 *offset = next.max(*offset);
             }
-            Output::Quality { .. } | Output::Restored(_) => {}
+            Output::Quality { .. } | Output::Restored { .. } => {}
             output => settled.push(output),
         }
     }
@@ -132,7 +153,7 @@ fn order(output: &Output) -> (bool, u32, u64) {
             (false, position.partition, position.offset)
         }
         Output::DeadLettered { letter, is_note, .. } => (!is_note, letter.partition, letter.offset),
-        Output::Restored(_) | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX),
+        Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX),
     }
 }
 
@@ -158,7 +179,14 @@ impl<'a> Writer<'a> {
 
     fn put(&mut self, kind: Kind, partition: u32, key: Vec<u8>, value: Option<Vec<u8>>) {
         let topic = Arc::clone(&self.topics[kind as usize]);
-        self.records.push(OutputRecord { topic, partition, key, value });
+        self.records.push(OutputRecord { topic, partition, key: Some(key), value, headers: Vec::new() });
+    }
+
+    /// The original record, with headers that tell what is wrong with it.
+    fn put_letter(&mut self, letter: &DeadLetter) {
+        let (topic, partition) = (Arc::clone(&self.topics[Kind::DeadLetter as usize]), letter.partition);
+        let (key, value, headers) = (letter.key.clone(), letter.value.clone(), letter.headers());
+        self.records.push(OutputRecord { topic, partition, key, value, headers });
     }
 
     fn write(&mut self, output: &Output) -> Result<()> {
@@ -170,11 +198,12 @@ impl<'a> Writer<'a> {
             }
             Output::Withdrawn { position, state } => self.write_end(position.partition, state),
             Output::DeadLettered { letter, state, .. } => {
-                let key = letter.key.clone().unwrap_or_default();
-                self.put(Kind::DeadLetter, letter.partition, key, Some(serde_json::to_vec(letter)?));
+                self.put_letter(letter);
                 state.as_ref().map_or(Ok(()), |state| self.write_end(letter.partition, state))
             }
-            Output::Superseded { .. } | Output::Restored(_) | Output::Next { .. } | Output::Quality { .. } => Ok(()),
+            Output::Superseded { .. } | Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => {
+                Ok(())
+            }
         }
     }
 

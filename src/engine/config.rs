@@ -1,6 +1,6 @@
 //! The engine's part of the configuration, and the bounds that follow from it.
 
-use anyhow::{Result, bail, ensure};
+use crate::refused::{Refused, in_range, not_empty};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stillroom_schemas::OffsetUnit;
@@ -26,6 +26,15 @@ pub struct EngineConfig {
     /// Bytes of a note's record, 1 to 1 GiB; a larger one becomes a dead letter. While a note is cut into words it takes some
     /// hundred times its size. Default 1 MiB.
     pub note_bytes_max: usize,
+    /// Bytes of a record that is written at most, 1 KiB to 1 GiB: a note whose entities come to more becomes a dead letter. Kafka
+    /// refuses more than `max.message.bytes` of the topic. Default 1000000, which Kafka's own default takes.
+    pub record_bytes_max: usize,
+    /// Bytes of outputs after which a commit is not made larger, 1 to 64 GiB: with a backlog, so much is one transaction. Default
+    /// 16 MiB.
+    pub commit_bytes_max: usize,
+    /// Milliseconds from one commit to the next at least, 0 to 60000: fewer and larger transactions for more latency. Default 0,
+    /// as soon as an epoch is complete.
+    pub commit_ms_min: u64,
     /// Word pieces that the student is given at once, 1 to 10 million; a longer window goes alone. A processor is fastest with a
     /// window at a time, a GPU needs tens of thousands. Default 512.
     pub tokens_max: usize,
@@ -56,6 +65,8 @@ pub struct Topics {
     pub state: String,
     /// Records that could not be processed, to the partition they were read from. Default `clinical.notes.v1.dlq`.
     pub dead_letters: String,
+    /// On Kafka, what is committed: one partition. Default `clinical.progress.v1`.
+    pub progress: String,
 }
 
 impl Default for EngineConfig {
@@ -67,6 +78,9 @@ impl Default for EngineConfig {
             epochs_open_max: 16,
             bytes_open_max: 64 << 20,
             note_bytes_max: 1 << 20,
+            record_bytes_max: 1_000_000,
+            commit_bytes_max: 16 << 20,
+            commit_ms_min: 0,
             tokens_max: 512,
             linger_ms_max: 10,
             batches_open_max: 2,
@@ -85,6 +99,7 @@ impl Default for Topics {
             quality: "clinical.quality.v1".to_owned(),
             state: "clinical.state.v1".to_owned(),
             dead_letters: "clinical.notes.v1.dlq".to_owned(),
+            progress: "clinical.progress.v1".to_owned(),
         }
     }
 }
@@ -93,37 +108,26 @@ impl EngineConfig {
     /// Refuses values outside their ranges.
     ///
     /// # Errors
-    /// Names the field, its value and its range.
-    pub(crate) fn check(&self) -> Result<()> {
-        let fields: [(&str, u64, u64, u64); 9] = [
+    /// Names the setting, its value and its range.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        let fields: [(&str, u64, u64, u64); 12] = [
             ("workers", self.workers as u64, 1, 256),
             ("tick_ms", self.tick_ms, 1, 10_000),
             ("epoch_bytes_max", self.epoch_bytes_max as u64, 1, 64 << 30),
             ("epochs_open_max", self.epochs_open_max as u64, 1, 100_000),
             ("bytes_open_max", self.bytes_open_max as u64, 64 << 10, 64 << 30),
             ("note_bytes_max", self.note_bytes_max as u64, 1, 1 << 30),
+            ("record_bytes_max", self.record_bytes_max as u64, 1 << 10, 1 << 30),
+            ("commit_bytes_max", self.commit_bytes_max as u64, 1, 64 << 30),
+            ("commit_ms_min", self.commit_ms_min, 0, 60_000),
             ("tokens_max", self.tokens_max as u64, 1, 10_000_000),
             ("linger_ms_max", self.linger_ms_max, 0, 10_000),
             ("batches_open_max", self.batches_open_max as u64, 1, 64),
         ];
         for (field, value, min, max) in fields {
-            ensure!((min..=max).contains(&value), "{field} is {value}; choose a value from {min} to {max}");
+            in_range(format!("engine.{field}"), value, min..=max)?;
         }
-        let topics = &self.topics;
-        let mut names = [
-            &topics.notes,
-            &topics.references,
-            &topics.extractions,
-            &topics.quality,
-            &topics.state,
-            &topics.dead_letters,
-        ];
-        names.sort();
-        ensure!(names.iter().all(|name| !name.is_empty()), "a topic has an empty name; name every topic");
-        if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
-            bail!("two topics are named {name}; give each its own name");
-        }
-        Ok(())
+        self.topics.check()
     }
 
     /// The length of an epoch.
@@ -144,8 +148,32 @@ impl EngineConfig {
 
     /// Bytes of records that are in memory at worst, if no record is larger than a batch: admitted, in the feeds, held back by
     /// the sources and in the readers' hands.
-    pub(crate) fn record_bytes_max(&self) -> usize {
+    pub(crate) fn record_bytes_max_in_memory(&self) -> usize {
         self.bytes_open_max + self.workers * (FEED_BATCHES_MAX + 2) * self.batch_bytes_max()
+    }
+}
+
+impl Topics {
+    /// Refuses a topic without a name, and two of the same name.
+    fn check(&self) -> Result<(), Refused> {
+        let topics = [
+            ("engine.topics.notes", &self.notes),
+            ("engine.topics.references", &self.references),
+            ("engine.topics.extractions", &self.extractions),
+            ("engine.topics.quality", &self.quality),
+            ("engine.topics.state", &self.state),
+            ("engine.topics.dead_letters", &self.dead_letters),
+            ("engine.topics.progress", &self.progress),
+        ];
+        for (at, (key, name)) in topics.iter().enumerate() {
+            not_empty(*key, name.is_empty(), "name every topic")?;
+            if let Some((other, _)) = topics[..at].iter().find(|(_, other)| other == name) {
+                return Err(
+                    Refused::new(*key, format!("is {name}, as is {other}; give each its own name")).with(*other)
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -171,10 +199,10 @@ mod tests {
 
     #[test]
     fn what_cannot_run_is_refused() {
-        check("workers = 0", "workers is 0; choose a value from 1 to 256");
-        check("linger_ms_max = 20000", "linger_ms_max is 20000");
+        check("workers = 0", "engine.workers is 0; choose a value from 1 to 256");
+        check("linger_ms_max = 20000", "engine.linger_ms_max is 20000");
         check("worker = 2", "unknown field `worker`");
-        check("[topics]\nnotes = 'a'\nquality = 'a'", "two topics are named a");
-        check("[topics]\nnotes = ''", "empty name");
+        check("[topics]\nnotes = 'a'\nquality = 'a'", "engine.topics.quality is a, as is engine.topics.notes");
+        check("[topics]\nnotes = ''", "engine.topics.notes is empty; name every topic");
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! reader thread ─ feed ─► worker: Source ─► extraction topology ─► Sink ─ reports ─► committer thread
-//!   one a worker  bounded                       │   ▲                               one, owns the Committer
-//!                    ▲                       tagger pool                                   │
-//!                    └────────────────── admission: what is committed ◄────────────────────┘
+//!   one a worker  bounded            ▲          │   ▲                               one, owns the Committer
+//!                                    │       tagger pool                                   │
+//!                                    └─────── Retire: what is committed ◄──────────────────┘
 //! ```
+//!
+//! Several processes may be one [`Cluster`]: each has readers, workers and a student, the first has the committer, and `Gossip` keeps
+//! their epochs together. Outputs then travel to the first worker.
 //!
 //! A run first restores what earlier runs committed, at epochs below all live ones, and compares the quality that comes out with
 //! the quality that was published. Then every reader stamps what it reads with the running epoch, and every epoch that all
@@ -13,100 +16,149 @@
 //!
 //! The first error of any thread ends the run: nothing is committed after it, and a restart resumes at the last commit.
 
+mod cluster;
 mod commit;
 mod committer;
 mod config;
+mod control;
 mod reader;
 mod restore;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::Cluster;
 pub use commit::QualityChange;
 pub use committer::{Committed, Observer};
 pub use config::{EngineConfig, Topics};
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
-use crate::engine::reader::{EpochClock, Reader};
+use crate::engine::control::{Control, join, spawn};
+use crate::engine::reader::{EpochClock, Place, Reader};
 use anyhow::{Context, Result, anyhow, ensure};
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{Committer, Source};
 use stillroom_dataflow::{
-    Admission, DecodeConfig, Feed, FeedSender, Report, Retirement, Sink, TagConfig, TaggerHandle, TaggerPool,
-    TaggerPoolError, TokenizeText, feed, source, timely_config,
+    Admission, AsJson, CommittedFeed, DecodeConfig, ExtractConfig, Feed, FeedSender, Report, Retirement, Sink,
+    TagConfig, TaggerHandle, TaggerPool, TaggerPoolError, TokenizeText, Voice, WireFormat, Word, committed, feed,
+    gossip, retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
 use timely::communication::WorkerGuards;
+use timely::dataflow::operators::Exchange;
+use timely::dataflow::operators::vec::Map;
 
 /// A worker that nobody wakes looks this often whether the run is to end.
 const PARK_MAX: Duration = Duration::from_millis(50);
 
 /// What the engine runs with.
 pub struct Parts {
-    /// One for each worker, with no partition assigned yet.
+    /// One for each worker of this process, with no partition assigned yet.
     pub sources: Vec<Box<dyn Source>>,
     /// Reads back what earlier runs committed, with no partition assigned yet.
     pub history: Box<dyn Source>,
-    /// Makes epochs durable.
-    pub committer: Box<dyn Committer>,
+    /// What this process does beside reading.
+    pub role: Role,
+    /// How values stand on the wire.
+    pub wire: Arc<dyn WireFormat>,
     /// How texts are cut.
     pub tokenize: TokenizeText,
-    /// The student, started for as many workers as there are.
+    /// The student, started for as many workers as there are here.
     pub pool: TaggerPool,
-    /// Is told of every commit.
-    pub observer: Box<dyn Observer>,
+    /// The other processes, if there are any.
+    pub cluster: Option<Cluster>,
 }
 
-/// Runs until every source is finished or `stop` is set; what was read by then is committed before this returns.
+/// What a process does beside reading.
+pub enum Role {
+    /// The only process, or the first of a cluster: it commits. The committer is opened before the others are met, so that none
+    /// reads a progress that another engine may still move.
+    Commits {
+        /// Makes epochs durable.
+        committer: Box<dyn Committer>,
+        /// Is told of every commit.
+        observer: Box<dyn Observer>,
+    },
+    /// Another process of a cluster.
+    Follows {
+        /// What is committed: asked for once the first process has the log, and at the end.
+        progress: Box<dyn Fn() -> Result<Progress>>,
+    },
+}
+
+/// Runs until every source is finished or `stop` is set, here or in another process; what was read by then is committed before this
+/// returns.
+///
+/// In a cluster an error here, or the end of another process, ends this process at once with exit code 1.
 ///
 /// # Errors
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, committer, tokenize, pool, observer } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, pool, cluster } = parts;
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
-    let start = committer.progress().clone();
-    let clock = EpochClock::start(start.epoch, config.tick());
-    let control = Arc::new(Control { stop, ..Control::default() });
-    tracing::info!(bytes = config.record_bytes_max(), workers = config.workers, "records in memory at most");
+    let place = Place::of(cluster.as_ref(), config.workers);
+    let control = Arc::new(Control::new(stop, cluster.is_some()));
+    tracing::info!(bytes = config.record_bytes_max_in_memory(), workers = config.workers, "records in memory at most");
 
-    let published = restore::published_quality(history.as_mut(), &config.topics, &start)?;
-    let (reports, reported) = unbounded();
-    let Seating { seats, feeds, retirements } = Seating::new(config, &tokenize, &pool, reports);
-    let live = Live { first_epoch: clock.first(), published, topics: config.topics.clone() };
-    let commit_loop = CommitLoop::new(committer, observer, retirements, live, Arc::clone(&control));
-    let committing = spawn("committer", &control, move || commit_loop.run(&reported))?;
-    let workers = start_workers(config, seats, &control)?;
-
-    let mut readers = Vec::new();
-    match restore::restore(history.as_mut(), &feeds, &config.topics, &start, &control) {
-        Ok(()) => {
-            for (worker, (source, feed)) in sources.into_iter().zip(feeds).enumerate() {
-                let reader = Reader::new(source, feed, worker, config, &start, clock.clone());
-                let control_of_reader = Arc::clone(&control);
-                readers.push(spawn("reader", &control, move || reader.run(&control_of_reader))?);
-            }
+    // All that can fail before the others are met.
+    let committing = match &role {
+        Role::Commits { committer, .. } => {
+            let start = committer.progress().clone();
+            let published = restore::published_quality(history.as_mut(), &config.topics, wire.as_ref(), &start)?;
+            Some((start, published))
         }
+        Role::Follows { .. } => None,
+    };
+    let communication = cluster::connect(cluster.as_ref(), config.workers)?;
+    if cluster.is_some() {
+        cluster::end_on_panic();
+    }
+    let (clock, (committed_sender, committed_feed)) = (EpochClock::new(config.tick()), committed());
+    let stage = Stage { config, wire: &wire, tokenize: &tokenize, pool: &pool };
+    let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
+    let workers = start_workers(communication, seats, place, &control)?;
+    let committer = match role {
+        Role::Commits { committer, observer } => {
+            let (start, published) = committing.unwrap_or_default();
+            let live = Live { first_epoch: EpochClock::first_live(start.epoch), published };
+            let reporters = reported.workers;
+            let commit_loop = CommitLoop::new(config, committer, observer, live, committed_sender);
+            let (of_loop, reports) = (Arc::clone(&control), reported.reports);
+            let thread = spawn("committer", &control, move || commit_loop.run(reporters, &reports, &of_loop))?;
+            Ok((start, thread))
+        }
+        Role::Follows { progress } => {
+            drop((reported, committed_sender));
+            Err(progress)
+        }
+    };
+    let start = match &committer {
+        Ok((start, _)) => Ok(start.clone()),
+        Err(progress) => progress(),
+    };
+    let reading = Reading { config, place, clock: &clock, control: &control };
+    match start {
+        Ok(start) => reading.read(history, sources, feeds, &start)?,
         Err(error) => {
             control.raise(error);
             drop(feeds);
         }
     }
-    drop(history);
-    for reader in readers {
-        join(reader, &control);
-    }
+    clock.leave(control.stop.load(Ordering::SeqCst));
     for worker in workers.join() {
         if let Err(cause) = worker {
             control.raise(anyhow!("a worker ended before its time: {cause}"));
         }
     }
-    let progress = join(committing, &control);
+    let progress = match committer {
+        Ok((_, thread)) => join(thread, &control),
+        Err(progress) => Some(progress()?),
+    };
     if let Err(error) = pool.join() {
         control.raise(error.into());
     }
@@ -116,91 +168,169 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     }
 }
 
-/// What the threads of a run tell each other.
-#[derive(Default)]
-pub(crate) struct Control {
-    /// Set from outside: read no more, commit what was read, end.
-    stop: Arc<AtomicBool>,
-    /// Set by the first error: end.
-    is_raised: AtomicBool,
-    /// Set once everything that earlier runs committed is in the dataflow.
-    is_restored: AtomicBool,
-    error: Mutex<Option<anyhow::Error>>,
+/// What the readers of this process read by.
+struct Reading<'a> {
+    config: &'a EngineConfig,
+    place: Place,
+    clock: &'a EpochClock,
+    control: &'a Arc<Control>,
 }
 
-impl Control {
-    /// Ends the run with `error`, unless another came first.
-    fn raise(&self, error: anyhow::Error) {
-        self.lock().get_or_insert(error);
-        self.is_raised.store(true, Ordering::SeqCst);
+impl Reading<'_> {
+    /// Restores what earlier runs knew, then reads until every source is finished or the run is to end.
+    fn read(
+        &self,
+        mut history: Box<dyn Source>,
+        sources: Vec<Box<dyn Source>>,
+        feeds: Vec<FeedSender>,
+        start: &Progress,
+    ) -> Result<()> {
+        self.clock.start(start.epoch);
+        let topics = &self.config.topics;
+        let restoring = restore::Restoring { history: history.as_mut(), topics, start, place: self.place };
+        if let Err(error) = restoring.run(&feeds, self.control) {
+            self.control.raise(error);
+            return Ok(());
+        }
+        drop(history);
+        let mut readers = Vec::new();
+        for (index, (source, feed)) in sources.into_iter().zip(feeds).enumerate() {
+            let reader = Reader::new(source, feed, self.place.worker(index), (self.config, start), self.clock.clone());
+            let control = Arc::clone(self.control);
+            readers.push(spawn("reader", self.control, move || reader.run(&control))?);
+        }
+        for reader in readers {
+            join(reader, self.control);
+        }
+        Ok(())
     }
+}
 
-    fn is_raised(&self) -> bool {
-        self.is_raised.load(Ordering::SeqCst)
-    }
-
-    /// Whether no more is to be read.
-    fn is_ending(&self) -> bool {
-        self.stop.load(Ordering::SeqCst) || self.is_raised()
-    }
-
-    fn take_error(&self) -> Option<anyhow::Error> {
-        self.lock().take()
-    }
-
-    /// An error that was put down whole is good whatever became of the thread.
-    fn lock(&self) -> MutexGuard<'_, Option<anyhow::Error>> {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What all workers of this process are made from.
+struct Stage<'a> {
+    config: &'a EngineConfig,
+    wire: &'a Arc<dyn WireFormat>,
+    tokenize: &'a TokenizeText,
+    pool: &'a TaggerPool,
 }
 
 /// What one worker takes with it.
 struct Seat {
     feed: Feed,
+    retirement: Retirement,
     admission: Admission,
     extraction: ExtractionParts,
-    reports: Sender<Report>,
+    /// Absent where outputs travel to another worker.
+    reports: Option<Sender<Report>>,
+    /// On the first worker of the cluster.
+    committed: Option<CommittedFeed>,
+    /// On the first worker of a process that is one of several.
+    voice: Option<Voice>,
+    clock: EpochClock,
 }
 
-/// A place for every worker, and the ends of their feeds that others hold; all by worker.
+/// What the committer hears from.
+struct Reported {
+    /// How many report.
+    workers: usize,
+    reports: Receiver<Report>,
+}
+
+/// A place for every worker of this process, and the ends that others hold.
 struct Seating {
     seats: Vec<Option<Seat>>,
     feeds: Vec<FeedSender>,
-    retirements: Vec<Retirement>,
+    reported: Reported,
 }
 
 impl Seating {
-    fn new(config: &EngineConfig, tokenize: &TokenizeText, pool: &TaggerPool, reports: Sender<Report>) -> Seating {
+    fn new(stage: &Stage<'_>, place: Place, clock: &EpochClock, committed: CommittedFeed) -> Seating {
+        let config = stage.config;
         let bytes_open_max = config.worker_bytes_open_max();
         let admission = Admission { epochs_open_max: config.epochs_open_max, bytes_open_max };
-        let notes: Arc<str> = config.topics.notes.as_str().into();
-        let tag = TagConfig { tokens_max: config.tokens_max, linger_max: Duration::from_millis(config.linger_ms_max) };
-        let mut seating = Seating { seats: Vec::new(), feeds: Vec::new(), retirements: Vec::new() };
-        for _ in 0..config.workers {
+        let (reports, received) = unbounded();
+        let workers = if place.is_cluster() { 1 } else { config.workers };
+        let (mut seats, mut feeds) = (Vec::new(), Vec::new());
+        let mut committed = place.is_first().then_some(committed);
+        for index in 0..config.workers {
             let (sender, feed) = feed(FEED_BATCHES_MAX);
-            seating.feeds.push(sender);
-            seating.retirements.push(feed.retirement());
-            let decode = DecodeConfig { notes: Arc::clone(&notes), note_bytes_max: config.note_bytes_max };
-            let (tokenize, tagger, offset_unit) = (Arc::clone(tokenize), pool.handle(), config.offset_unit);
-            let extraction = ExtractionParts { decode, tokenize, tagger, tag, offset_unit };
-            seating.seats.push(Some(Seat { feed, admission, extraction, reports: reports.clone() }));
+            feeds.push(sender);
+            let is_reporter = place.is_first() && index < workers;
+            seats.push(Some(Seat {
+                retirement: feed.retirement(),
+                feed,
+                admission,
+                extraction: stage.extraction(),
+                reports: is_reporter.then(|| reports.clone()),
+                committed: committed.take(),
+                voice: (place.is_cluster() && index == 0).then(|| clock.voice().clone()),
+                clock: clock.clone(),
+            }));
         }
-        seating
+        Seating { seats, feeds, reported: Reported { workers, reports: received } }
+    }
+}
+
+impl Stage<'_> {
+    fn extraction(&self) -> ExtractionParts {
+        let EngineConfig { tokens_max, linger_ms_max, note_bytes_max, offset_unit, record_bytes_max, .. } =
+            *self.config;
+        ExtractionParts {
+            decode: DecodeConfig {
+                notes: self.config.topics.notes.as_str().into(),
+                note_bytes_max,
+                wire: Arc::clone(self.wire),
+            },
+            tokenize: Arc::clone(self.tokenize),
+            tagger: self.pool.handle(),
+            tag: TagConfig { tokens_max, linger_max: Duration::from_millis(linger_ms_max) },
+            extract: ExtractConfig { offset_unit, record_bytes_max },
+        }
     }
 }
 
 /// The workers end when the feeds are closed and everything has left, or when an error is raised.
-fn start_workers(config: &EngineConfig, seats: Vec<Option<Seat>>, control: &Arc<Control>) -> Result<WorkerGuards<()>> {
+fn start_workers(
+    (builders, guard): cluster::Communication,
+    seats: Vec<Option<Seat>>,
+    place: Place,
+    control: &Arc<Control>,
+) -> Result<WorkerGuards<()>> {
     let (seats, control) = (Mutex::new(seats), Arc::clone(control));
-    let guards = timely::execute(timely_config(config.workers), move |worker| {
-        let index = worker.index();
-        let seat = seats.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index).and_then(Option::take);
-        let Some(Seat { feed, admission, extraction: parts, reports }) = seat else { return };
-        let tagger = parts.tagger.clone();
-        worker.dataflow(|scope| extraction(source(scope, feed, admission), parts).sink_to(index, reports));
+    let guards = timely::execute::execute_from(builders, guard, worker_config(), move |worker| {
+        let local = place.local(worker.index());
+        let seat = seats.lock().unwrap_or_else(PoisonError::into_inner).get_mut(local).and_then(Option::take);
+        let Some(seat) = seat else { return };
+        let tagger = seat.extraction.tagger.clone();
+        install(worker, seat, place, &control);
         step_until_done(worker, &tagger, &control);
     });
     guards.map_err(|cause| anyhow!("cannot start the workers: {cause}"))
+}
+
+/// The dataflows of one worker, in the same order on every worker.
+fn install(worker: &mut timely::worker::Worker, seat: Seat, place: Place, control: &Arc<Control>) {
+    let Seat { feed, retirement, admission, extraction: parts, reports, committed, voice, clock } = seat;
+    let index = place.local(worker.index());
+    worker.dataflow(|scope| {
+        let outputs = extraction(source(scope, feed, admission), parts);
+        if place.is_cluster() {
+            // Among processes JSON; within one, where it goes from hand to hand, nothing is encoded.
+            let outputs = outputs.map(AsJson).exchange(|_| 0).map(|AsJson(output)| output);
+            outputs.sink_to(index, reports);
+        } else {
+            outputs.sink_to(index, reports);
+        }
+    });
+    worker.dataflow(|scope| retire(scope, committed, retirement));
+    if place.is_cluster() {
+        let control = Arc::clone(control);
+        let hear = move |word| match word {
+            Word::Epoch(epoch) => clock.follow(epoch),
+            Word::Stop => control.stop.store(true, Ordering::SeqCst),
+        };
+        worker.dataflow(|scope| gossip(scope, voice, place.workers, hear));
+    }
 }
 
 fn step_until_done(worker: &mut timely::worker::Worker, tagger: &TaggerHandle, control: &Control) {
@@ -215,29 +345,4 @@ fn step_until_done(worker: &mut timely::worker::Worker, tagger: &TaggerHandle, c
         }
         worker.step_or_park(Some(PARK_MAX));
     }
-}
-
-/// A named thread whose error ends the run.
-fn spawn<T: Send + 'static>(
-    name: &str,
-    control: &Arc<Control>,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<JoinHandle<Option<T>>> {
-    let control_of_thread = Arc::clone(control);
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let thread = thread.spawn(move || match work() {
-        Ok(done) => Some(done),
-        Err(error) => {
-            control_of_thread.raise(error);
-            None
-        }
-    });
-    thread.inspect_err(|_| control.raise(anyhow!("cannot start the {name} thread"))).context("cannot start a thread")
-}
-
-fn join<T>(thread: JoinHandle<Option<T>>, control: &Control) -> Option<T> {
-    thread.join().unwrap_or_else(|_| {
-        control.raise(anyhow!("a thread of the engine panicked; its message stands above"));
-        None
-    })
 }

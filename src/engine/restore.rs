@@ -3,15 +3,15 @@
 //! In: the state, references and quality topics, up to the offsets in the progress. Out: states and references on the feeds, in
 //! chunks at small epochs, and the quality that was published last.
 
-use crate::engine::Control;
 use crate::engine::config::Topics;
-use crate::engine::reader::size_of_record;
+use crate::engine::control::Control;
+use crate::engine::reader::{Place, size_of_record};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Source;
-use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record, Words};
+use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words};
 use stillroom_schemas::{NoteState, Progress, Quality, QualityKey, TopicOffsets};
 
 /// Bytes of records that are restored at one epoch: one large epoch would be held in memory whole.
@@ -24,16 +24,18 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub(crate) fn published_quality(
     history: &mut dyn Source,
     topics: &Topics,
+    wire: &dyn WireFormat,
     start: &Progress,
 ) -> Result<BTreeMap<QualityKey, Quality>> {
     let mut published = BTreeMap::new();
-    let mut replay = Replay::new(history, [(&topics.quality, &start.outputs)])?;
+    let mut replay = Replay::new(history, [(&topics.quality, &start.outputs)], |_| true)?;
     while let Some(record) = replay.next()? {
         let key = record.key.as_deref().unwrap_or_default();
         let key: QualityKey = serde_json::from_slice(key).with_context(|| unreadable(&record))?;
         match record.value.as_deref() {
             Some(value) => {
-                published.insert(key, serde_json::from_slice(value).with_context(|| unreadable(&record))?);
+                let json = wire.to_json(&record.topic, value).with_context(|| unreadable(&record))?;
+                published.insert(key, serde_json::from_slice(&json).with_context(|| unreadable(&record))?);
             }
             None => {
                 published.remove(&key);
@@ -43,40 +45,54 @@ pub(crate) fn published_quality(
     Ok(published)
 }
 
-/// Sends what earlier runs knew to the workers that will read on from there.
-pub(crate) fn restore(
-    history: &mut dyn Source,
-    feeds: &[FeedSender],
-    topics: &Topics,
-    start: &Progress,
-    control: &Control,
-) -> Result<()> {
-    let mut replay = Replay::new(history, [(&topics.state, &start.outputs), (&topics.references, &start.inputs)])?;
-    let (mut epoch, mut bytes) = (1, 0);
-    let mut chunks: Vec<Vec<Input>> = feeds.iter().map(|_| Vec::new()).collect();
-    while let Some(record) = replay.next()? {
-        bytes += size_of_record(&record);
-        let worker = record.position.partition as usize % feeds.len();
-        if *record.topic == *topics.state {
-            let value = record.value.as_deref().unwrap_or_default();
-            let state: NoteState = serde_json::from_slice(value).with_context(|| unreadable(&record))?;
-            let is_whole = |words: &Vec<u8>| Words::from_bytes(words).is_some();
-            ensure!(state.prediction.as_ref().is_none_or(|said| is_whole(&said.words)), unreadable(&record));
-            chunks[worker].push(Input::Restored(state));
-        } else {
-            chunks[worker].push(Input::Record(record));
+/// What a process restores from: the partitions that it will read on.
+pub(crate) struct Restoring<'a> {
+    pub(crate) history: &'a mut dyn Source,
+    pub(crate) topics: &'a Topics,
+    pub(crate) start: &'a Progress,
+    pub(crate) place: Place,
+}
+
+impl Restoring<'_> {
+    /// Sends what earlier runs knew to the workers that will read on from there.
+    pub(crate) fn run(self, feeds: &[FeedSender], control: &Control) -> Result<()> {
+        let Restoring { history, topics, start, place } = self;
+        let topics_restored = [(&topics.state, &start.outputs), (&topics.references, &start.inputs)];
+        let is_here = |partition| place.reader_of(partition).is_some();
+        let mut replay = Replay::new(history, topics_restored, is_here)?;
+        let (mut epoch, mut bytes) = (1, 0);
+        let mut chunks: Vec<Vec<Input>> = feeds.iter().map(|_| Vec::new()).collect();
+        while let Some(record) = replay.next()? {
+            bytes += size_of_record(&record);
+            let partition = record.position.partition;
+            let Some(worker) = place.reader_of(partition) else { continue };
+            if *record.topic == *topics.state {
+                chunks[worker].push(Input::Restored { partition, state: state_of(&record)? });
+            } else {
+                chunks[worker].push(Input::Record(record));
+            }
+            if bytes >= CHUNK_BYTES_MAX {
+                send(feeds, epoch, &mut chunks, bytes, control)?;
+                (epoch, bytes) = (epoch + 1, 0);
+            }
+            if control.is_ending() {
+                // Others of a cluster cannot know that what they wait for does not come.
+                ensure!(!control.is_cluster, "stopped while it restored; nothing was committed");
+                return Ok(());
+            }
         }
-        if bytes >= CHUNK_BYTES_MAX {
-            send(feeds, epoch, &mut chunks, bytes, control)?;
-            (epoch, bytes) = (epoch + 1, 0);
-        }
-        if control.is_ending() {
-            return Ok(());
-        }
+        send(feeds, epoch, &mut chunks, bytes, control)?;
+        control.is_restored.store(true, Ordering::SeqCst);
+        Ok(())
     }
-    send(feeds, epoch, &mut chunks, bytes, control)?;
-    control.is_restored.store(true, Ordering::SeqCst);
-    Ok(())
+}
+
+fn state_of(record: &Record) -> Result<NoteState> {
+    let value = record.value.as_deref().unwrap_or_default();
+    let state: NoteState = serde_json::from_slice(value).with_context(|| unreadable(record))?;
+    let is_whole = |words: &Vec<u8>| Words::from_bytes(words).is_some();
+    ensure!(state.prediction.as_ref().is_none_or(|said| is_whole(&said.words)), unreadable(record));
+    Ok(state)
 }
 
 /// Every worker gets its part of the chunk, be it empty: an epoch completes when all have it behind them.
@@ -111,10 +127,15 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new<const N: usize>(source: &'a mut dyn Source, topics: [(&String, &TopicOffsets); N]) -> Result<Replay<'a>> {
+    fn new<const N: usize>(
+        source: &'a mut dyn Source,
+        topics: [(&String, &TopicOffsets); N],
+        is_wanted: impl Fn(u32) -> bool,
+    ) -> Result<Replay<'a>> {
         let mut ends = BTreeMap::new();
         for (topic, offsets) in topics {
-            for (&partition, &end) in offsets.get(topic).into_iter().flatten().filter(|(_, end)| **end > 0) {
+            let wanted = offsets.get(topic).into_iter().flatten().filter(|(partition, _)| is_wanted(**partition));
+            for (&partition, &end) in wanted.filter(|(_, end)| **end > 0) {
                 source.assign(topic, partition, 0)?;
                 ends.insert((topic.clone(), partition), end);
             }
@@ -142,6 +163,9 @@ impl<'a> Replay<'a> {
             self.records = self.source.poll(CHUNK_BYTES_MAX, Duration::from_millis(100))?.into();
             if !self.records.is_empty() {
                 silent_since = Instant::now();
+            } else if self.source.is_finished() {
+                // The last offsets of a partition may hold nothing: compacted records, or marks of transactions.
+                return Ok(None);
             } else if silent_since.elapsed() > SILENCE_MAX
                 && let Some(((topic, partition), end)) = self.ends.first_key_value()
             {

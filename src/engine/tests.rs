@@ -3,7 +3,7 @@
 mod history;
 mod memory;
 
-use crate::engine::{Committed, EngineConfig, Observer, Parts, Topics, run};
+use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use anyhow::Result;
 use history::{History, UNLUCKY, tokenize};
 use memory::{Fault, MemoryLog, is_killed};
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stillroom_dataflow::{
-    Output, Probabilities, Record, Tagger, TaggerError, TaggerFactory, TaggerPool, Window, score_spans, spans_of,
+    Output, PlainJson, Probabilities, Record, Tagger, TaggerError, TaggerFactory, TaggerPool, Window, score_spans,
+    spans_of,
 };
 use stillroom_schemas::{
     Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Span, Stage, Task, Totals,
@@ -116,10 +117,11 @@ impl Run {
         let parts = Parts {
             sources: (0..workers).map(source).collect(),
             history: self.log.source(self.seed, true, usize::MAX),
-            committer: self.log.committer(fault),
+            role: Role::Commits { committer: self.log.committer(fault), observer: Box::new(Adding::default()) },
+            wire: Arc::new(PlainJson),
             tokenize: Arc::new(tokenize),
             pool: TaggerPool::start(students, workers, self.config.batches_open_max)?,
-            observer: Box::new(Adding::default()),
+            cluster: None,
         };
         run(&self.config, parts, self.stop)
     }
@@ -161,10 +163,9 @@ fn snapshot(log: &MemoryLog) -> Snapshot {
 }
 
 fn letter(record: &Record) -> (String, u32, u64, Stage, String, Vec<u8>) {
-    let letter: DeadLetter = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+    let letter = DeadLetter::from_record(&record.headers, record.key.clone(), record.value.clone()).unwrap();
     assert_eq!(letter.partition, record.position.partition);
-    assert_eq!(letter.key, record.key);
-    (letter.topic, letter.partition, letter.offset, letter.stage, letter.error, letter.value)
+    (letter.topic, letter.partition, letter.offset, letter.stage, letter.error, letter.value.unwrap_or_default())
 }
 
 /// The quality of the notes and references that are left in the end, counted anew.
@@ -268,7 +269,7 @@ fn a_slow_committer_slows_the_sources() {
     }
     let run = Run::new(&log, 2, 2);
     let run = Run { config: EngineConfig { tokens_max: 4096, ..run.config.clone() }, ..run };
-    let (bound, all) = (run.config.record_bytes_max(), 1500 * value(0).len());
+    let (bound, all) = (run.config.record_bytes_max_in_memory(), 1500 * value(0).len());
     assert!(all > 10 * bound, "{all} bytes are no backlog for a bound of {bound}");
     let progress = run.run(Fault::Slow(Duration::from_millis(3))).unwrap();
     assert_eq!(progress.totals.extracted, 1500);
@@ -373,10 +374,11 @@ fn an_observer_that_fails_ends_the_run() {
     let parts = Parts {
         sources: vec![log.source(0, false, usize::MAX)],
         history: log.source(0, true, usize::MAX),
-        committer: log.committer(Fault::None),
+        role: Role::Commits { committer: log.committer(Fault::None), observer: Box::new(Failing) },
+        wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
         pool: TaggerPool::start(vec![by_length()], 1, 1).unwrap(),
-        observer: Box::new(Failing),
+        cluster: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let error = run(&config(1, 0), parts, Arc::clone(&stop)).unwrap_err();

@@ -1,17 +1,30 @@
 //! `stillroom extract` and `stillroom eval`, as users call them.
 
-use crate::support::{json_lines, run_with, stderr, stdout, stillroom, tiny};
+use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 /// JSON Lines through `extract -` with the tiny student.
-fn extract(lines: &[String], more: &[&str]) -> std::process::Output {
+fn extract(lines: &[String], more: &[&str]) -> Output {
     let model = tiny();
     let arguments = [&["extract", "-", "--model", model.to_str().unwrap()], more].concat();
     run_with(&arguments, (lines.join("\n") + "\n").as_bytes())
+}
+
+/// Runs the binary with `input` on stdin.
+fn run_with(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = stillroom();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // From a thread of its own, as the child may write before it has read everything. It may also end before.
+        scope.spawn(move || stdin.write_all(input).ok());
+        child.wait_with_output().unwrap()
+    })
 }
 
 fn note(id: &str, text: &str) -> String {
@@ -199,8 +212,8 @@ fn what_cannot_be_done_is_said_with_the_remedy() {
     check_refused(&["extract", &at("gold.jsonl"), "--model", tiny, "--device", "cuda:0"], 1, "--features cuda");
     check_refused(&["extract", &at("gold.jsonl"), "--offset-unit", "bit"], 2, "code_point, byte, utf16");
     check_refused(&["eval", "--gold", &at("gold.jsonl"), "--model", tiny], 1, "line 1: unknown task \"flu\"");
-    check_refused(&["run", "-c", &at("bad.toml")], 1, "unknown field `worker`");
-    check_refused(&["run", "-c", &at("range.toml")], 1, "workers is 0; choose a value from 1 to 256");
+    check_refused(&["run", "-c", &at("bad.toml")], 1, "engine.worker is not a setting; did you mean engine.workers?");
+    check_refused(&["run", "-c", &at("range.toml")], 1, "engine.workers is 0; choose a value from 1 to 256");
     check_refused(&["config", "show", "-c", &at("none.toml")], 1, "cannot read");
 }
 
@@ -275,7 +288,7 @@ fn eval_of_given_predictions_to_the_last_digit() {
 }
 
 /// Trains a student for `tasks` from the tiny one, on "started on <drug> for <disease> daily".
-fn train(gold: &Path, out: &Path, tasks: &[&str]) -> std::process::Output {
+fn train(gold: &Path, out: &Path, tasks: &[&str]) -> Output {
     let row = |index: usize| {
         let drug = ["aspirin", "heparin", "digoxin"][index % 3];
         let disease = ["gout", "asthma", "sepsis", "malaria"][index % 4];

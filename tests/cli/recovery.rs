@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use stillroom::engine::Topics;
 use stillroom::generator::DemoStream;
 use stillroom_connectors::{EmbeddedLog, EmbeddedProducer};
+use stillroom_dataflow::Record;
 use stillroom_schemas::{DeadLetter, Progress, Quality, Totals};
 
 const NOTES: u64 = 400;
@@ -100,11 +101,8 @@ impl Site {
             let records = self.log.read_topic(topic).unwrap().map(|record| record.unwrap());
             records.map(|record| (record.position.partition, record.key, record.value)).collect::<Vec<Stored>>()
         };
-        let mut letters: Vec<(String, u32, u64, Vec<u8>)> = records(&self.topics.dead_letters)
-            .into_iter()
-            .map(|(_, _, value)| serde_json::from_slice::<DeadLetter>(&value.unwrap()).unwrap())
-            .map(|letter| (letter.topic, letter.partition, letter.offset, letter.value))
-            .collect();
+        let letters = self.log.read_topic(&self.topics.dead_letters).unwrap().map(|record| record.unwrap());
+        let mut letters: Vec<DeadLetter> = letters.map(letter).collect();
         letters.sort();
         Committed {
             extractions: records(&self.topics.extractions),
@@ -116,6 +114,10 @@ impl Site {
     }
 }
 
+fn letter(record: Record) -> DeadLetter {
+    DeadLetter::from_record(&record.headers, record.key, record.value).unwrap()
+}
+
 /// Partition, key and value of a record.
 type Stored = (u32, Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -125,7 +127,7 @@ struct Committed {
     extractions: Vec<Stored>,
     state: Vec<Stored>,
     /// Letters of notes and of references share a topic, and no order between them is promised.
-    letters: Vec<(String, u32, u64, Vec<u8>)>,
+    letters: Vec<DeadLetter>,
     quality: BTreeMap<Vec<u8>, Vec<u8>>,
     totals: Totals,
 }
@@ -216,11 +218,9 @@ fn files_without_text(log: &EmbeddedLog, topics: &Topics) -> Vec<u8> {
         for record in log.read_topic(topic).unwrap() {
             let record = record.unwrap();
             bytes.extend(record.key.unwrap_or_default());
-            let value = record.value.unwrap_or_default();
-            if *topic == topics.dead_letters {
-                bytes.extend(serde_json::from_slice::<DeadLetter>(&value).unwrap().error.into_bytes());
-            } else if *topic != topics.extractions {
-                bytes.extend(value);
+            bytes.extend(record.headers.into_iter().flat_map(|(name, value)| [name.into_bytes(), value]).flatten());
+            if ![&topics.dead_letters, &topics.extractions].contains(&topic) {
+                bytes.extend(record.value.unwrap_or_default());
             }
         }
     }

@@ -1,6 +1,5 @@
 //! What the tests of the binary share.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -14,19 +13,6 @@ pub(crate) fn stillroom() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stillroom"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("STILLROOM_LOG").stdin(Stdio::null());
     command
-}
-
-/// Runs the binary with `input` on stdin.
-pub(crate) fn run_with(arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = stillroom();
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        // From a thread of its own, as the child may write before it has read everything. It may also end before.
-        scope.spawn(move || stdin.write_all(input).ok());
-        child.wait_with_output().unwrap()
-    })
 }
 
 /// What it said, if it did well.

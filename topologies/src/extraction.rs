@@ -1,10 +1,9 @@
 //! The extraction topology.
 
 use stillroom_dataflow::{
-    Decode, DecodeConfig, Epoch, Extract, Input, LatestNotes, Output, Score, Tag, TagConfig, TaggerHandle, Tokenize,
-    TokenizeText,
+    Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score, Tag, TagConfig,
+    TaggerHandle, Tokenize, TokenizeText,
 };
-use stillroom_schemas::OffsetUnit;
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate};
@@ -19,8 +18,8 @@ pub struct ExtractionParts {
     pub tagger: TaggerHandle,
     /// How windows are put into batches.
     pub tag: TagConfig,
-    /// In what the positions of entities are counted.
-    pub offset_unit: OffsetUnit,
+    /// How extractions are made.
+    pub extract: ExtractConfig,
 }
 
 /// Notes in, entities and live quality out.
@@ -46,7 +45,7 @@ pub fn extraction<'scope>(
     let decoded = inputs.decode(parts.decode);
     let (latest, overtaken) = decoded.notes.latest_notes();
     let (tokenized, refused) = latest.tokenize(parts.tokenize);
-    let extracted = tokenized.tag(parts.tagger.clone(), parts.tag).extract(&parts.tagger, parts.offset_unit);
+    let extracted = tokenized.tag(parts.tagger.clone(), parts.tag).extract(&parts.tagger, parts.extract);
     let outputs = scope.concatenate([decoded.outputs, overtaken, refused, extracted]);
     let predictions = outputs.clone().flat_map(|output| output.prediction());
     let quality = predictions.score(decoded.references);

@@ -30,9 +30,10 @@ pub use partitioner::partition_of;
 pub use producer::EmbeddedProducer;
 pub use source::EmbeddedSource;
 
-use crate::LogError;
 use crate::disk::{failed, sync_dir};
+use crate::{Appended, Committer, Log, LogError, Source, TopicPlan};
 use checkpoint::Checkpoint;
+use line::Content;
 use reader::PartitionReader;
 use segments::{End, find_end};
 use serde::{Deserialize, Serialize};
@@ -252,6 +253,62 @@ impl EmbeddedLog {
     fn lock_writer(&self, topic: &str) -> Result<fs::File, LogError> {
         let dir = self.topic_dir(topic);
         crate::disk::lock(&dir, &dir.join("writer.lock"), WRITER_WAIT_MAX)
+    }
+}
+
+impl Log for EmbeddedLog {
+    fn place(&self) -> String {
+        format!("the log {}", self.dir.display())
+    }
+
+    /// Topics here neither expire nor grow, and their records may be of any size.
+    fn prepare(&self, topics: &[TopicPlan]) -> Result<(), LogError> {
+        for TopicPlan { name, partitions: wanted, .. } in topics {
+            match Log::partitions(self, name)? {
+                None => self.create_topic(name, *wanted)?,
+                Some(has) if has < *wanted => {
+                    return Err(LogError::PartitionsDiffer { topic: name.clone(), has, wanted: *wanted });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
+        match self.topic(topic) {
+            Ok(topic) => Ok(Some(topic.partitions)),
+            Err(LogError::NoTopic { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn record_bytes_max(&self, _topic: &str) -> Result<Option<usize>, LogError> {
+        Ok(None)
+    }
+
+    fn progress(&self) -> Result<Progress, LogError> {
+        EmbeddedLog::progress(self)
+    }
+
+    fn tail(&self) -> Result<Box<dyn Source>, LogError> {
+        Ok(Box::new(EmbeddedSource::tail(self)))
+    }
+
+    fn bounded(&self) -> Result<Box<dyn Source>, LogError> {
+        Ok(Box::new(EmbeddedSource::bounded(self)))
+    }
+
+    fn committer(&self, outputs: &[&str]) -> Result<Box<dyn Committer>, LogError> {
+        Ok(Box::new(EmbeddedCommitter::open(self, outputs)?))
+    }
+
+    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError> {
+        let contents = records.iter().map(|Appended { key, value, headers, partition }| {
+            (*partition, Content { key: key.as_deref(), value: value.as_deref(), headers })
+        });
+        EmbeddedProducer::open(self, topic)?.append_contents(contents)?;
+        Ok(())
     }
 }
 

@@ -16,7 +16,6 @@ mod walk;
 pub use origins::Origins;
 
 use crate::disk::failed;
-use crate::log::size_of;
 use crate::{LogError, Source};
 use lines::{Line, Lines};
 use origins::Place;
@@ -141,7 +140,7 @@ impl NoteFiles {
     fn record(&mut self, key: Option<Vec<u8>>, value: Vec<u8>) -> Record {
         let position = Position { partition: 0, offset: self.offset };
         self.offset += 1;
-        Record { topic: self.topic.clone(), position, key, value: Some(value) }
+        Record { topic: self.topic.clone(), position, key, value: Some(value), headers: Vec::new() }
     }
 
     fn is_mine(topic: &str, partition: u32) -> Result<(), LogError> {
@@ -188,7 +187,7 @@ impl Source for NoteFiles {
             if record.position.offset < self.skip_to {
                 continue;
             }
-            bytes += size_of(&record);
+            bytes += record.bytes();
             if bytes > bytes_max && !records.is_empty() {
                 self.waiting = Some(record);
                 break;

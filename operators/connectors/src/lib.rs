@@ -4,6 +4,7 @@
 //! pausing under pressure, and one committer that makes the outputs of an epoch and the progress that they stand for visible
 //! together or not at all.
 //!
+//! - [`KafkaLog`] is Apache Kafka.
 //! - [`EmbeddedLog`] is a log in a folder, for one machine.
 //! - [`NoteFiles`] is a source over files and folders of notes.
 //! - [`GoldDocuments`] are annotated documents, read from JSON Lines.
@@ -12,6 +13,7 @@ mod disk;
 mod embedded;
 mod files;
 mod gold;
+mod kafka;
 mod log;
 
 pub use embedded::{
@@ -20,4 +22,5 @@ pub use embedded::{
 };
 pub use files::{FILES_TOPIC, NoteFiles, Origins};
 pub use gold::{GoldDocument, GoldDocuments};
-pub use log::{Commit, Committer, LogError, OutputRecord, Source};
+pub use kafka::{Delivery, KafkaLog, KafkaSettings, TopicInfo};
+pub use log::{Appended, Cleanup, Commit, Committer, Log, LogError, OutputRecord, Source, TopicPlan};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stillroom_dataflow::Record;
-use stillroom_schemas::{Progress, TopicOffsets, Totals};
+use stillroom_schemas::{Header, Progress, TopicOffsets, Totals};
 
 /// Reads the partitions that it was assigned, in offset order within each.
 ///
@@ -17,7 +17,7 @@ pub trait Source: Send {
     /// When the log cannot be reached or has no such topic.
     fn partitions(&mut self, topic: &str) -> Result<u32, LogError>;
 
-    /// Starts to read a partition at offset `next`.
+    /// Starts to read a partition at offset `next`, or at its first record, whatever its offset, when `next` is 0.
     ///
     /// # Errors
     /// When `next` is no longer, or not yet, an offset of the partition: the topic was cut or created anew.
@@ -43,6 +43,108 @@ pub trait Source: Send {
     }
 }
 
+/// A log: topics of partitions, and one committer.
+pub trait Log: Send + Sync {
+    /// Where it is, for people.
+    fn place(&self) -> String;
+
+    /// Sees to it that these topics exist with so many partitions at least, and creates or grows them where it may.
+    ///
+    /// # Errors
+    /// Names a topic that is missing or too small and could not be created or grown.
+    fn prepare(&self, topics: &[TopicPlan]) -> Result<(), LogError>;
+
+    /// The number of partitions of a topic; nothing if there is no such topic.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError>;
+
+    /// Bytes that a record of the topic may have, where the log has such a bound and says so.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn record_bytes_max(&self, topic: &str) -> Result<Option<usize>, LogError>;
+
+    /// What is committed, without taking the log: somebody else may commit more in the meantime.
+    ///
+    /// # Errors
+    /// When the log cannot be reached, or its progress cannot be read.
+    fn progress(&self) -> Result<Progress, LogError>;
+
+    /// A source for one worker, which waits for more at the end of its partitions.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn tail(&self) -> Result<Box<dyn Source>, LogError>;
+
+    /// A source that ends each partition where it ends when it is assigned: what is committed, of an output topic.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn bounded(&self) -> Result<Box<dyn Source>, LogError>;
+
+    /// Takes the log for an engine that writes the topics `outputs`, and fences whoever had it before.
+    ///
+    /// # Errors
+    /// When another engine has the log and cannot be fenced; when a topic is missing, was created anew since the last commit, or has
+    /// lost records; when the log cannot be reached.
+    fn committer(&self, outputs: &[&str]) -> Result<Box<dyn Committer>, LogError>;
+
+    /// Appends records to an input topic, each to its partition or to that of its key, and makes them durable.
+    ///
+    /// # Errors
+    /// When the topic is missing or the log cannot be written: then some of them may have been appended.
+    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError>;
+}
+
+/// A topic as an engine needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// Its name.
+    pub name: String,
+    /// Partitions at least.
+    pub partitions: u32,
+    /// What becomes of old records.
+    pub cleanup: Cleanup,
+    /// Bytes that its records may have at most; absent where the log's own bound will do.
+    pub record_bytes_max: Option<usize>,
+}
+
+/// What becomes of a topic's old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// They go when they are old enough.
+    Delete,
+    /// The last of each key stays.
+    Compact,
+    /// All stay.
+    Keep,
+}
+
+impl Cleanup {
+    /// The value of Kafka's `cleanup.policy`.
+    pub fn policy(self) -> &'static str {
+        match self {
+            Cleanup::Delete | Cleanup::Keep => "delete",
+            Cleanup::Compact => "compact",
+        }
+    }
+}
+
+/// A record to append to an input topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value; a record without one is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers.
+    pub headers: Vec<Header>,
+    /// Where it goes; to the partition of its key when absent.
+    pub partition: Option<u32>,
+}
+
 /// Makes epochs durable. There is one for a log, and it fences any other before it says what was done.
 pub trait Committer: Send {
     /// What is committed.
@@ -53,6 +155,9 @@ pub trait Committer: Send {
     /// # Errors
     /// When the commit did not happen. The engine stops: a restart resumes at the last progress.
     fn commit(&mut self, commit: Commit) -> Result<(), LogError>;
+
+    /// Is called when nothing was to be committed for a moment.
+    fn idle(&mut self) {}
 }
 
 /// One or several complete epochs.
@@ -75,15 +180,12 @@ pub struct OutputRecord {
     pub topic: Arc<str>,
     /// The partition.
     pub partition: u32,
-    /// The key.
-    pub key: Vec<u8>,
+    /// The key; dead letters may have none.
+    pub key: Option<Vec<u8>>,
     /// The value.
     pub value: Option<Vec<u8>>,
-}
-
-/// The bytes of a record that count against a bound.
-pub(crate) fn size_of(record: &Record) -> usize {
-    record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len)
+    /// The headers.
+    pub headers: Vec<Header>,
 }
 
 /// Why a log, or a file of notes or of gold, could not be used. No message carries text of a note.
@@ -187,6 +289,45 @@ pub enum LogError {
         byte: u64,
         /// How.
         cause: String,
+    },
+    /// There are outputs, and nothing says what they stand for.
+    #[error(
+        "the topic {topic} is empty, but there are records in {output}: what was committed is not known any more; restore the topic, \
+             or start with new output topics"
+    )]
+    ProgressLost {
+        /// The topic of progress.
+        topic: String,
+        /// An output.
+        output: String,
+    },
+    /// Another engine took over.
+    #[error(
+        "another process has taken the transactional id {transactional_id} and goes on with the log; stop one of the two, or give \
+             each pipeline an id of its own"
+    )]
+    Fenced {
+        /// The id.
+        transactional_id: String,
+    },
+    /// Kafka, or the way there, refused.
+    #[error("cannot {action}: {cause}; {remedy}")]
+    Kafka {
+        /// What was tried.
+        action: String,
+        /// Why not.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An output cannot be written in the format of its topic.
+    #[error("an output of the topic {topic} cannot be written in the topic's format; nothing was committed")]
+    Wire {
+        /// The topic.
+        topic: String,
+        /// Why not, and what to do.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system refused.
     #[error("cannot {action} {path}")]

@@ -245,9 +245,9 @@ fn offsets_that_do_not_exist_are_refused() {
     assert_eq!(assign(4), refused(4, "0..3"));
 
     fs::remove_file(first_segment(&log)).expect("old input is dropped");
-    assert_eq!(assign(0), refused(0, "1..3"));
+    assert_eq!(assign(4), refused(4, "1..3"));
     let mut source = EmbeddedSource::bounded(&log);
-    source.assign(TOPIC, 0, 1).expect("offset 1 exists");
+    source.assign(TOPIC, 0, 0).expect("0 is where the partition begins");
     assert_eq!(values(&source.poll(100, WAIT).expect("a poll")), "2 3");
     append_text(&log, "a", &["4"]);
     assert_eq!(log.ends(TOPIC).expect("ends"), BTreeMap::from([(0, 4)]));

@@ -4,18 +4,24 @@
 //! original bytes, and offsets. State: none. Emits at once, in order of arrival.
 
 use crate::output::{Fork, dead_letter, fork};
-use crate::{Epoch, Input, Output, Position, Record, ReferenceUpsert};
+use crate::{Epoch, Input, Output, Position, Record, ReferenceUpsert, WireError, WireFormat};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use stillroom_schemas::{Note, NoteState, Reference, Stage, Task, TextHash};
 use timely::dataflow::StreamVec;
 
+/// Bytes of an id, a type, a site or an annotator at most.
+pub const NAME_BYTES_MAX: usize = 1024;
+
 /// What `Decode` must know of the topics.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DecodeConfig {
     /// The topic of notes; what is read from any other is a reference.
     pub notes: Arc<str>,
     /// Bytes of a note's record at most; a larger one is a dead letter.
     pub note_bytes_max: usize,
+    /// How values stand on the wire.
+    pub wire: Arc<dyn WireFormat>,
 }
 
 /// A note and the record that it came in.
@@ -42,7 +48,12 @@ pub enum NoteEvent {
         position: Position,
     },
     /// What an earlier run knew.
-    Restored(NoteState),
+    Restored {
+        /// The note's partition.
+        partition: u32,
+        /// What was known.
+        state: NoteState,
+    },
 }
 
 /// What `Decode` hands on.
@@ -61,7 +72,8 @@ pub trait Decode<'scope> {
     /// what is wrong and where, in words that carry nothing of its value. An empty text is a note like any other.
     ///
     /// ```
-    /// use stillroom_dataflow::{Decode, DecodeConfig, Input, NoteEvent, Output, Position, Record};
+    /// use std::sync::Arc;
+    /// use stillroom_dataflow::{Decode, DecodeConfig, Input, NoteEvent, Output, PlainJson, Position, Record};
     /// use timely::dataflow::operators::{Capture, ToStream, capture::Extract, vec::Map};
     ///
     /// let (notes, letters) = timely::execute_directly(|worker| {
@@ -71,10 +83,12 @@ pub trait Decode<'scope> {
     ///             position: Position { partition: 0, offset },
     ///             key: Some(b"n1".to_vec()),
     ///             value: Some(value.into()),
+    ///             ..Record::default()
     ///         });
     ///         let good = record(0, r#"{"note_id":"n1","text":"No fever."}"#);
     ///         let bad = record(1, r#"{"note_id":"n1"}"#);
-    ///         let config = DecodeConfig { notes: "notes".into(), note_bytes_max: 1000 };
+    ///         let wire = Arc::new(PlainJson);
+    ///         let config = DecodeConfig { notes: "notes".into(), note_bytes_max: 1000, wire };
     ///         let decoded = [good, bad].to_stream(scope).container::<Vec<_>>().decode(config);
     ///         let notes = decoded.notes.map(|note| matches!(note, NoteEvent::Revised(_)));
     ///         let letters = decoded.outputs.map(|output| match output {
@@ -94,7 +108,7 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
     fn decode(self, config: DecodeConfig) -> Decoded<'scope> {
         let (events, outputs) = fork(self, "Decode", move |input| match input {
             Input::Record(record) => decode_or_letter(record, &config),
-            Input::Restored(state) => Fork::On(Event::Note(NoteEvent::Restored(state))),
+            Input::Restored { partition, state } => Fork::On(Event::Note(NoteEvent::Restored { partition, state })),
             Input::Next { topic, partition, next } => Fork::Off(Output::Next { topic, partition, next }),
         });
         let (notes, references) = fork(events, "SplitReferences", |event| match event {
@@ -120,9 +134,9 @@ fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output
     let is_note = record.topic == config.notes;
     let record = Arc::new(record);
     let event = if is_note {
-        decode_note(&record, config.note_bytes_max).map(Event::Note)
+        decode_note(&record, config).map(Event::Note)
     } else {
-        decode_reference(&record, config.note_bytes_max).map(Event::Reference)
+        decode_reference(&record, config).map(Event::Reference)
     };
     match event {
         Ok(event) => Fork::On(event),
@@ -148,6 +162,10 @@ enum DecodeError {
     ReferenceKey,
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]
     TooLarge { bytes: usize, bytes_max: usize },
+    #[error("{field} has {bytes} bytes, more than the {NAME_BYTES_MAX} that ids and names may have; shorten it")]
+    NameTooLong { field: &'static str, bytes: usize },
+    #[error(transparent)]
+    Wire(#[from] WireError),
     #[error("the value is not valid UTF-8 from byte {0} on; write it as UTF-8")]
     NotUtf8(usize),
     #[error("the value is not JSON: corrupt at line {line}, column {column}")]
@@ -162,34 +180,41 @@ enum DecodeError {
     TaskNotListed { index: usize, task: Task },
 }
 
-fn decode_note(record: &Arc<Record>, note_bytes_max: usize) -> Result<NoteEvent, DecodeError> {
-    if let (None, Some(value)) = (&record.key, &record.value) {
+fn decode_note(record: &Arc<Record>, config: &DecodeConfig) -> Result<NoteEvent, DecodeError> {
+    if record.key.is_none() && record.value.is_some() {
         // A file's line has its key from its value, so what is wrong with the value says more.
-        from_json::<Note>(value, note_bytes_max)?;
+        value_of::<Note>(record, config)?;
     }
     let key = key_of(record)?;
     if key.is_empty() {
         return Err(DecodeError::EmptyKey);
     }
-    let Some(value) = &record.value else {
+    check_names([("the key", Some(key))])?;
+    let Some(note) = value_of::<Note>(record, config)? else {
         return Ok(NoteEvent::Withdrawn { note_id: key.to_owned(), position: record.position });
     };
-    let note: Note = from_json(value, note_bytes_max)?;
     if note.note_id != key {
         return Err(DecodeError::KeyDiffers);
     }
+    let names = [
+        ("patient_id", note.patient_id.as_deref()),
+        ("note_type", note.note_type.as_deref()),
+        ("site", note.site.as_deref()),
+    ];
+    check_names(names)?;
     let text_hash = TextHash::of(&note.text);
     Ok(NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: Arc::clone(record) })))
 }
 
-fn decode_reference(record: &Record, bytes_max: usize) -> Result<ReferenceUpsert, DecodeError> {
-    let key: (String, String) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::ReferenceKey)?;
-    let offset = record.position.offset;
-    let Some(value) = &record.value else { return Ok((key, (offset, None))) };
-    let reference: Reference = from_json(value, bytes_max)?;
+fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceUpsert, DecodeError> {
+    let (note_id, annotator) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::ReferenceKey)?;
+    let Position { partition, offset } = record.position;
+    let key: (String, String, u32) = (note_id, annotator, partition);
+    let Some(reference) = value_of::<Reference>(record, config)? else { return Ok((key, (offset, None))) };
     if (&reference.note_id, &reference.annotator) != (&key.0, &key.1) {
         return Err(DecodeError::ReferenceKey);
     }
+    check_names([("note_id", Some(reference.note_id.as_str())), ("annotator", Some(reference.annotator.as_str()))])?;
     for (index, span) in reference.spans.iter().enumerate() {
         if span.start >= span.end {
             return Err(DecodeError::EmptySpan(index));
@@ -201,17 +226,30 @@ fn decode_reference(record: &Record, bytes_max: usize) -> Result<ReferenceUpsert
     Ok((key, (offset, Some(reference))))
 }
 
+/// Ids and names come back in keys and in every record that is written.
+fn check_names<const N: usize>(names: [(&'static str, Option<&str>); N]) -> Result<(), DecodeError> {
+    let too_long = names.into_iter().find_map(|(field, name)| {
+        let bytes = name.map_or(0, str::len);
+        (bytes > NAME_BYTES_MAX).then_some(DecodeError::NameTooLong { field, bytes })
+    });
+    too_long.map_or(Ok(()), Err)
+}
+
 fn key_of(record: &Record) -> Result<&str, DecodeError> {
     let key = record.key.as_deref().ok_or(DecodeError::NoKey)?;
     std::str::from_utf8(key).map_err(|error| DecodeError::KeyNotUtf8(error.valid_up_to()))
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(value: &[u8], bytes_max: usize) -> Result<T, DecodeError> {
-    if value.len() > bytes_max {
-        return Err(DecodeError::TooLarge { bytes: value.len(), bytes_max });
+/// What the record holds; nothing if it is a tombstone.
+fn value_of<T: DeserializeOwned>(record: &Record, config: &DecodeConfig) -> Result<Option<T>, DecodeError> {
+    let Some(value) = record.value.as_deref() else { return Ok(None) };
+    let (bytes, bytes_max) = (value.len(), config.note_bytes_max);
+    if bytes > bytes_max {
+        return Err(DecodeError::TooLarge { bytes, bytes_max });
     }
-    let text = std::str::from_utf8(value).map_err(|error| DecodeError::NotUtf8(error.valid_up_to()))?;
-    serde_json::from_str(text).map_err(|error| without_values(&error))
+    let json = config.wire.to_json(&record.topic, value)?;
+    let text = std::str::from_utf8(&json).map_err(|error| DecodeError::NotUtf8(error.valid_up_to()))?;
+    serde_json::from_str(text).map(Some).map_err(|error| without_values(&error))
 }
 
 /// `serde_json` quotes the offending value in some of its messages, so only positions are taken from them, and names of fields
@@ -232,6 +270,7 @@ fn without_values(error: &serde_json::Error) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PlainJson;
 
     fn record(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Record {
         Record {
@@ -239,11 +278,12 @@ mod tests {
             position: Position { partition: 3, offset: 7 },
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
+            ..Record::default()
         }
     }
 
     fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
-        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 200 };
+        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 200, wire: Arc::new(PlainJson) };
         match decode_or_letter(record(topic, key, value), &config) {
             Fork::On(Event::Note(NoteEvent::Revised(note))) => {
                 format!("note {} r{} {:?}", note.note.note_id, note.note.revision, note.note.text)
@@ -251,23 +291,20 @@ mod tests {
             Fork::On(Event::Note(NoteEvent::Withdrawn { note_id, position })) => {
                 format!("withdrawn {note_id} at {}", position.offset)
             }
-            Fork::On(Event::Note(NoteEvent::Restored(_))) => unreachable!("records restore nothing"),
-            Fork::On(Event::Reference(((note, by), (offset, Some(reference))))) => {
+            Fork::On(Event::Note(NoteEvent::Restored { .. })) => unreachable!("records restore nothing"),
+            Fork::On(Event::Reference(((note, by, 3), (offset, Some(reference))))) => {
                 format!("reference {note} by {by} at {offset}, {} spans", reference.spans.len())
             }
-            Fork::On(Event::Reference(((note, by), (offset, None)))) => {
+            Fork::On(Event::Reference(((note, by, 3), (offset, None)))) => {
                 format!("no reference {note} by {by} at {offset}")
             }
             Fork::Off(Output::DeadLettered { letter, state: None, .. }) => {
                 assert_eq!((letter.partition, letter.offset, letter.stage), (3, 7, Stage::Decode));
                 assert!(!letter.error.contains("fever"), "{} carries text", letter.error);
-                assert_eq!(
-                    (letter.key.as_deref(), &*letter.value),
-                    (key, value.unwrap_or_default()),
-                    "not the original"
-                );
+                assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (key, value), "not the original");
                 letter.error
             }
+            Fork::On(Event::Reference(_)) => unreachable!("the partition is another"),
             Fork::Off(other) => unreachable!("{other:?} is no dead letter"),
         }
     }
@@ -320,6 +357,20 @@ mod tests {
         assert_eq!(outcome("notes", None, None), expected);
         let expected = "the key is not valid UTF-8 from byte 1 on; write it as UTF-8";
         assert_eq!(outcome("notes", Some(b"n\xff"), None), expected);
+    }
+
+    #[test]
+    fn names_that_are_too_long() {
+        let (long, note) =
+            ("x".repeat(1025), |site: &str| format!(r#"{{"note_id":"n","text":"fever","site":"{site}"}}"#));
+        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 5000, wire: Arc::new(PlainJson) };
+        let error = |key: &str, value: Option<&str>| {
+            let record = record("notes", Some(key.as_bytes()), value.map(str::as_bytes));
+            decode_note(&Arc::new(record), &config).unwrap_err().to_string()
+        };
+        let expected = "has 1025 bytes, more than the 1024 that ids and names may have; shorten it";
+        assert_eq!(error("n", Some(&note(&long))), format!("site {expected}"));
+        assert_eq!(error(&long, None), format!("the key {expected}"));
     }
 
     #[test]

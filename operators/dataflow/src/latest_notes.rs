@@ -1,13 +1,14 @@
 //! Which revision of a note is the latest.
 //!
 //! In: what happens to notes. Out: the revisions to read, and what leaves at once: superseded records, withdrawals and what an
-//! earlier run knew. State: for each note ever seen its greatest revision, the offset that carried it and 128 bits of the hash
-//! of its text; never the text. Emits at once: what becomes of a record depends on the records before it in its partition, and
+//! earlier run knew. A note is a note_id in a partition: under the same note_id another partition has another note, as it is with
+//! the keys of a compacted topic. State: for each note ever seen its greatest revision, the offset that carried it and 128 bits of
+//! the hash of its text; never the text. Emits at once: what becomes of a record depends on the records before it in its partition, and
 //! on nothing else, so it is the same however the input is cut into epochs.
 
 use crate::output::{Fork, Forked, fork};
 use crate::{Epoch, NoteEvent, NoteRecord, Output};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU128;
 use stillroom_schemas::{NoteState, TextHash};
 use timely::dataflow::StreamVec;
@@ -31,7 +32,7 @@ pub trait LatestNotes<'scope> {
     ///             let note = serde_json::json!({"note_id": "n1", "revision": revision, "text": text});
     ///             let note: Note = serde_json::from_value(note).unwrap();
     ///             let position = Position { partition: 0, offset };
-    ///             let record = Record { topic: "notes".into(), position, key: None, value: None };
+    ///             let record = Record { topic: "notes".into(), position, ..Record::default() };
     ///             let text_hash = TextHash::of(text);
     ///             NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: record.into() }))
     ///         };
@@ -50,12 +51,18 @@ pub trait LatestNotes<'scope> {
 
 impl<'scope> LatestNotes<'scope> for StreamVec<'scope, Epoch, NoteEvent> {
     fn latest_notes(self) -> Forked<'scope, Box<NoteRecord>, Output> {
-        let mut register = NoteRegister::default();
-        fork(self, "LatestNotes", move |event| register.settle(event))
+        let mut registers = NoteRegisters::default();
+        fork(self, "LatestNotes", move |event| registers.settle(event))
     }
 }
 
-/// What is known of every note.
+/// What is known of every note, by partition.
+#[derive(Default)]
+struct NoteRegisters {
+    partitions: BTreeMap<u32, NoteRegister>,
+}
+
+/// What is known of every note of a partition.
 #[derive(Default)]
 struct NoteRegister {
     notes: HashMap<Box<str>, Known>,
@@ -70,31 +77,38 @@ struct Known {
     text: Option<NonZeroU128>,
 }
 
-impl NoteRegister {
+impl NoteRegisters {
+    fn of(&mut self, partition: u32) -> &mut NoteRegister {
+        self.partitions.entry(partition).or_default()
+    }
+
     /// Either the revision to read or what leaves at once.
     fn settle(&mut self, event: NoteEvent) -> Fork<Box<NoteRecord>, Output> {
         match event {
             NoteEvent::Revised(note) => {
                 let position = note.record.position;
-                if self.admit(&note.note.note_id, note.note.revision, position.offset, &note.text_hash) {
+                let register = self.of(position.partition);
+                if register.admit(&note.note.note_id, note.note.revision, position.offset, &note.text_hash) {
                     Fork::On(note)
                 } else {
                     Fork::Off(Output::Superseded { position })
                 }
             }
             NoteEvent::Withdrawn { note_id, position } => {
-                let revision = self.withdraw(&note_id, position.offset);
+                let revision = self.of(position.partition).withdraw(&note_id, position.offset);
                 let state =
                     NoteState { note_id, revision, offset: position.offset, prediction: None, dead_lettered: None };
                 Fork::Off(Output::Withdrawn { position, state })
             }
-            NoteEvent::Restored(state) => {
-                self.restore(&state);
-                Fork::Off(Output::Restored(state))
+            NoteEvent::Restored { partition, state } => {
+                self.of(partition).restore(&state);
+                Fork::Off(Output::Restored { partition, state })
             }
         }
     }
+}
 
+impl NoteRegister {
     /// Whether the revision overtakes what is known: a higher one does, and so does the same revision at a later offset if
     /// the text is another or the note was withdrawn.
     fn admit(&mut self, note_id: &str, revision: u64, offset: u64, text: &TextHash) -> bool {

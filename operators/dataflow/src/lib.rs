@@ -4,12 +4,15 @@
 //! thinking sits in pure functions that are tested without a worker. Nothing here knows a broker, a key or a GPU: records come
 //! in through [`source()`], leave through [`Sink`], and the student is behind the trait [`Tagger`].
 
+mod as_json;
 mod batches;
 mod decode;
 mod extract;
+mod gossip;
 mod latest_notes;
 mod output;
 mod record;
+mod retire;
 mod score;
 mod scoring;
 mod sink;
@@ -20,13 +23,17 @@ mod tagger;
 mod tagger_pool;
 mod tokenize;
 mod tokenizer;
+mod wire;
 mod words;
 
-pub use decode::{Decode, DecodeConfig, Decoded, NoteEvent, NoteRecord, reference_key};
-pub use extract::Extract;
+pub use as_json::AsJson;
+pub use decode::{Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, reference_key};
+pub use extract::{Extract, ExtractConfig};
+pub use gossip::{Voice, Word, gossip};
 pub use latest_notes::LatestNotes;
 pub use output::Output;
 pub use record::{Position, Record};
+pub use retire::{CommittedFeed, CommittedSender, committed, retire};
 pub use score::{PredictionUpsert, ReferenceUpsert, Score};
 pub use scoring::{Scores, score_spans};
 pub use sink::{Report, Sink};
@@ -37,18 +44,19 @@ pub use tagger::{Probabilities, Tagger, TaggerError, Window};
 pub use tagger_pool::{TaggerFactory, TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
 pub use tokenize::{Tokenize, TokenizeText, TokenizedNote};
 pub use tokenizer::{TokenizedText, Tokenizer, TokenizerError, WINDOW_PIECES_MAX};
+pub use wire::{PlainJson, WireError, WireFormat};
 pub use words::Words;
 
 /// The timestamp of every dataflow: totally ordered, one tick of 50 to 250 ms of input.
 pub type Epoch = u64;
 
-/// Timely's configuration for `workers` threads of one process.
+/// How timely's workers run.
 ///
 /// Arrangements are merged while a worker is idle too: they would otherwise be merged only when updates come. The effort is small,
 /// because every step makes it, and with a thousand it was most of what a changed note costs.
-pub fn timely_config(workers: usize) -> timely::Config {
-    let mut config = timely::Config::process(workers);
+pub fn worker_config() -> timely::WorkerConfig {
+    let mut config = timely::WorkerConfig::default();
     let differential = differential_dataflow::Config::default().idle_merge_effort(Some(10));
-    differential_dataflow::configure(&mut config.worker, &differential);
+    differential_dataflow::configure(&mut config, &differential);
     config
 }

@@ -1,8 +1,9 @@
 //! What leaves the dataflow, and the one way in which an operator lets a record leave early.
 
 use crate::{Epoch, Position, PredictionUpsert, Record};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use stillroom_schemas::{Counts, DeadLetter, Extraction, NoteState, QualityKey, Stage, Totals};
+use stillroom_schemas::{Counts, DeadLetter, Extraction, NoteState, QualityKey, Stage, Totals, replays_of};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -10,7 +11,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 /// What leaves the dataflow. Every record of the notes topic leaves as exactly one of the first four.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
     /// A revision was read.
     Extracted {
@@ -43,7 +44,12 @@ pub enum Output {
         state: Option<NoteState>,
     },
     /// What an earlier run remembered of a note: it changes quality, and is not written again.
-    Restored(NoteState),
+    Restored {
+        /// The note's partition.
+        partition: u32,
+        /// What was known.
+        state: NoteState,
+    },
     /// Everything before offset `next` of an input partition is among the outputs of this epoch or of an earlier one.
     Next {
         /// The topic.
@@ -84,16 +90,30 @@ impl Output {
     /// What is now remembered of a note, if that changed.
     pub fn state(&self) -> Option<&NoteState> {
         match self {
-            Output::Extracted { state, .. } | Output::Withdrawn { state, .. } | Output::Restored(state) => Some(state),
+            Output::Extracted { state, .. } | Output::Withdrawn { state, .. } | Output::Restored { state, .. } => {
+                Some(state)
+            }
             Output::DeadLettered { state, .. } => state.as_ref(),
             _ => None,
         }
     }
 
+    /// The partition of the record that this came of; none of quality.
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            Output::Extracted { position, .. }
+            | Output::Withdrawn { position, .. }
+            | Output::Superseded { position } => Some(position.partition),
+            Output::DeadLettered { letter, .. } => Some(letter.partition),
+            Output::Restored { partition, .. } | Output::Next { partition, .. } => Some(*partition),
+            Output::Quality { .. } => None,
+        }
+    }
+
     /// The note's prediction as an upsert for `Score`, if it changed.
     pub fn prediction(&self) -> Option<PredictionUpsert> {
-        let state = self.state()?;
-        Some((state.note_id.clone(), (state.revision, state.offset, state.prediction.clone())))
+        let (state, partition) = (self.state()?, self.partition()?);
+        Some(((state.note_id.clone(), partition), (state.revision, state.offset, state.prediction.clone())))
     }
 }
 
@@ -106,7 +126,8 @@ pub(crate) fn dead_letter(record: &Record, stage: Stage, error: String) -> Box<D
         stage,
         error,
         key: record.key.clone(),
-        value: record.value.clone().unwrap_or_default(),
+        value: record.value.clone(),
+        replays: replays_of(&record.headers),
     })
 }
 

@@ -1,12 +1,12 @@
 //! `Score`: live agreement of a student with every reference.
 //!
-//! In: upserts of predictions, keyed by note, and of references, keyed by note and annotator. Out: a collection of
+//! In: upserts of predictions, keyed by note and partition, and of references, keyed by note, annotator and partition. Out: a collection of
 //! `(QualityKey, Counts)`, one row for each task, level, model, reference, note type and site, and one `rollup` row over all note
 //! types and sites; a row that changes leaves as a retraction and an addition at the same epoch. Rows change when an epoch is
 //! complete, and only those that the epoch touched.
 //!
 //! ```text
-//! predictions ─► KeepPredictions ─► Predictions ──────────────────┐
+//! predictions ─► KeepPredictions ─► Predictions ─► ArrangeByNote ─┐
 //!                                                                 ├► JoinCore ─► explode ─► CountTotal ─► quality
 //! references ──► KeepReferences ──► References ─► ArrangeByNote ──┘
 //! ```
@@ -16,11 +16,11 @@
 //! costs depends on that note and on the logarithm of the number of notes, not on how many changes there were. A withdrawn
 //! note or reference leaves its key and a tombstone behind.
 //!
-//! Order: the arrangements keep, of all upserts of a key, the one of the greatest epoch, and in one epoch the greatest value.
+//! Order: upserts of one key come from one partition, in its order. The arrangements keep, of all upserts of a key, the one of the greatest epoch, and in one epoch the greatest value.
 //! Values begin with `(revision, offset)` or `offset` for that reason, and a withdrawal is a value like any other, so an amendment
 //! or withdrawal in the epoch of what it replaces is not lost. Over epochs the inputs must already be in order: of notes
 //! `LatestNotes` sees to it, of references the order of their partition does.
-use crate::{Epoch, Words, score_spans};
+use crate::{AsJson, Epoch, Words, score_spans};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
@@ -36,12 +36,13 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Enter;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// A note with its revision, the offset of its record, and what the student said of it; nothing when it was withdrawn or could
-/// not be read.
-pub type PredictionUpsert = (String, (u64, u64, Option<Prediction>));
+/// A note and its partition, with its revision, the offset of its record, and what the student said of it; nothing when it was
+/// withdrawn or could not be read.
+pub type PredictionUpsert = ((String, u32), (u64, u64, Option<Prediction>));
 
-/// A note and an annotator with the offset of the record, and what the annotator said of the note; nothing when it was withdrawn.
-pub type ReferenceUpsert = ((String, String), (u64, Option<Reference>));
+/// A note, an annotator and the partition of the reference, with the offset of the record, and what the annotator said of the note;
+/// nothing when it was withdrawn.
+pub type ReferenceUpsert = ((String, String, u32), (u64, Option<Reference>));
 
 /// Measures predictions against references.
 pub trait Score<'scope> {
@@ -85,12 +86,12 @@ pub trait Score<'scope> {
     ///         let quality = quality.inspect(move |update| seen.lock().unwrap().push(update.clone()));
     ///         (notes, labels, quality.probe().0)
     ///     });
-    ///     notes.send(("n1".to_string(), (1, 0, Some(prediction))));
-    ///     labels.send((("n1".to_string(), "adjudicated".to_string()), (0, Some(reference))));
+    ///     notes.send((("n1".to_string(), 0), (1, 0, Some(prediction))));
+    ///     labels.send((("n1".to_string(), "adjudicated".to_string(), 0), (0, Some(reference))));
     ///     notes.advance_to(1);
     ///     labels.advance_to(1);
     ///     worker.step_while(|| probe.less_than(&1));
-    ///     notes.send(("n1".to_string(), (1, 1, None))); // withdrawn
+    ///     notes.send((("n1".to_string(), 0), (1, 1, None))); // withdrawn
     /// });
     /// let rows = rows.lock().unwrap();
     /// let words = rows.iter().filter(|((key, _), _, _)| key.level == Level::Word && key.rollup);
@@ -111,21 +112,22 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
         let outer = self.scope();
         outer.region_named("Score", |region| {
             let predictions = stamp(self.enter(region), "KeepPredictions", keep_prediction);
-            let predictions = arrange_upserts(predictions, "Predictions");
+            let predictions = arrange_upserts(predictions, "Predictions")
+                .flat_map_ref(|(note, _), (_, _, prediction)| {
+                    prediction.clone().map(|prediction| (note.clone(), prediction))
+                })
+                .arrange_by_key_named("ArrangeByNote");
             let references = stamp(references.enter(region), "KeepReferences", keep_reference);
             let references = arrange_upserts(references, "References")
-                .flat_map_ref(|(note, annotator), (_, labels)| {
+                .flat_map_ref(|(note, annotator, _), (_, labels)| {
                     labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
                 })
                 .arrange_by_key_named("ArrangeByNote");
             predictions
-                .join_core(references, |_, (_, _, prediction), (annotator, labels)| match prediction {
-                    Some(prediction) => agreement(prediction, annotator, labels),
-                    None => Vec::new(),
-                })
-                .explode(|(key, counts)| Some((key, diff_of(counts))))
+                .join_core(references, |_, prediction, (annotator, labels)| agreement(&prediction.0, annotator, labels))
+                .explode(|(key, counts)| Some((AsJson(key), diff_of(counts))))
                 .count_total()
-                .map(|(key, diff)| (key, counts_of(diff)))
+                .map(|(AsJson(key), diff)| (key, counts_of(diff)))
                 .leave_region(outer)
         })
     }
@@ -139,7 +141,8 @@ struct Labels {
     spans: Vec<Span>,
 }
 
-type KeptPrediction = (u64, u64, Option<Arc<Prediction>>);
+type KeptPrediction = (u64, u64, Option<Arc<AsJson<Prediction>>>);
+type ReferenceKey = (Arc<str>, Arc<str>, u32);
 type KeptReference = (u64, Option<Arc<Labels>>);
 
 /// Notes counted, true positives, false positives, false negatives: a difference, because tuples of `isize` add up. As every
@@ -154,22 +157,24 @@ fn counts_of((notes, tp, fp, fn_): CountsDiff) -> Counts {
     Counts { notes: notes as i64, tp: tp as i64, fp: fp as i64, fn_: fn_ as i64 }
 }
 
-fn keep_prediction((note, (revision, offset, prediction)): PredictionUpsert) -> (Arc<str>, KeptPrediction) {
+fn keep_prediction(((note, partition), kept): PredictionUpsert) -> ((Arc<str>, u32), KeptPrediction) {
+    let (revision, offset, prediction) = kept;
     let prediction = prediction.map(|mut prediction| {
         // It is kept for as long as the note lives.
         prediction.words.shrink_to_fit();
         prediction.spans.shrink_to_fit();
-        Arc::new(prediction)
+        Arc::new(AsJson(prediction))
     });
-    (note.into(), (revision, offset, prediction))
+    ((note.into(), partition), (revision, offset, prediction))
 }
 
-fn keep_reference(((note, annotator), (offset, reference)): ReferenceUpsert) -> ((Arc<str>, Arc<str>), KeptReference) {
+fn keep_reference(((note, annotator, partition), kept): ReferenceUpsert) -> (ReferenceKey, KeptReference) {
+    let (offset, reference) = kept;
     let labels = reference.map(|Reference { text_hash, tasks, mut spans, .. }| {
         spans.shrink_to_fit();
         Arc::new(Labels { text_hash, tasks, spans })
     });
-    ((note.into(), annotator.into()), (offset, labels))
+    ((note.into(), annotator.into(), partition), (offset, labels))
 }
 
 /// The counts of one note against one reference, for each row that they belong to; none when the texts differ.

@@ -23,13 +23,13 @@ pub struct Report {
 
 /// Takes outputs out of the dataflow.
 pub trait Sink {
-    /// Reports to the committer whenever the frontier moves. The channel may be unbounded: sources admit only so much above
-    /// what is committed.
-    fn sink_to(self, worker: usize, reports: Sender<Report>);
+    /// Reports to the committer, if it is beside this worker, whenever the frontier moves. The channel may be unbounded: sources
+    /// admit only so much above what is committed.
+    fn sink_to(self, worker: usize, reports: Option<Sender<Report>>);
 }
 
 impl<'scope> Sink for StreamVec<'scope, Epoch, Output> {
-    fn sink_to(self, worker: usize, reports: Sender<Report>) {
+    fn sink_to(self, worker: usize, reports: Option<Sender<Report>>) {
         let mut stash: BTreeMap<Epoch, Vec<Output>> = BTreeMap::new();
         let mut told = Some(0);
         self.sink(Pipeline, "Sink", move |(input, frontier)| {
@@ -45,7 +45,7 @@ impl<'scope> Sink for StreamVec<'scope, Epoch, Output> {
                 let open = frontier.map_or_else(BTreeMap::new, |epoch| stash.split_off(&epoch));
                 let epochs = std::mem::replace(&mut stash, open).into_iter().collect();
                 // A committer that is gone has said why, and the run is about to end.
-                let _gone = reports.send(Report { worker, frontier, epochs });
+                let _gone = reports.as_ref().map(|reports| reports.send(Report { worker, frontier, epochs }));
                 told = frontier;
             }
         });

@@ -35,7 +35,12 @@ pub enum Input {
         next: u64,
     },
     /// What an earlier run knew of a note. It comes before the first record of the note's partition, on the same worker.
-    Restored(NoteState),
+    Restored {
+        /// The note's partition.
+        partition: u32,
+        /// What was known.
+        state: NoteState,
+    },
 }
 
 /// Inputs of one epoch, or of a part of it. An empty batch only says that earlier epochs are complete.

@@ -34,7 +34,7 @@ pub trait Tokenize<'scope> {
     ///         let note = serde_json::json!({"note_id": "n1", "text": "fever"});
     ///         let note: Note = serde_json::from_value(note).unwrap();
     ///         let position = Position { partition: 0, offset: 0 };
-    ///         let record = Record { topic: "notes".into(), position, key: None, value: None };
+    ///         let record = Record { topic: "notes".into(), position, ..Record::default() };
     ///         let text_hash = TextHash::of(&note.text);
     ///         let note = Box::new(NoteRecord { note, text_hash, record: record.into() });
     ///         let one_word = |text: &str| {

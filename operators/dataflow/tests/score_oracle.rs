@@ -20,6 +20,8 @@ struct Inputs {
 }
 
 const NOTES: u64 = 8;
+/// As if one had been added and had taken over keys: both hold every note.
+const PARTITIONS: u32 = 2;
 const ANNOTATORS: [&str; 3] = ["adjudicated", "teacher", "second_reader"];
 
 /// The text of a note at a revision, as far as scoring goes: its hash and its words. Every third revision has the text of the one
@@ -71,26 +73,26 @@ fn any_reference(rng: &mut SmallRng, note: u64, annotator: &str, revision: u64) 
 /// A history whose records come in order, several of one note in one epoch included.
 fn any_history(seed: u64, epochs: u64) -> Vec<Inputs> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut revisions = [1u64; NOTES as usize];
+    let mut revisions = [[1u64; NOTES as usize]; PARTITIONS as usize];
     let mut offset = 0;
     let mut history = Vec::new();
     for epoch in 0..epochs {
         let mut inputs = Inputs::default();
         for _ in 0..rng.random_range(0..10) {
             offset += 1;
-            let note = rng.random_range(0..NOTES);
-            let revision = &mut revisions[note as usize];
+            let (note, partition) = (rng.random_range(0..NOTES), rng.random_range(0..PARTITIONS));
+            let revision = &mut revisions[partition as usize][note as usize];
             if rng.random_bool(0.5) {
                 // Withdrawals carry the revision of what they withdraw; amendments a higher one, or the same again.
                 *revision += rng.random_range(0..2);
                 let prediction = rng.random_bool(0.8).then(|| any_prediction(&mut rng, note, *revision, epoch));
-                inputs.predictions.push((note.to_string(), (*revision, offset, prediction)));
+                inputs.predictions.push(((note.to_string(), partition), (*revision, offset, prediction)));
             } else {
                 // Some annotators are late, some are early, for a revision that comes later or never.
                 let annotated = (*revision + rng.random_range(0..3)).saturating_sub(1);
                 let annotator = *ANNOTATORS.choose(&mut rng).unwrap();
                 let reference = rng.random_bool(0.8).then(|| any_reference(&mut rng, note, annotator, annotated));
-                inputs.references.push(((note.to_string(), annotator.to_string()), (offset, reference)));
+                inputs.references.push(((note.to_string(), annotator.to_string(), partition), (offset, reference)));
             }
         }
         inputs.predictions.shuffle(&mut rng);
@@ -138,8 +140,8 @@ fn recomputed(history: &[Inputs]) -> BTreeMap<QualityKey, Counts> {
     let mut predictions = BTreeMap::new();
     let mut references = BTreeMap::new();
     for inputs in history {
-        for (note, (revision, offset, prediction)) in &inputs.predictions {
-            let latest = predictions.entry(note).or_insert((*revision, *offset, prediction));
+        for (key, (revision, offset, prediction)) in &inputs.predictions {
+            let latest = predictions.entry(key).or_insert((*revision, *offset, prediction));
             if (*revision, *offset) > (latest.0, latest.1) {
                 *latest = (*revision, *offset, prediction);
             }
@@ -152,11 +154,12 @@ fn recomputed(history: &[Inputs]) -> BTreeMap<QualityKey, Counts> {
         }
     }
     let mut counts: BTreeMap<QualityKey, Counts> = BTreeMap::new();
-    for ((note, annotator), (_, reference)) in references {
-        let Some((_, _, Some(prediction))) = predictions.get(note) else { continue };
-        let Some(reference) = reference.as_ref().filter(|reference| reference.text_hash == prediction.text_hash) else {
-            continue;
-        };
+    let pairs = references.iter().flat_map(|((note, annotator, _), (_, reference))| {
+        let of_note = predictions.iter().filter(move |((predicted, _), _)| predicted == note);
+        of_note.filter_map(move |(_, (_, _, prediction))| Some((annotator, prediction.as_ref()?, reference.as_ref()?)))
+    });
+    for (annotator, prediction, reference) in pairs.filter(|(_, said, reference)| said.text_hash == reference.text_hash)
+    {
         let words = Words::from_bytes(&prediction.words).unwrap();
         for &task in &reference.tasks {
             let scores = score_spans(&words, task, &prediction.spans, &reference.spans);
@@ -239,9 +242,10 @@ fn a_change_touches_only_its_own_rows() {
     let mut rng = SmallRng::seed_from_u64(1);
     let prediction = any_prediction(&mut rng, 1, 1, 0);
     let reference = Reference { tasks: Task::ALL.into(), ..any_reference(&mut rng, 1, &annotator, 1) };
-    history.push(Inputs { references: vec![((note.clone(), annotator), (1, Some(reference)))], ..Inputs::default() });
-    history.push(Inputs { predictions: vec![(note.clone(), (1, 1, Some(prediction)))], ..Inputs::default() });
-    history.push(Inputs { predictions: vec![(note, (1, 2, None))], ..Inputs::default() });
+    history
+        .push(Inputs { references: vec![((note.clone(), annotator, 0), (1, Some(reference)))], ..Inputs::default() });
+    history.push(Inputs { predictions: vec![((note.clone(), 0), (1, 1, Some(prediction)))], ..Inputs::default() });
+    history.push(Inputs { predictions: vec![((note, 0), (1, 2, None))], ..Inputs::default() });
     let updates = run(&history, 3);
     let changes = |epoch| updates.iter().filter(|update| update.2 == epoch).map(|update| update.3).sum::<isize>();
     let rows = (2 * Task::ALL.len() * Level::ALL.len()) as isize;

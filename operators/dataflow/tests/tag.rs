@@ -54,7 +54,7 @@ fn note(name: usize, windows: &[Vec<u32>]) -> TokenizedNote {
         text: String::new(),
     };
     let position = Position { partition: 0, offset: name as u64 };
-    let record = Arc::new(Record { topic: "notes".into(), position, key: None, value: None });
+    let record = Arc::new(Record { topic: "notes".into(), position, ..Record::default() });
     let (mut cut, mut words) = (Vec::new(), 0);
     for ids in windows {
         let pieces = (0..=ids.len() as u16).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use stillroom_connectors::{Commit, Committer, LogError, Source};
+use stillroom_connectors::{Commit, Committer, LogError, OutputRecord, Source};
 use stillroom_dataflow::{Position, Record};
 use stillroom_schemas::{Progress, TopicOffsets};
 
@@ -59,10 +59,14 @@ impl MemoryLog {
     }
 
     pub(crate) fn append(&self, topic: &str, partition: u32, key: &[u8], value: Option<Vec<u8>>) -> u64 {
+        self.push(topic, partition, Record { key: Some(key.to_vec()), value, ..Record::default() })
+    }
+
+    fn push(&self, topic: &str, partition: u32, record: Record) -> u64 {
         let mut shared = self.lock();
         let records = &mut shared.topics.get_mut(topic).expect("the topic")[partition as usize];
         let position = Position { partition, offset: records.len() as u64 };
-        records.push(Record { topic: topic.into(), position, key: Some(key.to_vec()), value });
+        records.push(Record { topic: topic.into(), position, ..record });
         position.offset
     }
 
@@ -204,8 +208,9 @@ impl Committer for MemoryCommitter {
         let settled = totals.extracted + totals.superseded + totals.withdrawn + totals.dead_lettered;
         assert_eq!(totals.notes, settled, "every note has one outcome");
         for output in commit.outputs {
-            self.log.append(&output.topic, output.partition, &output.key, output.value);
-            advance(&mut self.progress.outputs, &output.topic, output.partition, None);
+            let OutputRecord { topic, partition, key, value, headers } = output;
+            self.log.push(&topic, partition, Record { key, value, headers, ..Record::default() });
+            advance(&mut self.progress.outputs, &topic, partition, None);
         }
         for (topic, offsets) in &commit.inputs {
             for (partition, next) in offsets {

@@ -14,8 +14,6 @@ use stillroom_schemas::Progress;
 pub(super) struct Checkpoint {
     /// The authority on what was done.
     pub(super) progress: Progress,
-    /// The id of every topic that the progress speaks of.
-    pub(super) topic_ids: BTreeMap<String, String>,
     /// Where the outputs end in their files, so that nothing needs to be read to cut them there.
     pub(super) output_ends: BTreeMap<String, BTreeMap<u32, End>>,
 }

@@ -1,6 +1,7 @@
 //! Makes epochs durable: outputs are appended and synced, then the checkpoint is replaced.
 
 use super::checkpoint::Checkpoint;
+use super::line::Content;
 use super::segments::{self, SegmentWriter};
 use super::{EmbeddedLog, Topic};
 use crate::disk::lock;
@@ -36,7 +37,7 @@ impl EmbeddedCommitter {
     pub fn open(log: &EmbeddedLog, outputs: &[&str]) -> Result<EmbeddedCommitter, LogError> {
         let mut locks = vec![lock(&log.dir, &log.dir.join("engine.lock"), ENGINE_WAIT_MAX)?];
         let mut checkpoint = Checkpoint::read(&log.dir)?;
-        for (name, id) in &checkpoint.topic_ids {
+        for (name, id) in &checkpoint.progress.topic_ids {
             if log.topic(name)?.id != *id {
                 return Err(LogError::TopicRecreated { topic: name.clone() });
             }
@@ -54,7 +55,7 @@ impl EmbeddedCommitter {
                 of_topic.push(SegmentWriter::cut(dir, log.segment_bytes_max, end)?);
                 checkpoint.progress.outputs.entry(name.clone()).or_default().insert(partition, end.next);
             }
-            checkpoint.topic_ids.insert(name.clone(), id);
+            checkpoint.progress.topic_ids.insert(name.clone(), id);
             writers.insert(name, of_topic);
         }
         Ok(EmbeddedCommitter { log: log.clone(), checkpoint, writers, has_failed: false, _locks: locks })
@@ -90,7 +91,7 @@ impl EmbeddedCommitter {
                 Err(LogError::NoTopic { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let known = checkpoint.topic_ids.entry(name.clone()).or_insert_with(|| id.clone());
+            let known = checkpoint.progress.topic_ids.entry(name.clone()).or_insert_with(|| id.clone());
             if *known != id {
                 return Err(LogError::TopicRecreated { topic: name.clone() });
             }
@@ -115,7 +116,9 @@ impl EmbeddedCommitter {
         }
         for output in &commit.outputs {
             let writers = self.writers.get_mut(&*output.topic).expect("it was looked for above");
-            writers[output.partition as usize].append(Some(&output.key), output.value.as_deref())?;
+            let content =
+                Content { key: output.key.as_deref(), value: output.value.as_deref(), headers: &output.headers };
+            writers[output.partition as usize].append(content)?;
         }
         Ok(touched)
     }

@@ -1,6 +1,7 @@
 //! Appends to input topics, from any number of processes.
 
 use super::EmbeddedLog;
+use super::line::Content;
 use super::partition_of;
 use super::segments::{End, SegmentWriter};
 use crate::LogError;
@@ -50,19 +51,30 @@ impl EmbeddedProducer {
     where
         R: IntoIterator<Item = (Option<&'a [u8]>, Option<&'a [u8]>)>,
     {
+        self.append_contents(records.into_iter().map(|(key, value)| (None, Content { key, value, headers: &[] })))
+    }
+
+    /// As [`EmbeddedProducer::append`], with headers, and to the partition that is named.
+    pub(super) fn append_contents<'a>(
+        &mut self,
+        records: impl Iterator<Item = (Option<u32>, Content<'a>)>,
+    ) -> Result<BTreeMap<u32, u64>, LogError> {
         let _lock = self.log.lock_writer(&self.topic)?;
         let count = self.partitions.len() as u32;
         let mut open: BTreeMap<u32, SegmentWriter> = BTreeMap::new();
         let mut appended = BTreeMap::new();
-        for (key, value) in records {
-            let index = key.map_or(0, |key| partition_of(key, count));
+        for (partition, content) in records {
+            let index = partition.unwrap_or_else(|| content.key.map_or(0, |key| partition_of(key, count)));
+            if index >= count {
+                return Err(LogError::NoPartition { topic: self.topic.clone(), partition: index, partitions: count });
+            }
             let writer = match open.entry(index) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     entry.insert(self.partitions[index as usize].take_writer(self.log.segment_bytes_max)?)
                 }
             };
-            writer.append(key, value)?;
+            writer.append(content)?;
             *appended.entry(index).or_default() += 1;
         }
         for writer in open.values_mut() {

@@ -4,7 +4,6 @@ use super::line;
 use super::segments::{self, skip_lines};
 use crate::LogError;
 use crate::disk::failed;
-use crate::log::size_of;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -36,6 +35,10 @@ impl PartitionReader {
         let firsts = segments::list(&dir)?;
         let mut reader =
             PartitionReader { topic, partition, dir, segment: None, byte: 0, next, end: None, buffer: Vec::new() };
+        if next == 0 {
+            reader.next = firsts.first().copied().unwrap_or(0);
+        }
+        let next = reader.next;
         let Some(&first) = firsts.iter().rfind(|&&first| first <= next) else {
             return if next == 0 && firsts.is_empty() { Ok(reader) } else { Err(reader.out_of_range(&firsts)) };
         };
@@ -144,7 +147,7 @@ impl PartitionReader {
                 break;
             }
             let record = self.decode(&line[..line.len() - 1])?;
-            let size = size_of(&record);
+            let size = record.bytes();
             has_room = records.is_empty() || *bytes + size <= bytes_max;
             if !has_room {
                 break;
@@ -164,7 +167,7 @@ impl PartitionReader {
             return Err(self.damaged(format!("offset {} stands where {} is due", line.offset, self.next)));
         }
         let position = Position { partition: self.partition, offset: self.next };
-        Ok(Record { topic: self.topic.clone(), position, key: line.key, value: line.value })
+        Ok(Record { topic: self.topic.clone(), position, key: line.key, value: line.value, headers: line.headers })
     }
 
     /// The first offset of the segment after the present one, if it was begun.

@@ -146,12 +146,12 @@ impl SegmentWriter {
     }
 
     /// Appends a record. It is durable after the next [`SegmentWriter::sync`].
-    pub(super) fn append(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), LogError> {
+    pub(super) fn append(&mut self, content: line::Content<'_>) -> Result<(), LogError> {
         if self.file.is_none() || self.end.bytes >= self.segment_bytes_max {
             self.roll()?;
         }
         let before = self.buffer.len();
-        line::encode(&mut self.buffer, self.end.next, key, value);
+        line::encode(&mut self.buffer, self.end.next, content);
         self.end.next += 1;
         self.end.bytes += (self.buffer.len() - before) as u64;
         if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }

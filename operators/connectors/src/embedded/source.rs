@@ -11,11 +11,10 @@ use stillroom_dataflow::Record;
 /// How long a source with nothing to read waits before it looks again. It adds this much to the latency of a record at most.
 const TAIL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Reads input topics of an [`EmbeddedLog`], also while this or another process appends to them.
+/// Reads topics of an [`EmbeddedLog`], also while this or another process appends to them.
 ///
 /// A record is delivered once its whole line is there, which may be before it is durable; the committer
-/// makes the input durable that a commit stands for. Output topics are read with
-/// [`EmbeddedLog::read_topic`], which knows what of them is committed.
+/// makes the input durable that a commit stands for.
 #[derive(Debug)]
 pub struct EmbeddedSource {
     log: EmbeddedLog,
@@ -32,9 +31,17 @@ impl EmbeddedSource {
         EmbeddedSource { log: log.clone(), readers: Vec::new(), turn: 0, is_bounded: false, is_paused: false }
     }
 
-    /// A source that ends each partition where it ended when it was assigned.
+    /// A source that ends each partition where it ended when it was assigned; of an output topic, where what is committed ends.
     pub fn bounded(log: &EmbeddedLog) -> EmbeddedSource {
         EmbeddedSource { is_bounded: true, ..EmbeddedSource::tail(log) }
+    }
+
+    fn end(&self, topic: &str, partition: u32) -> Result<u64, LogError> {
+        let committed = self.log.progress()?.outputs.get(topic).and_then(|ends| ends.get(&partition)).copied();
+        match committed {
+            Some(end) => Ok(end),
+            None => Ok(find_end(&self.log.partition_dir(topic, partition)?, End::default())?.next),
+        }
     }
 
     /// What is there now, an even share of the bytes for each partition. A record that is larger than its partition's share
@@ -59,7 +66,7 @@ impl Source for EmbeddedSource {
 
     fn assign(&mut self, topic: &str, partition: u32, next: u64) -> Result<(), LogError> {
         let dir = self.log.partition_dir(topic, partition)?;
-        let end = if self.is_bounded { Some(find_end(&dir, End::default())?.next) } else { None };
+        let end = if self.is_bounded { Some(self.end(topic, partition)?) } else { None };
         let reader = PartitionReader::open(Arc::from(topic), partition, dir, next)?;
         self.readers.retain(|reader| (&**reader.topic(), reader.partition()) != (topic, partition));
         self.readers.push(match end {

@@ -1,0 +1,80 @@
+//! The engine on Apache Kafka, with a student that costs nothing: transactions in the place of files.
+//!
+//!     scripts/kafka start
+//!     cargo run --release --example figures -- kafka [NOTES]
+//!
+//! A backlog of notes and references is read to its end, with 1 and 2 workers; the same backlog on a folder beside it, in the same run.
+//! `benches/kafka.py` has the whole program beside its peers.
+
+use crate::engine::{Silent, fill, parts};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use stillroom::engine::{EngineConfig, Topics, run};
+use stillroom_connectors::{Cleanup, EmbeddedLog, KafkaLog, KafkaSettings, Log, TopicPlan};
+
+const PARTITIONS: u32 = 4;
+
+pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
+    let notes = numbers.first().copied().unwrap_or(10_000);
+    let servers = std::env::var("STILLROOM_TEST_KAFKA").unwrap_or_else(|_| "127.0.0.1:19092".to_owned());
+    for workers in [1, 2, 1, 2] {
+        let config = EngineConfig { workers, topics: topics()?, ..EngineConfig::default() };
+        let kafka = KafkaLog::new(KafkaSettings {
+            properties: BTreeMap::from([("bootstrap.servers".to_owned(), servers.clone())]),
+            transactional_id: config.topics.progress.clone(),
+            group_id: config.topics.progress.clone(),
+            progress_topic: config.topics.progress.clone(),
+            replication: -1,
+            create_topics: true,
+            transaction_timeout_ms: 60_000,
+            ..KafkaSettings::default()
+        });
+        measure("Kafka", &kafka, &config, notes)?;
+        let folder = tempfile::tempdir()?;
+        measure("folder", &EmbeddedLog::open(folder.path())?, &config, notes)?;
+    }
+    Ok(())
+}
+
+/// Names of this run alone.
+fn topics() -> Result<Topics> {
+    let run = format!("bench{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
+    let name = |topic: &str| format!("{run}.{topic}");
+    Ok(Topics {
+        notes: name("notes"),
+        references: name("references"),
+        extractions: name("extractions"),
+        quality: name("quality"),
+        state: name("state"),
+        dead_letters: name("dead_letters"),
+        progress: name("progress"),
+    })
+}
+
+fn measure(place: &str, log: &dyn Log, config: &EngineConfig, notes: u64) -> Result<()> {
+    let topics = &config.topics;
+    let plan = |name: &String, partitions| TopicPlan {
+        name: name.clone(),
+        partitions,
+        cleanup: Cleanup::Compact,
+        record_bytes_max: None,
+    };
+    let of_notes = [&topics.notes, &topics.references, &topics.extractions, &topics.state, &topics.dead_letters];
+    let mut plans: Vec<TopicPlan> = of_notes.map(|name| plan(name, PARTITIONS)).into();
+    plans.extend([&topics.quality, &topics.progress].map(|name| plan(name, 1)));
+    log.prepare(&plans)?;
+    fill(log, config, notes)?;
+    let parts = parts(log, config, |log| log.bounded(), Silent)?;
+    let began = Instant::now();
+    let totals = run(config, parts, Arc::new(AtomicBool::new(false)))?.totals;
+    println!(
+        "{place}, {} workers: {} notes, {:.0} notes/s",
+        config.workers,
+        totals.notes,
+        totals.notes as f64 / began.elapsed().as_secs_f64()
+    );
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The group's offsets, which people's lag tools read; nothing here is read back.
+
+use super::KafkaSettings;
+use super::client::{Troubles, client_config, failed};
+use crate::LogError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+use stillroom_schemas::TopicOffsets;
+
+/// They are committed no more often: they are for people.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Commits a group's offsets.
+pub(super) struct Shown {
+    consumer: BaseConsumer<Troubles>,
+    at: Option<Instant>,
+    /// Whether they have moved since.
+    is_due: bool,
+}
+
+impl Shown {
+    /// # Errors
+    /// When a property is refused.
+    pub(super) fn connect(settings: &KafkaSettings) -> Result<Shown, LogError> {
+        let ours = [("group.id", settings.group_id.as_str()), ("enable.auto.commit", "false")];
+        let created = client_config(settings, &[], &ours).create_with_context(Troubles::default());
+        let consumer = created.map_err(|error| failed("connect to Kafka", &error, None))?;
+        Ok(Shown { consumer, at: None, is_due: false })
+    }
+
+    /// Offsets have moved to these.
+    pub(super) fn moved(&mut self, offsets: &TopicOffsets) {
+        self.is_due = true;
+        self.show(offsets);
+    }
+
+    /// Shows them if they have moved and were not shown a moment ago.
+    pub(super) fn show(&mut self, offsets: &TopicOffsets) {
+        if self.is_due && self.at.is_none_or(|at| at.elapsed() >= SHOW_EVERY) {
+            self.commit(offsets, CommitMode::Async);
+        }
+    }
+
+    /// Shows them before the end, if they have moved.
+    pub(super) fn finish(&mut self, offsets: &TopicOffsets) {
+        if self.is_due {
+            self.commit(offsets, CommitMode::Sync);
+        }
+    }
+
+    /// That it does not succeed is no reason to stop.
+    fn commit(&mut self, offsets: &TopicOffsets, mode: CommitMode) {
+        (self.at, self.is_due) = (Some(Instant::now()), false);
+        let shown = offsets_list(offsets).and_then(|list| self.consumer.commit(&list, mode));
+        if let Err(error) = shown {
+            let troubles = self.consumer.context();
+            troubles.warn(&format!("the group's offsets cannot be committed, which only lag tools miss: {error}"));
+        }
+        // Serves the answers of earlier commits; there is nothing assigned to deliver.
+        let _nothing = self.consumer.poll(Duration::ZERO);
+    }
+}
+
+fn offsets_list(offsets: &TopicOffsets) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (topic, nexts) in offsets {
+        for (&partition, &next) in nexts {
+            list.add_partition_offset(topic, partition as i32, Offset::Offset(next as i64))?;
+        }
+    }
+    Ok(list)
+}

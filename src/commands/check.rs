@@ -1,0 +1,197 @@
+//! `stillroom check`: whether everything that `run` needs is there.
+
+use crate::commands::{ConfigArgs, print_line};
+use crate::config::Config;
+use crate::log::{open_kafka, open_log, output_topics, plan_topics};
+use crate::wire::Wire;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+use stillroom_connectors::{Cleanup, KafkaLog, Log, TopicInfo, TopicPlan};
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also ask the log, and the schema registry if there is one.
+    #[arg(long)]
+    connect: bool,
+    /// Create the topics that are missing.
+    #[arg(long, requires = "connect")]
+    create: bool,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut report = Report { has_failed: false };
+        let Some(config) =
+            report.tell("configuration", self.config.load().map(|loaded| (loaded.config, String::new())))?
+        else {
+            return Ok(ExitCode::FAILURE);
+        };
+        let student = config.student.start(&config.engine).and_then(|runtime| {
+            let model = runtime.pool.handle().model.0.clone();
+            runtime.pool.join()?;
+            Ok(((), model))
+        });
+        report.tell("student", student)?;
+        let secrets = config.kafka.resolved().map(|properties| ((), format!("{} properties", properties.len())));
+        report.tell("kafka.properties", secrets)?;
+        if self.connect {
+            self.check_log(&config, &mut report)?;
+        }
+        Ok(if report.has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn check_log(&self, config: &Config, report: &mut Report) -> Result<()> {
+        let opened = open_log(config).and_then(|log| {
+            let plans = plan_topics(config, log.as_ref())?;
+            let place = log.place();
+            Ok(((log, plans), place))
+        });
+        let Some((log, plans)) = report.tell("log", opened)? else { return Ok(()) };
+        let mut has_all = true;
+        for plan in &plans {
+            let found = match config.kafka.uses_broker() {
+                true => open_kafka(config).and_then(|kafka| self.check_topic(config, &kafka, plan)),
+                false => self.check_folder(log.as_ref(), plan),
+            };
+            has_all &= report.tell(&format!("topic {}", plan.name), found.map(|found| ((), found)))?.is_some();
+        }
+        if has_all {
+            report.tell("clock", check_clock(config).map(|found| ((), found)))?;
+        }
+        report.tell("schema registry", Wire::open(config).and_then(|wire| wire.check()).map(|found| ((), found)))?;
+        Ok(())
+    }
+
+    /// The embedded log makes its topics by itself.
+    fn check_folder(&self, log: &dyn Log, plan: &TopicPlan) -> Result<String> {
+        match log.partitions(&plan.name)? {
+            Some(partitions) if partitions < plan.partitions => anyhow::bail!(
+                "it has {partitions} partitions and needs {}, as many as its input; copy it into a new one",
+                plan.partitions
+            ),
+            Some(partitions) => Ok(format!("{partitions} partitions")),
+            None if self.create => {
+                log.prepare(std::slice::from_ref(plan))?;
+                Ok(format!("created with {} partitions", plan.partitions))
+            }
+            None => Ok("is made by the first run".to_owned()),
+        }
+    }
+
+    fn check_topic(&self, config: &Config, kafka: &KafkaLog, plan: &TopicPlan) -> Result<String> {
+        let info = match kafka.topic(&plan.name)? {
+            Some(info) => info,
+            None if self.create => {
+                kafka.create_topic(plan)?;
+                kafka.topic(&plan.name)?.context("it was created and is not there")?
+            }
+            None => anyhow::bail!(
+                "it does not exist; create it with {} partitions and cleanup.policy={}{}, or let `stillroom check --connect --create` do it",
+                plan.partitions,
+                plan.cleanup.policy(),
+                if plan.cleanup == Cleanup::Keep { " and retention.ms=-1" } else { "" }
+            ),
+        };
+        check_partitions(plan, &info)?;
+        check_operations(config, plan, &info)?;
+        check_config(config, kafka, plan)?;
+        Ok(format!("{} partitions", info.partitions))
+    }
+}
+
+/// Prints a line for each thing that is looked at.
+struct Report {
+    has_failed: bool,
+}
+
+impl Report {
+    /// What was found, or nothing after it was said what is wrong.
+    fn tell<T>(&mut self, name: &str, found: Result<(T, impl Display)>) -> Result<Option<T>> {
+        match found {
+            Ok((found, detail)) => {
+                print_line(format!("pass  {name}: {detail}").trim_end_matches(": "))?;
+                Ok(Some(found))
+            }
+            Err(error) => {
+                self.has_failed = true;
+                print_line(format!("FAIL  {name}: {error:#}"))?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn check_partitions(plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
+    anyhow::ensure!(
+        info.partitions >= plan.partitions,
+        "it has {} partitions and needs {}, as many as its input; raise them with kafka-topics --alter",
+        info.partitions,
+        plan.partitions
+    );
+    Ok(())
+}
+
+/// A cluster without an authorizer names no operation.
+fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
+    let topics = &config.engine.topics;
+    let is_written = output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress;
+    let needed = if is_written { &["Describe", "Read", "Write"][..] } else { &["Describe", "Read"] };
+    let missing: Vec<&str> = needed.iter().filter(|needed| !info.operations.contains(needed)).copied().collect();
+    anyhow::ensure!(
+        info.operations.is_empty() || missing.is_empty(),
+        "this user lacks {}; add an ACL with kafka-acls --add --operation",
+        missing.join(" and ")
+    );
+    Ok(())
+}
+
+fn check_config(config: &Config, kafka: &KafkaLog, plan: &TopicPlan) -> Result<()> {
+    let found = kafka.topic_config(&plan.name)?;
+    let topics = &config.engine.topics;
+    let policy = found.get("cleanup.policy").map_or(plan.cleanup.policy(), String::as_str);
+    // Notes are the site's own, and letters may be kept as long as a site likes.
+    let is_free = plan.name == topics.notes || plan.name == topics.dead_letters && policy == "delete";
+    let keeps_all = policy == "delete" && found.get("retention.ms").is_none_or(|retention| retention == "-1");
+    let is_well = if plan.cleanup == Cleanup::Keep { keeps_all } else { policy == plan.cleanup.policy() || keeps_all };
+    let needed = match plan.cleanup {
+        Cleanup::Keep => "delete with retention.ms=-1, so that a restart finds what the last published quality counts",
+        _ => "compact, so that a restart finds the last record of each key",
+    };
+    anyhow::ensure!(
+        is_free || is_well,
+        "cleanup.policy is {policy} and must be {needed}; change it with kafka-configs --alter"
+    );
+    let bytes = found.get("max.message.bytes").and_then(|bytes| bytes.parse::<usize>().ok());
+    if let (Some(bytes), Some(needed)) = (bytes, plan.record_bytes_max) {
+        anyhow::ensure!(
+            plan.name == topics.notes || bytes >= needed,
+            "max.message.bytes is {bytes} and must be {needed} at least, for the largest record that stillroom may write there; raise \
+             it with kafka-configs --alter"
+        );
+    }
+    Ok(())
+}
+
+/// How far clocks may be apart.
+const CLOCKS_APART_MS_MAX: u64 = 60_000;
+
+/// Epochs need no clock that is right, but times in people's tools do.
+fn check_clock(config: &Config) -> Result<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970; set it")?;
+    if !config.kafka.uses_broker() {
+        return Ok("nothing to compare it with".to_owned());
+    }
+    let is_behind = open_kafka(config)?.has_commit_after(now.as_millis() as u64 + CLOCKS_APART_MS_MAX)?;
+    anyhow::ensure!(
+        !is_behind,
+        "a commit is stamped more than {} s later than this clock says it is; set all clocks by NTP",
+        CLOCKS_APART_MS_MAX / 1000
+    );
+    Ok("no commit is stamped later".to_owned())
+}

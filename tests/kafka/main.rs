@@ -1,0 +1,13 @@
+//! `stillroom` on Apache Kafka itself, read back by kcat. `./test` starts the broker; without one these tests say so and are
+//! skipped.
+
+mod cluster;
+mod exactly_once;
+mod framed;
+mod letters;
+mod outage;
+mod outcomes;
+mod security;
+mod site;
+#[path = "../cli/support.rs"]
+mod support;

@@ -1,0 +1,351 @@
+//! A pipeline's topics on the broker, configurations to run on them, and what is committed to them.
+
+use crate::support::{stderr, stillroom, tiny};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use stillroom::generator::DemoStream;
+use stillroom_connectors::{Appended, Cleanup, KafkaLog, KafkaSettings, Log, TopicPlan};
+use stillroom_schemas::{Progress, Totals};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+
+/// A broker that tests may use.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    /// `host:port`, in plain.
+    pub(crate) servers: String,
+}
+
+impl Broker {
+    /// The broker that `./test` started.
+    pub(crate) fn shared() -> Option<Broker> {
+        let servers = std::env::var("STILLROOM_TEST_KAFKA").ok();
+        if servers.is_none() {
+            eprintln!(
+                "skipped: no broker; run ./test, or scripts/kafka start and set STILLROOM_TEST_KAFKA=127.0.0.1:19092"
+            );
+        }
+        servers.map(|servers| Broker { servers })
+    }
+
+    /// Runs one of Kafka's own tools.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(root().join("scripts/kafka"));
+        command.args(["tool", class, "--bootstrap-server", &self.servers]).args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{class} {arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Names that no other test, and no earlier run, has.
+fn new_name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+    format!("t{now}-{}", COUNT.fetch_add(1, Ordering::SeqCst))
+}
+
+/// One pipeline.
+pub(crate) struct Site {
+    pub(crate) broker: Broker,
+    pub(crate) name: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) log: KafkaLog,
+    /// Lines of the configuration beside those that every test needs.
+    pub(crate) extra: String,
+    /// The same of librdkafka's properties.
+    pub(crate) properties: String,
+}
+
+impl Site {
+    /// Topics with so many partitions, and nothing in them.
+    pub(crate) fn new(broker: &Broker, partitions: u32) -> Site {
+        let name = new_name();
+        let properties = BTreeMap::from([("bootstrap.servers".to_owned(), broker.servers.clone())]);
+        let log = KafkaLog::new(KafkaSettings {
+            properties,
+            transactional_id: name.clone(),
+            group_id: name.clone(),
+            progress_topic: format!("{name}.progress"),
+            replication: -1,
+            create_topics: true,
+            transaction_timeout_ms: 10_000,
+            ..KafkaSettings::default()
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site { broker: broker.clone(), name, folder, log, extra: String::new(), properties: String::new() };
+        let of_input =
+            |topic: &str, cleanup| TopicPlan { name: site.topic(topic), partitions, cleanup, record_bytes_max: None };
+        let inputs = [of_input("notes", Cleanup::Delete), of_input("references", Cleanup::Keep)];
+        site.log.prepare(&inputs).unwrap();
+        site
+    }
+
+    pub(crate) fn topic(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.name)
+    }
+
+    /// Appends the demo's events: notes, amendments, withdrawals, broken ones and references.
+    pub(crate) fn fill(&self, notes: u64) {
+        let (mut of_notes, mut of_references) = (Vec::new(), Vec::new());
+        for event in DemoStream::new(5, notes) {
+            let (key, value) = event.record();
+            let record = Appended {
+                key: Some(key.to_vec()),
+                value: value.map(<[u8]>::to_vec),
+                headers: Vec::new(),
+                partition: None,
+            };
+            if event.is_note() { of_notes.push(record) } else { of_references.push(record) }
+        }
+        self.log.append(&self.topic("notes"), &of_notes).unwrap();
+        self.log.append(&self.topic("references"), &of_references).unwrap();
+    }
+
+    /// Appends one note.
+    pub(crate) fn put(&self, id: &str, text: &str) {
+        self.put_all([id.to_owned()], text);
+    }
+
+    /// Appends notes of one text.
+    pub(crate) fn put_all(&self, ids: impl IntoIterator<Item = String>, text: &str) {
+        let note = |id: String| Appended {
+            value: Some(serde_json::json!({ "note_id": &id, "text": text }).to_string().into_bytes()),
+            key: Some(id.into_bytes()),
+            headers: Vec::new(),
+            partition: None,
+        };
+        let notes: Vec<Appended> = ids.into_iter().map(note).collect();
+        self.log.append(&self.topic("notes"), &notes).unwrap();
+    }
+
+    pub(crate) fn put_bytes(&self, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let record = Appended {
+            key: key.map(<[u8]>::to_vec),
+            value: value.map(<[u8]>::to_vec),
+            headers: Vec::new(),
+            partition: None,
+        };
+        self.log.append(&self.topic("notes"), &[record]).unwrap();
+    }
+
+    pub(crate) fn config(&self, workers: usize) -> PathBuf {
+        let path = self.folder.path().join(format!("{workers}.toml"));
+        let mut text = format!(
+            "[kafka]\ntransactional_id = '{0}'\ngroup_id = '{0}'\ncreate_topics = true\ntransaction_timeout_ms = 10000\n\
+             [kafka.properties]\nbootstrap.servers = '{1}'\n{5}\n[student]\nfolders = [{2:?}]\n[engine]\nworkers = {workers}\n\
+             tick_ms = 5\nlinger_ms_max = 1\ntokens_max = {3}\n{4}\n[engine.topics]\n",
+            self.name,
+            self.broker.servers,
+            tiny(),
+            400 * workers,
+            self.extra,
+            self.properties,
+        );
+        for topic in ["notes", "references", "extractions", "quality", "state", "dead_letters", "progress"] {
+            writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
+        }
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A command of the binary on this pipeline.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = stillroom();
+        command.args(arguments).arg("-c").arg(self.config(1)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn start(&self, workers: usize) -> Running {
+        let mut command = stillroom();
+        command.arg("run").arg("-c").arg(self.config(workers)).env("STILLROOM_LOG", "stillroom=info");
+        Running::start(command)
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.log.progress().unwrap()
+    }
+
+    /// Runs until all of the input is committed, then stops in good order.
+    pub(crate) fn finish(&self, workers: usize) -> Progress {
+        let running = self.start(workers);
+        self.wait_for_end();
+        let output = running.terminate();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let totals: Totals = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(totals, self.progress().totals, "the last line is the totals");
+        self.progress()
+    }
+
+    pub(crate) fn wait_for_end(&self) {
+        let ends = ["notes", "references"].map(|topic| (self.topic(topic), self.ends(topic)));
+        self.wait(|progress| {
+            ends.iter().all(|(topic, ends)| {
+                let read = |partition| progress.inputs.get(topic).and_then(|offsets| offsets.get(partition)).copied();
+                ends.iter().all(|(partition, end)| read(partition).unwrap_or(0) >= *end)
+            })
+        });
+    }
+
+    /// Offsets after the last record of an input topic.
+    fn ends(&self, topic: &str) -> BTreeMap<u32, u64> {
+        let records = self.kcat(topic, "read_uncommitted");
+        records.into_iter().map(|record| (record.partition, record.offset + 1)).collect()
+    }
+
+    /// Waits until `is_reached` of the committed progress, or fails.
+    pub(crate) fn wait(&self, mut is_reached: impl FnMut(&Progress) -> bool) -> Progress {
+        let began = Instant::now();
+        loop {
+            let progress = self.progress();
+            if is_reached(&progress) {
+                return progress;
+            }
+            assert!(began.elapsed() < DEADLINE, "nothing more is committed after {:?}", progress.totals);
+            // Asking makes clients of its own, which is work for the broker.
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// What a client that is not ours reads, by partition and offset.
+    pub(crate) fn kcat(&self, topic: &str, isolation: &str) -> Vec<Read> {
+        let mut command = Command::new("kcat");
+        command.args(["-C", "-q", "-e", "-J", "-o", "beginning", "-b", &self.broker.servers, "-t", &self.topic(topic)]);
+        command.args(["-X", &format!("isolation.level={isolation}"), "-X", "fetch.wait.max.ms=20"]);
+        let output = command.output().expect("kcat is installed by ./test");
+        assert!(output.status.success(), "{}", stderr(&output));
+        // Some notes are meant to be damaged.
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut records: Vec<Read> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+
+    /// What runs must agree on.
+    pub(crate) fn committed(&self) -> Committed {
+        let records = |topic: &str| {
+            let records = self.kcat(topic, "read_committed");
+            records.into_iter().map(|record| (record.partition, record.key, record.payload)).collect::<Vec<Stored>>()
+        };
+        let mut quality = BTreeMap::new();
+        for (_, key, value) in records("quality") {
+            match value {
+                Some(value) => quality.insert(key, value),
+                None => quality.remove(&key),
+            };
+        }
+        let (mut letters, totals) = (records("dead_letters"), self.progress().totals);
+        letters.sort();
+        // The names of topics differ from site to site.
+        Committed { extractions: records("extractions"), state: records("state"), letters, quality, totals }
+    }
+}
+
+/// A record as kcat prints it.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+pub(crate) struct Read {
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) key: Option<String>,
+    pub(crate) payload: Option<String>,
+    /// Names and values by turns.
+    #[serde(default)]
+    pub(crate) headers: Vec<String>,
+}
+
+/// Partition, key and value.
+type Stored = (u32, Option<String>, Option<String>);
+
+/// What runs must agree on, in the order in which it stands.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Committed {
+    extractions: Vec<Stored>,
+    state: Vec<Stored>,
+    /// Letters of notes and of references share a topic, and no order between them is promised.
+    letters: Vec<Stored>,
+    quality: BTreeMap<Option<String>, String>,
+    totals: Totals,
+}
+
+impl Committed {
+    pub(crate) fn extractions(&self) -> usize {
+        self.extractions.len()
+    }
+}
+
+/// A process that does not outlive the test.
+pub(crate) struct Running {
+    child: Option<Child>,
+    /// Lines that it says, read as they come: a full pipe would hold it up.
+    said: Receiver<String>,
+    /// What it said so far.
+    pub(crate) heard: String,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (says, said) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| says.send(line)));
+        Running { child: Some(child), said, heard: String::new() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Waits until it says a line with this in it.
+    pub(crate) fn hear(&mut self, part: &str) {
+        loop {
+            let line = self.said.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|error| panic!("{error} before it said {part}: {}", self.heard));
+            self.heard.push_str(&line);
+            self.heard.push('\n');
+            if line.contains(part) {
+                return;
+            }
+        }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub(crate) fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what it said in all.
+    pub(crate) fn terminate(self) -> Output {
+        assert!(Command::new("kill").arg(self.id().to_string()).status().unwrap().success());
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> Output {
+        let mut output = self.child.take().unwrap().wait_with_output().unwrap();
+        self.heard.extend(self.said.iter().flat_map(|line| [line, "\n".to_owned()]));
+        output.stderr = std::mem::take(&mut self.heard).into_bytes();
+        output
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ended = child.kill();
+            let _waited = child.wait();
+        }
+    }
+}
