@@ -210,11 +210,12 @@ pub(super) fn is_of_connection(code: RDKafkaErrorCode) -> bool {
 fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
     use RDKafkaErrorCode as Code;
     match code {
+        // Said with the code of whatever it kept from happening.
+        _ if reason.contains("certificate verify failed") => {
+            "the broker's certificate is not signed by a CA of ssl.ca.location, or is for another host; give the cluster's CA there"
+        }
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "check sasl.username, sasl.password_file and sasl.mechanism, and that the user exists on the cluster"
-        }
-        Code::SSL if reason.contains("certificate verify failed") || reason.contains("verify") => {
-            "the broker's certificate is not signed by a CA of ssl.ca.location, or is for another host; give the cluster's CA there"
         }
         Code::SSL => "check security.protocol and the ssl.* properties: this listener may not speak TLS",
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {

@@ -260,12 +260,18 @@ impl Committer for KafkaCommitter {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
-        self.grow_outputs(&commit.outputs)?;
-        let progress = self.progress_after(&commit)?;
+        let began = Instant::now();
+        let progress = loop {
+            match self.grow_outputs(&commit.outputs).and_then(|()| self.progress_after(&commit)) {
+                Ok(progress) => break progress,
+                // The cluster may be away for a moment.
+                Err(LogError::Kafka { .. }) if began.elapsed() < COMMIT_WAIT_MAX => std::thread::sleep(RETRY_EVERY),
+                Err(error) => return Err(error),
+            }
+        };
         // Where outputs end the cluster knows, and a transaction knows only when it is over.
         let written = Progress { outputs: TopicOffsets::new(), ..progress.clone() };
         let written = serde_json::to_vec(&written).expect("a progress is JSON");
-        let began = Instant::now();
         loop {
             let Err(error) = self.try_commit(&commit.outputs, &written, began) else { break };
             if self.is_hopeless(&error, began) {
