@@ -253,6 +253,7 @@ fn produce(
         times.lock().expect("nobody panics with the times").appended.extend(notes.iter().map(|_| now));
         producer.append(notes.iter().map(|(key, value)| (Some(key.as_slice()), Some(value.as_slice()))))?;
         sent = due;
+        // The rate is what is set here, and no sleep is timed: what is due is appended with the next.
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())

@@ -17,7 +17,8 @@ use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-/// Between two tries to reach a process that is not there yet.
+/// Between two tries to reach a process that is not there yet, or to hear one: neither connecting nor accepting can be waited for with
+/// a deadline, and nothing else runs before all are there.
 const RETRY_EVERY: Duration = Duration::from_millis(100);
 
 /// A stranger may hold up the start for so long.
