@@ -5,15 +5,15 @@
 //! not hold up one that has run ahead.
 
 use crate::Epoch;
+use crate::wake::Wake;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::generic::operator::source as timely_source;
-use timely::scheduling::SyncActivator;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,16 +36,7 @@ struct Shared {
     heard: AtomicU64,
     is_stopping: AtomicBool,
     is_closed: AtomicBool,
-    wake: OnceLock<SyncActivator>,
-}
-
-impl Shared {
-    /// The activation fails only when the worker is gone, and then nobody listens.
-    fn activate(&self) {
-        if let Some(wake) = self.wake.get() {
-            let _gone = wake.activate();
-        }
-    }
+    wake: Wake,
 }
 
 impl Voice {
@@ -53,21 +44,21 @@ impl Voice {
     pub fn say_epoch(&self, epoch: Epoch) {
         let is_news = self.0.epoch.fetch_max(epoch, Ordering::SeqCst) < epoch;
         if is_news && self.0.heard.load(Ordering::SeqCst) < epoch {
-            self.0.activate();
+            self.0.wake.wake();
         }
     }
 
     /// Tells the others to stop.
     pub fn say_stop(&self) {
         if !self.0.is_stopping.swap(true, Ordering::SeqCst) {
-            self.0.activate();
+            self.0.wake.wake();
         }
     }
 
     /// Says nothing more.
     pub fn close(&self) {
         self.0.is_closed.store(true, Ordering::SeqCst);
-        self.0.activate();
+        self.0.wake.wake();
     }
 }
 
@@ -81,7 +72,7 @@ pub fn gossip(scope: Scope<'_, Epoch>, voice: Option<Voice>, workers: usize, hea
         timely_source::<_, CapacityContainerBuilder<Vec<(u64, Word)>>, _, _>(scope, "Say", move |capability, info| {
             let wake = scope.worker().sync_activator_for(info.address.to_vec());
             if let Some(voice) = &voice {
-                let _first = voice.0.wake.set(wake);
+                voice.0.wake.set(wake);
             }
             let mut held = voice.is_some().then_some(capability);
             let (mut told, mut has_told_stop) = (0, false);

@@ -23,6 +23,7 @@ mod tagger;
 mod tagger_pool;
 mod tokenize;
 mod tokenizer;
+mod wake;
 mod wire;
 mod words;
 

@@ -3,16 +3,16 @@
 //! In: nothing; the committer moves a frontier, on one worker. Out: nothing; every worker, of this process or another, passes the
 //! frontier on to its source, which admits more. State: none. Emits whenever the frontier moves.
 
+use crate::wake::Wake;
 use crate::{Epoch, Retirement};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::generic::operator::source as timely_source;
-use timely::scheduling::SyncActivator;
 
 /// The committer's end. Dropping it says that nothing more will be committed.
 #[derive(Debug)]
@@ -27,16 +27,7 @@ struct Shared {
     /// Every epoch before this one is committed.
     before: AtomicU64,
     is_closed: AtomicBool,
-    wake: OnceLock<SyncActivator>,
-}
-
-impl Shared {
-    /// The activation fails only when the worker is gone, and then nobody is left to wake.
-    fn activate(&self) {
-        if let Some(wake) = self.wake.get() {
-            let _gone = wake.activate();
-        }
-    }
+    wake: Wake,
 }
 
 /// Both ends.
@@ -49,7 +40,7 @@ impl CommittedSender {
     /// Says that every epoch before `epoch` is committed.
     pub fn advance(&self, epoch: Epoch) {
         if self.0.before.fetch_max(epoch, Ordering::SeqCst) < epoch {
-            self.0.activate();
+            self.0.wake.wake();
         }
     }
 }
@@ -57,7 +48,7 @@ impl CommittedSender {
 impl Drop for CommittedSender {
     fn drop(&mut self) {
         self.0.is_closed.store(true, Ordering::SeqCst);
-        self.0.activate();
+        self.0.wake.wake();
     }
 }
 
@@ -69,7 +60,7 @@ pub fn retire(scope: Scope<'_, Epoch>, feed: Option<CommittedFeed>, retirement: 
             let wake = scope.worker().sync_activator_for(Rc::clone(&info.address).to_vec());
             if let Some(shared) = &shared {
                 // Set once; what was said before is read when the operator is first scheduled.
-                let _first = shared.wake.set(wake);
+                shared.wake.set(wake);
             }
             let mut held = shared.is_some().then_some(capability);
             move |_output| {

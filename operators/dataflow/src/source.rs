@@ -4,18 +4,18 @@
 //! epoch, the offsets to read next. State: which admitted epochs are not yet committed. Emits as soon as admission allows;
 //! an epoch is complete when a batch of a later one arrives, empty batches included, or when the reader is gone.
 
+use crate::wake::Wake;
 use crate::{Epoch, Record};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stillroom_schemas::NoteState;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::operator::source as timely_source;
 use timely::dataflow::{Scope, StreamVec};
-use timely::scheduling::SyncActivator;
 
 /// Batches that one activation admits at most, so that one worker's backlog cannot starve its other operators.
 const BATCHES_PER_ACTIVATION_MAX: usize = 16;
@@ -90,17 +90,10 @@ struct Shared {
     is_awaited: AtomicBool,
     /// Set from a wake-up by the reader until the source runs: timely's queue of activations is unbounded.
     is_woken: AtomicBool,
-    wake: OnceLock<SyncActivator>,
+    wake: Wake,
 }
 
 impl Shared {
-    /// The activation fails only when the worker is gone, and then nobody is left to wake.
-    fn activate(&self) {
-        if let Some(wake) = self.wake.get() {
-            let _gone = wake.activate();
-        }
-    }
-
     fn retired_before(&self) -> Epoch {
         self.retired_before.load(Ordering::SeqCst)
     }
@@ -111,7 +104,7 @@ impl Retirement {
     pub fn advance(&self, epoch: Epoch) {
         self.0.retired_before.fetch_max(epoch, Ordering::SeqCst);
         if self.0.is_awaited.swap(false, Ordering::SeqCst) {
-            self.0.activate();
+            self.0.wake.wake();
         }
     }
 }
@@ -140,7 +133,7 @@ impl FeedSender {
 
     fn wake(&self) {
         if !self.shared.is_woken.swap(true, Ordering::SeqCst) {
-            self.shared.activate();
+            self.shared.wake.wake();
         }
     }
 }
@@ -150,7 +143,7 @@ impl Drop for FeedSender {
     fn drop(&mut self) {
         self.batches = None;
         self.shared.is_woken.store(true, Ordering::SeqCst);
-        self.shared.activate();
+        self.shared.wake.wake();
     }
 }
 
@@ -203,7 +196,7 @@ pub fn source<'scope>(
     timely_source::<_, CapacityContainerBuilder<Vec<Input>>, _, _>(scope, "Source", move |capability, info| {
         // Made here because it remembers the thread to unpark. Nobody else sets it, and a wake-up that came too early is
         // not missed: timely schedules every new operator once.
-        let _first = feed.shared.wake.set(scope.worker().sync_activator_for(info.address.to_vec()));
+        feed.shared.wake.set(scope.worker().sync_activator_for(info.address.to_vec()));
         let again = scope.activator_for(Rc::clone(&info.address));
         let mut gate = Gate::new(admission);
         let mut capability = Some(capability);
