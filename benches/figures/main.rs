@@ -1,4 +1,4 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `score` or `student`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `restart`, `score` or `student`, each with numbers of its own.
 
 mod engine;
 mod kafka;
@@ -16,8 +16,9 @@ fn main() -> Result<()> {
     match name {
         "engine" => engine::run_all(&numbers),
         "kafka" => kafka::run_all(&numbers),
+        "restart" => kafka::restart(&numbers),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
-        _ => bail!("{name:?} is no group of figures; name engine, kafka, score or student"),
+        _ => bail!("{name:?} is no group of figures; name engine, kafka, restart, score or student"),
     }
 }
