@@ -22,6 +22,10 @@ pub(crate) struct Check {
     /// Create the topics that are missing.
     #[arg(long, requires = "connect")]
     create: bool,
+    /// Also take the transactional id and commit the group's offsets, as run does when it starts: it tells whether this user may. A
+    /// process that runs with the id ends.
+    #[arg(long, requires = "connect")]
+    take: bool,
 }
 
 impl Check {
@@ -63,9 +67,26 @@ impl Check {
         }
         if has_all {
             report.tell("clock", check_clock(config).map(|found| ((), found)))?;
+            self.check_ids(config, report)?;
         }
         report.tell("schema registry", Wire::open(config).and_then(|wire| wire.check()).map(|found| ((), found)))?;
         Ok(())
+    }
+
+    /// No question tells whether an id may be used: only its use does.
+    fn check_ids(&self, config: &Config, report: &mut Report) -> Result<()> {
+        let (kafka, topics) = (&config.kafka, &config.engine.topics);
+        let name = format!("transactional id {} and group {}", kafka.transactional_id, kafka.group_id);
+        match (kafka.uses_broker(), self.take) {
+            (false, _) => Ok(()),
+            (true, false) => {
+                print_line(format!("skip  {name}: --take tries them, which ends a process that runs with them"))
+            }
+            (true, true) => {
+                let taken = open_kafka(config)?.try_taking(&topics.notes, &output_topics(topics));
+                report.tell(&name, taken.map(|()| ((), "")).map_err(Into::into)).map(|_| ())
+            }
+        }
     }
 
     /// The embedded log makes its topics by itself.
@@ -141,7 +162,12 @@ fn check_partitions(plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
 fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
     let topics = &config.engine.topics;
     let is_written = output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress;
-    let needed = if is_written { &["Describe", "Read", "Write"][..] } else { &["Describe", "Read"] };
+    let needed = match is_written {
+        // An output gets the partitions that its input gets.
+        true if config.kafka.create_topics => &["Describe", "Read", "Write", "Alter"][..],
+        true => &["Describe", "Read", "Write"],
+        false => &["Describe", "Read"],
+    };
     let missing: Vec<&str> = needed.iter().filter(|needed| !info.operations.contains(needed)).copied().collect();
     anyhow::ensure!(
         info.operations.is_empty() || missing.is_empty(),
@@ -187,11 +213,14 @@ fn check_clock(config: &Config) -> Result<String> {
     if !config.kafka.uses_broker() {
         return Ok("nothing to compare it with".to_owned());
     }
-    let is_behind = open_kafka(config)?.has_commit_after(now.as_millis() as u64 + CLOCKS_APART_MS_MAX)?;
-    anyhow::ensure!(
-        !is_behind,
-        "a commit is stamped more than {} s later than this clock says it is; set all clocks by NTP",
-        CLOCKS_APART_MS_MAX / 1000
-    );
-    Ok("no commit is stamped later".to_owned())
+    let (kafka, topics) = (open_kafka(config)?, &config.engine.topics);
+    for (topic, writer) in [(&topics.notes, "of whoever writes notes"), (&topics.progress, "of another stillroom")] {
+        anyhow::ensure!(
+            !kafka.has_record_after(topic, now.as_millis() as u64 + CLOCKS_APART_MS_MAX)?,
+            "a record of {topic} is stamped more than {} s later than this clock says it is: it is behind, or the clock {writer} is \
+             ahead; set all clocks by NTP",
+            CLOCKS_APART_MS_MAX / 1000
+        );
+    }
+    Ok("no note and no commit is stamped later".to_owned())
 }

@@ -146,6 +146,11 @@ impl EngineConfig {
         (self.worker_bytes_open_max() / 4).clamp(1, self.epoch_bytes_max)
     }
 
+    /// Word pieces that all workers may have with the student.
+    pub(crate) fn pieces_open_max(&self) -> usize {
+        self.workers * self.batches_open_max * self.tokens_max
+    }
+
     /// Bytes of records that are in memory at worst, if no record is larger than a batch: admitted, in the feeds, held back by
     /// the sources and in the readers' hands.
     pub(crate) fn record_bytes_max_in_memory(&self) -> usize {

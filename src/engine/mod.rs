@@ -103,7 +103,6 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
     let place = Place::of(cluster.as_ref(), config.workers);
     let control = Arc::new(Control::new(stop, cluster.is_some()));
-    tracing::info!(bytes = config.record_bytes_max_in_memory(), workers = config.workers, "records in memory at most");
 
     // All that can fail before the others are met.
     let committing = match &role {

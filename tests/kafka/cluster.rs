@@ -9,13 +9,13 @@ use std::process::Command;
 const NOTES: u64 = 300;
 
 /// A site with what a cluster needs.
-struct Cluster {
-    site: Site,
+pub(crate) struct Cluster {
+    pub(crate) site: Site,
     hosts: PathBuf,
 }
 
 impl Cluster {
-    fn new(broker: &Broker) -> Cluster {
+    pub(crate) fn new(broker: &Broker) -> Cluster {
         let mut site = Site::new(broker, 3);
         let path = |name: &str| site.folder.path().join(name);
         let (hosts, key) = (path("hosts.txt"), path("key"));
@@ -35,7 +35,7 @@ impl Cluster {
         command
     }
 
-    fn start(&self, workers: usize) -> [Running; 2] {
+    pub(crate) fn start(&self, workers: usize) -> [Running; 2] {
         [0, 1].map(|process| Running::start(self.command(process, workers)))
     }
 }

@@ -9,6 +9,21 @@ const NOTES: u64 = 3000;
 const KILLS: usize = 25;
 
 #[test]
+fn any_number_of_workers_commits_the_same() {
+    let Some(broker) = Broker::shared() else { return };
+    let committed = [1, 2, 3].map(|workers| {
+        let mut site = Site::new(&broker, 3);
+        site.extra = "epoch_bytes_max = 2000".to_owned();
+        site.fill(500);
+        site.finish(workers);
+        site.committed()
+    });
+    assert!(committed[0].extractions() > 500);
+    assert_eq!(committed[1], committed[0]);
+    assert_eq!(committed[2], committed[0]);
+}
+
+#[test]
 fn kills_leave_the_output_of_an_uninterrupted_run() {
     let Some(broker) = Broker::shared() else { return };
     let whole = Site::new(&broker, 3);

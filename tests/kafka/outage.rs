@@ -1,6 +1,8 @@
 //! A broker that goes away and comes back.
 
+use crate::cluster::Cluster;
 use crate::site::{Broker, Site, root};
+use crate::support::stderr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -35,21 +37,30 @@ impl Drop for OwnBroker {
 }
 
 #[test]
-fn a_run_outlives_its_broker() {
+fn a_process_and_a_cluster_outlive_their_broker() {
     let Some(_) = Broker::shared() else { return };
     let own = OwnBroker::start();
-    let (whole, site) = (Site::new(&own.broker, 2), Site::new(&own.broker, 2));
+    let whole = Site::new(&own.broker, 3);
     whole.fill(600);
     whole.finish(1);
-    site.fill(600);
-    let mut running = site.start(2);
-    running.hear("committed");
+    let (alone, mut cluster) = (Site::new(&own.broker, 3), Cluster::new(&own.broker));
+    alone.fill(600);
+    cluster.site.fill(600);
+    // Enough that is open or unread is left when the broker goes.
+    cluster.site.extra = format!("commit_ms_min = 300\n{}", cluster.site.extra);
+    let (mut process, mut processes) = (alone.start(2), cluster.start(1));
+    process.hear("committed");
+    processes[0].hear("committed");
     own.run(&["stop", "--kill"]);
     // Longer than a transaction may last on these pipelines, so the broker takes back what was open.
     std::thread::sleep(Duration::from_secs(30));
     own.run(&["start"]);
-    site.wait_for_end();
-    let output = running.terminate();
-    assert!(output.status.success(), "{}", crate::support::stderr(&output));
-    assert_eq!(site.committed(), whole.committed());
+    alone.wait_for_end();
+    cluster.site.wait_for_end();
+    let [first, second] = processes;
+    for output in [process.terminate(), first.terminate(), second.wait()] {
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(alone.committed(), whole.committed());
+    assert_eq!(cluster.site.committed(), whole.committed());
 }

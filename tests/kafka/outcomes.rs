@@ -212,13 +212,17 @@ fn memory_is_flat_under_a_backlog_a_hundred_times_the_bounds() {
     const BOUND: usize = 512 << 10;
     let Some(broker) = Broker::shared() else { return };
     let mut site = Site::new(&broker, 1);
+    // The student that is shipped, which is far slower than a broker.
+    site.student = crate::site::root().join("models/stillroom-minilm-l6");
     // The client's own queue is one of the bounds.
     site.extra = format!("bytes_open_max = {BOUND}");
     site.properties =
-        "queued.max.messages.kbytes = 1024\nfetch.max.bytes = 1048576\nfetch.message.max.bytes = 262144".to_owned();
-    // Mostly blanks: they take memory as words do, and no time to tag.
-    let text = format!("severe angina{}no rash", " ".repeat(60_000));
-    let notes = 200 * BOUND / text.len();
+        "queued.max.messages.kbytes = 1024\nfetch.max.bytes = 1048576\nfetch.message.max.bytes = 262144\n\
+         session.timeout.ms = 6000\nmax.poll.interval.ms = 6000"
+            .to_owned();
+    // Words enough to keep it busy for longer than a poll may be away, and blanks enough to be large.
+    let text = format!("{}{}", "severe angina, no rash. ".repeat(5), " ".repeat(60_000));
+    let notes = 100 * BOUND / text.len();
     site.put_all((0..notes).map(|note| note.to_string()), &text);
     let running = site.start(1);
     // What is there once all of the program is at work.

@@ -66,6 +66,8 @@ pub(crate) struct Site {
     pub(crate) extra: String,
     /// The same of librdkafka's properties.
     pub(crate) properties: String,
+    /// The student's folder.
+    pub(crate) student: PathBuf,
 }
 
 impl Site {
@@ -84,7 +86,8 @@ impl Site {
             ..KafkaSettings::default()
         });
         let folder = tempfile::tempdir().unwrap();
-        let site = Site { broker: broker.clone(), name, folder, log, extra: String::new(), properties: String::new() };
+        let (extra, properties, student) = (String::new(), String::new(), tiny());
+        let site = Site { broker: broker.clone(), name, folder, log, extra, properties, student };
         let of_input =
             |topic: &str, cleanup| TopicPlan { name: site.topic(topic), partitions, cleanup, record_bytes_max: None };
         let inputs = [of_input("notes", Cleanup::Delete), of_input("references", Cleanup::Keep)];
@@ -148,7 +151,7 @@ impl Site {
              tick_ms = 5\nlinger_ms_max = 1\ntokens_max = {3}\n{4}\n[engine.topics]\n",
             self.name,
             self.broker.servers,
-            tiny(),
+            self.student,
             400 * workers,
             self.extra,
             self.properties,
@@ -346,6 +349,10 @@ impl Drop for Running {
         if let Some(mut child) = self.child.take() {
             let _ended = child.kill();
             let _waited = child.wait();
+            if std::thread::panicking() {
+                let said: Vec<String> = self.said.iter().collect();
+                eprintln!("a process that was still running had said:\n{}{}", self.heard, said.join("\n"));
+            }
         }
     }
 }

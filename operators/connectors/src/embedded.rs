@@ -287,6 +287,11 @@ impl Log for EmbeddedLog {
         Ok(None)
     }
 
+    /// Its sources read what they are asked for.
+    fn client_bytes_max(&self, _workers: usize) -> usize {
+        0
+    }
+
     fn progress(&self) -> Result<Progress, LogError> {
         EmbeddedLog::progress(self)
     }

@@ -97,12 +97,30 @@ impl KafkaLog {
         Admin::connect(&self.settings)?.topic_config(name)
     }
 
-    /// Whether a commit is stamped later than `millis` since 1970: by the clock of who committed, or by the broker's.
+    /// Whether a record of the topic is stamped later than `millis` since 1970: by the clock of who wrote it, or by the broker's.
     ///
     /// # Errors
-    /// When the cluster cannot be reached.
-    pub fn has_commit_after(&self, millis: u64) -> Result<bool, LogError> {
-        KafkaSource::connect(&self.settings, true)?.has_later(&self.settings.progress_topic, 0, millis)
+    /// When the cluster cannot be reached or has no such topic.
+    pub fn has_record_after(&self, topic: &str, millis: u64) -> Result<bool, LogError> {
+        let mut source = KafkaSource::connect(&self.settings, true)?;
+        let partitions = source.partitions(topic)?;
+        source.has_later(topic, partitions, millis)
+    }
+
+    /// Does what a run of an engine that reads `notes` and writes `outputs` begins with, and commits nothing but the group's offsets
+    /// as they are. Whoever has the log is fenced.
+    ///
+    /// # Errors
+    /// As [`Log::committer`], and when the group's offsets may not be committed.
+    pub fn try_taking(&self, notes: &str, outputs: &[&str]) -> Result<(), LogError> {
+        KafkaCommitter::open(self, outputs)?.show(notes)
+    }
+
+    /// The number in a property, or in its default.
+    fn number(&self, (property, default): (&str, &str)) -> usize {
+        let value = self.settings.properties.get(property).map_or(default, String::as_str);
+        // What is no number the client refuses by itself.
+        value.parse().unwrap_or(0)
     }
 
     /// Creates a topic, whatever the settings say of that.
@@ -156,6 +174,11 @@ impl Log for KafkaLog {
     fn record_bytes_max(&self, topic: &str) -> Result<Option<usize>, LogError> {
         let config = self.topic_config(topic)?;
         Ok(config.get("max.message.bytes").and_then(|bytes| bytes.parse().ok()))
+    }
+
+    fn client_bytes_max(&self, workers: usize) -> usize {
+        let read = (self.number(source::QUEUED_KBYTES) << 10) + self.number(source::FETCHED_BYTES);
+        workers * read + (self.number(committer::BUFFERED_KBYTES) << 10)
     }
 
     /// The last record under this pipeline's id, which is at the end of the topic.

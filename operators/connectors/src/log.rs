@@ -66,6 +66,9 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn record_bytes_max(&self, topic: &str) -> Result<Option<usize>, LogError>;
 
+    /// Bytes of records that the clients of an engine with so many workers hold at most, beside what they handed out or were given.
+    fn client_bytes_max(&self, workers: usize) -> usize;
+
     /// What is committed, without taking the log: somebody else may commit more in the meantime.
     ///
     /// # Errors

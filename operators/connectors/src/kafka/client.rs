@@ -218,7 +218,8 @@ fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
             "check sasl.username, sasl.password_file and sasl.mechanism, and that the user exists on the cluster"
         }
         Code::SSL => "check security.protocol and the ssl.* properties: this listener may not speak TLS",
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+        Code::GroupAuthorizationFailed => "an ACL is missing: allow Read on the group of kafka.group_id",
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
             "an ACL is missing; `stillroom check --connect` names the operations that are needed"
         }
         Code::TransactionalIdAuthorizationFailed => {

@@ -30,6 +30,9 @@ const DRAIN_STEP: Duration = Duration::from_millis(1);
 /// Bytes of a record that a producer lets pass: what may be written, `record_bytes_max` and the topics bound.
 pub(super) const PRODUCED_BYTES_MAX: &str = "134217728";
 
+/// What a producer holds in KiB.
+pub(super) const BUFFERED_KBYTES: (&str, &str) = ("queue.buffering.max.kbytes", "262144");
+
 type Producing = BaseProducer<Troubles>;
 
 /// The one committer of a pipeline.
@@ -57,6 +60,14 @@ impl KafkaCommitter {
         committer.check_topics(outputs)?;
         committer.check_progress()?;
         Ok(committer)
+    }
+
+    /// Commits the group's offsets as they are: `first` and its first partition, from the beginning, if nothing was read yet.
+    pub(super) fn show(&self, first: &str) -> Result<(), LogError> {
+        match self.progress.inputs.is_empty() {
+            true => self.shown.commit_now(&[(first.to_owned(), [(0, 0)].into())].into()),
+            false => self.shown.commit_now(&self.progress.inputs),
+        }
     }
 
     /// Compares the topics with those that the progress speaks of, and remembers where the outputs end.
@@ -315,7 +326,7 @@ fn producer(log: &KafkaLog) -> Result<Producing, LogError> {
         ("message.max.bytes", PRODUCED_BYTES_MAX),
         ("topic.metadata.refresh.interval.ms", "5000"),
         ("linger.ms", "1"),
-        ("queue.buffering.max.kbytes", "262144"),
+        BUFFERED_KBYTES,
         ("message.timeout.ms", timeout.as_str()),
     ];
     let transactional = [

@@ -50,6 +50,13 @@ impl Shown {
         }
     }
 
+    /// # Errors
+    /// When the cluster cannot be reached, or refuses.
+    pub(super) fn commit_now(&self, offsets: &TopicOffsets) -> Result<(), LogError> {
+        let committed = offsets_list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
+        committed.map_err(|error| failed("commit the group's offsets", &error, Some(self.consumer.context())))
+    }
+
     /// That it does not succeed is no reason to stop.
     fn commit(&mut self, offsets: &TopicOffsets, mode: CommitMode) {
         (self.at, self.is_due) = (Some(Instant::now()), false);

@@ -20,6 +20,10 @@ use stillroom_dataflow::{Position, Record};
 /// After a pause of so long the client fetches no more.
 const PAUSE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// What a client fetches ahead in KiB, and what one answer may add to that in bytes.
+pub(super) const QUEUED_KBYTES: (&str, &str) = ("queued.max.messages.kbytes", "16384");
+pub(super) const FETCHED_BYTES: (&str, &str) = ("fetch.max.bytes", "16777216");
+
 /// How long a live source waits for an answer about a topic before it takes the topic as it was.
 const LOOK_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -71,7 +75,8 @@ impl KafkaSource {
     /// When a property is refused.
     pub(super) fn connect(settings: &KafkaSettings, is_bounded: bool) -> Result<KafkaSource, LogError> {
         let defaults = [
-            ("queued.max.messages.kbytes", "16384"),
+            QUEUED_KBYTES,
+            FETCHED_BYTES,
             ("statistics.interval.ms", "10000"),
             ("fetch.wait.max.ms", "100"),
             ("topic.metadata.refresh.interval.ms", "5000"),
@@ -116,15 +121,17 @@ impl KafkaSource {
         Ok((low.max(0) as u64, high.max(0) as u64))
     }
 
-    /// Whether the partition has a record that was stamped after `millis` since 1970.
-    pub(super) fn has_later(&self, topic: &str, partition: u32, millis: u64) -> Result<bool, LogError> {
+    /// Whether one of so many partitions has a record that was stamped after `millis` since 1970.
+    pub(super) fn has_later(&self, topic: &str, partitions: u32, millis: u64) -> Result<bool, LogError> {
         let asked = || {
             let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition as i32, Offset::Offset(millis as i64))?;
+            for partition in 0..partitions {
+                list.add_partition_offset(topic, partition as i32, Offset::Offset(millis as i64))?;
+            }
             let found = self.consumer.offsets_for_times(list, ANSWER_WAIT_MAX)?;
             Ok(found.elements().iter().any(|found| matches!(found.offset(), Offset::Offset(_))))
         };
-        asked().map_err(|error| self.failed(format!("ask for the times of {topic}/{partition}"), &error))
+        asked().map_err(|error| self.failed(format!("ask for the times of {topic}"), &error))
     }
 
     /// The offset to start at: what is asked for if the partition has it.
