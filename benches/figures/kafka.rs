@@ -101,8 +101,9 @@ fn measure(place: &str, log: &dyn Log, config: &EngineConfig, notes: u64) -> Res
     plans.extend([&topics.quality, &topics.progress].map(|name| plan(name, 1)));
     log.prepare(&plans)?;
     fill(log, config, notes)?;
+    let parts = parts(log, config, |log| log.bounded(), Silent)?;
     let began = Instant::now();
-    let totals = read_to_end(log, config)?;
+    let totals = run(config, parts, Arc::new(AtomicBool::new(false)))?.totals;
     println!(
         "{place}, {} workers: {} notes, {:.0} notes/s",
         config.workers,

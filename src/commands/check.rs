@@ -9,7 +9,7 @@ use clap::Args;
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
-use stillroom_connectors::{Cleanup, KafkaLog, Log, TopicInfo, TopicPlan};
+use stillroom_connectors::{Cleanup, Delivery, KafkaLog, Log, TopicInfo, TopicPlan};
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -67,21 +67,26 @@ impl Check {
         }
         if has_all {
             report.tell("clock", check_clock(config).map(|found| ((), found)))?;
-            self.check_ids(config, report)?;
         }
+        self.check_ids(config, has_all, report)?;
         report.tell("schema registry", Wire::open(config).and_then(|wire| wire.check()).map(|found| ((), found)))?;
         Ok(())
     }
 
     /// No question tells whether an id may be used: only its use does.
-    fn check_ids(&self, config: &Config, report: &mut Report) -> Result<()> {
+    fn check_ids(&self, config: &Config, has_topics: bool, report: &mut Report) -> Result<()> {
         let (kafka, topics) = (&config.kafka, &config.engine.topics);
-        let name = format!("transactional id {} and group {}", kafka.transactional_id, kafka.group_id);
+        let group = format!("group {}", kafka.group_id);
+        let name = match kafka.delivery {
+            Delivery::ExactlyOnce => format!("transactional id {} and {group}", kafka.transactional_id),
+            Delivery::AtLeastOnce => group,
+        };
+        let skip = |why: &str| print_line(format!("skip  {name}: {why}"));
         match (kafka.uses_broker(), self.take) {
-            (false, _) => Ok(()),
-            (true, false) => {
-                print_line(format!("skip  {name}: --take tries them, which ends a process that runs with them"))
-            }
+            (false, true) => skip("a folder has none"),
+            (false, false) => Ok(()),
+            (true, _) if !has_topics => skip("mend the topics first"),
+            (true, false) => skip("--take tries it, which ends a process that runs with the transactional id"),
             (true, true) => {
                 let taken = open_kafka(config)?.try_taking(&topics.notes, &output_topics(topics));
                 report.tell(&name, taken.map(|()| ((), "")).map_err(Into::into)).map(|_| ())
@@ -122,7 +127,9 @@ impl Check {
         check_partitions(plan, &info)?;
         check_operations(config, plan, &info)?;
         check_config(config, kafka, plan)?;
-        Ok(format!("{} partitions", info.partitions))
+        let unread = "; its configuration was not looked at, which takes DescribeConfigs";
+        let may_read = info.operations.is_empty() || info.operations.contains(&"DescribeConfigs");
+        Ok(format!("{} partitions{}", info.partitions, if may_read { "" } else { unread }))
     }
 }
 
@@ -162,9 +169,11 @@ fn check_partitions(plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
 fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
     let topics = &config.engine.topics;
     let is_written = output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress;
+    // An output gets the partitions that its input gets.
     let needed = match is_written {
-        // An output gets the partitions that its input gets.
-        true if config.kafka.create_topics => &["Describe", "Read", "Write", "Alter"][..],
+        true if plan.name != topics.progress && plan.name != topics.quality => {
+            &["Describe", "Read", "Write", "Alter"][..]
+        }
         true => &["Describe", "Read", "Write"],
         false => &["Describe", "Read"],
     };
@@ -214,13 +223,15 @@ fn check_clock(config: &Config) -> Result<String> {
         return Ok("nothing to compare it with".to_owned());
     }
     let (kafka, topics) = (open_kafka(config)?, &config.engine.topics);
-    for (topic, writer) in [(&topics.notes, "of whoever writes notes"), (&topics.progress, "of another stillroom")] {
-        anyhow::ensure!(
-            !kafka.has_record_after(topic, now.as_millis() as u64 + CLOCKS_APART_MS_MAX)?,
-            "a record of {topic} is stamped more than {} s later than this clock says it is: it is behind, or the clock {writer} is \
-             ahead; set all clocks by NTP",
-            CLOCKS_APART_MS_MAX / 1000
-        );
+    let is_behind = |topic| kafka.has_record_after(topic, now.as_millis() as u64 + CLOCKS_APART_MS_MAX);
+    let apart = CLOCKS_APART_MS_MAX / 1000;
+    anyhow::ensure!(
+        !is_behind(&topics.progress)?,
+        "a commit is stamped more than {apart} s later than this clock says it is; set all clocks by NTP"
+    );
+    // A note that was stamped wrong stays, whatever the clocks are now.
+    if is_behind(&topics.notes)? {
+        return Ok(format!("a note is stamped more than {apart} s later, so its writer's clock is ahead, or was"));
     }
     Ok("no note and no commit is stamped later".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Cluster, Committed, EngineConfig, Observer, Parts, Role};
+use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
 use crate::log::{first_progress, open_log, output_topics, prepare_topics};
 use crate::{offline, wire};
 use anyhow::{Context, Result, ensure};
@@ -57,25 +57,11 @@ impl Run {
         let stop = stop_on_signal()?;
         let run = LogRun::open(&config, log, cluster)?;
         eprintln!("running on {}; stop with Ctrl-C or SIGTERM", run.log.place());
-        eprintln!("{}", bounds(&config.engine, run.log.client_bytes_max(config.engine.workers)));
+        eprintln!("{}", run.bounds());
         let progress = run.run(Box::new(Quiet), stop)?;
         print_line(serde_json::to_string(&progress.totals)?)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// What is in memory at worst beside the program, the student and the state of notes.
-fn bounds(engine: &EngineConfig, of_clients: usize) -> String {
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let (of_records, of_commit) = (engine.record_bytes_max_in_memory(), engine.commit_bytes_max);
-    format!(
-        "records in memory at most: {} MiB being worked on, {} MiB in the log's clients, {} MiB in a commit, and {} word \
-         pieces with the student",
-        mib(of_records),
-        mib(of_clients),
-        mib(of_commit),
-        engine.pieces_open_max()
-    )
 }
 
 /// A key is long enough when nobody can try all of that length.
@@ -154,6 +140,21 @@ impl LogRun<'_> {
             Some(wire.committer(log.committer(&output_topics(&config.engine.topics))?)?)
         };
         Ok(LogRun { config, log, wire, cluster, committer })
+    }
+
+    /// What is in memory at worst beside the program, the student and the state of notes.
+    fn bounds(&self) -> String {
+        let (engine, commits) = (&self.config.engine, self.committer.is_some());
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        let of_commit = if commits { engine.commit_bytes_max } else { 0 };
+        format!(
+            "records in memory at most: about {} MiB being worked on, {} MiB in the log's clients, {} MiB in a commit, and {} word \
+             pieces with the student",
+            mib(engine.record_bytes_max_in_memory()),
+            mib(self.log.client_bytes_max(engine.workers, commits)),
+            mib(of_commit),
+            engine.pieces_open_max()
+        )
     }
 
     /// Runs until `stop` is set.

@@ -24,6 +24,26 @@ fn any_number_of_workers_commits_the_same() {
 }
 
 #[test]
+fn at_least_once_commits_the_same_when_nothing_goes_wrong() {
+    let Some(broker) = Broker::shared() else { return };
+    let [exactly, at_least] = ["exactly_once", "at_least_once"].map(|delivery| {
+        let mut site = Site::new(&broker, 2);
+        site.extra = "epoch_bytes_max = 2000".to_owned();
+        site.delivery = delivery;
+        site.fill(200);
+        site.finish(2);
+        site.put("later", "fever");
+        site.finish(1);
+        site
+    });
+    assert_eq!(at_least.committed(), exactly.committed());
+    let checked = at_least.command(&["check", "--connect", "--take"]).output().unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success() && said.contains(&format!("pass  group {}", at_least.name)), "{said}");
+    assert!(!said.contains("transactional id"), "{said}");
+}
+
+#[test]
 fn kills_leave_the_output_of_an_uninterrupted_run() {
     let Some(broker) = Broker::shared() else { return };
     let whole = Site::new(&broker, 3);

@@ -36,21 +36,25 @@ impl Drop for OwnBroker {
     }
 }
 
+const NOTES: u64 = 2000;
+
 #[test]
 fn a_process_and_a_cluster_outlive_their_broker() {
     let Some(_) = Broker::shared() else { return };
     let own = OwnBroker::start();
     let whole = Site::new(&own.broker, 3);
-    whole.fill(600);
+    whole.fill(NOTES);
     whole.finish(1);
-    let (alone, mut cluster) = (Site::new(&own.broker, 3), Cluster::new(&own.broker));
-    alone.fill(600);
-    cluster.site.fill(600);
-    // Enough that is open or unread is left when the broker goes.
-    cluster.site.extra = format!("commit_ms_min = 300\n{}", cluster.site.extra);
+    let (mut alone, cluster) = (Site::new(&own.broker, 3), Cluster::new(&own.broker));
+    alone.extra = "epoch_bytes_max = 2000".to_owned();
+    alone.fill(NOTES);
+    cluster.site.fill(NOTES);
     let (mut process, mut processes) = (alone.start(2), cluster.start(1));
     process.hear("committed");
     processes[0].hear("committed");
+    for site in [&alone, &cluster.site] {
+        assert!(site.progress().totals.notes < NOTES, "the outage comes too late: give the runs more to do");
+    }
     own.run(&["stop", "--kill"]);
     // Longer than a transaction may last on these pipelines, so the broker takes back what was open.
     std::thread::sleep(Duration::from_secs(30));

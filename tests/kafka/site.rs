@@ -66,6 +66,8 @@ pub(crate) struct Site {
     pub(crate) extra: String,
     /// The same of librdkafka's properties.
     pub(crate) properties: String,
+    /// What a commit promises.
+    pub(crate) delivery: &'static str,
     /// The student's folder.
     pub(crate) student: PathBuf,
 }
@@ -87,7 +89,8 @@ impl Site {
         });
         let folder = tempfile::tempdir().unwrap();
         let (extra, properties, student) = (String::new(), String::new(), tiny());
-        let site = Site { broker: broker.clone(), name, folder, log, extra, properties, student };
+        let site =
+            Site { broker: broker.clone(), name, folder, log, extra, properties, delivery: "exactly_once", student };
         let of_input =
             |topic: &str, cleanup| TopicPlan { name: site.topic(topic), partitions, cleanup, record_bytes_max: None };
         let inputs = [of_input("notes", Cleanup::Delete), of_input("references", Cleanup::Keep)];
@@ -146,7 +149,7 @@ impl Site {
     pub(crate) fn config(&self, workers: usize) -> PathBuf {
         let path = self.folder.path().join(format!("{workers}.toml"));
         let mut text = format!(
-            "[kafka]\ntransactional_id = '{0}'\ngroup_id = '{0}'\ncreate_topics = true\ntransaction_timeout_ms = 10000\n\
+            "[kafka]\ntransactional_id = '{0}'\ngroup_id = '{0}'\ndelivery = '{6}'\ncreate_topics = true\ntransaction_timeout_ms = 10000\n\
              [kafka.properties]\nbootstrap.servers = '{1}'\n{5}\n[student]\nfolders = [{2:?}]\n[engine]\nworkers = {workers}\n\
              tick_ms = 5\nlinger_ms_max = 1\ntokens_max = {3}\n{4}\n[engine.topics]\n",
             self.name,
@@ -155,6 +158,7 @@ impl Site {
             400 * workers,
             self.extra,
             self.properties,
+            self.delivery,
         );
         for topic in ["notes", "references", "extractions", "quality", "state", "dead_letters", "progress"] {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
@@ -209,13 +213,16 @@ impl Site {
 
     /// Waits until `is_reached` of the committed progress, or fails.
     pub(crate) fn wait(&self, mut is_reached: impl FnMut(&Progress) -> bool) -> Progress {
-        let began = Instant::now();
+        let (mut moved, mut last) = (Instant::now(), Progress::default());
         loop {
             let progress = self.progress();
             if is_reached(&progress) {
                 return progress;
             }
-            assert!(began.elapsed() < DEADLINE, "nothing more is committed after {:?}", progress.totals);
+            if progress != last {
+                (moved, last) = (Instant::now(), progress);
+            }
+            assert!(moved.elapsed() < DEADLINE, "nothing more is committed after {:?}", last.totals);
             // Asking makes clients of its own, which is work for the broker.
             std::thread::sleep(Duration::from_millis(200));
         }

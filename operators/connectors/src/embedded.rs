@@ -288,7 +288,7 @@ impl Log for EmbeddedLog {
     }
 
     /// Its sources read what they are asked for.
-    fn client_bytes_max(&self, _workers: usize) -> usize {
+    fn client_bytes_max(&self, _workers: usize, _commits: bool) -> usize {
         0
     }
 

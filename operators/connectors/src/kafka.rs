@@ -108,19 +108,12 @@ impl KafkaLog {
     }
 
     /// Does what a run of an engine that reads `notes` and writes `outputs` begins with, and commits nothing but the group's offsets
-    /// as they are. Whoever has the log is fenced.
+    /// as they stand. Where there are transactions, whoever has the log is fenced.
     ///
     /// # Errors
     /// As [`Log::committer`], and when the group's offsets may not be committed.
     pub fn try_taking(&self, notes: &str, outputs: &[&str]) -> Result<(), LogError> {
         KafkaCommitter::open(self, outputs)?.show(notes)
-    }
-
-    /// The number in a property, or in its default.
-    fn number(&self, (property, default): (&str, &str)) -> usize {
-        let value = self.settings.properties.get(property).map_or(default, String::as_str);
-        // What is no number the client refuses by itself.
-        value.parse().unwrap_or(0)
     }
 
     /// Creates a topic, whatever the settings say of that.
@@ -133,6 +126,20 @@ impl KafkaLog {
 }
 
 impl KafkaLog {
+    /// The number in a property, or in its default.
+    fn number(&self, (property, default): (&str, &str)) -> usize {
+        let value = self.settings.properties.get(property).map_or(default, String::as_str);
+        // What is no number the client refuses by itself.
+        value.parse().unwrap_or(0)
+    }
+
+    /// Bytes that a consumer holds: what it queues, and one answer more. The size of an answer is librdkafka's own, unless it is set.
+    fn consumer_bytes_max(&self) -> usize {
+        let queued = self.number(source::QUEUED_KBYTES) << 10;
+        let answer = queued.min(52_428_800).max(self.number(("message.max.bytes", "1000000")));
+        queued + self.number(("fetch.max.bytes", &answer.to_string()))
+    }
+
     /// The last record of this pipeline that `source` gives.
     fn last_progress(&self, source: &mut KafkaSource) -> Result<Option<Record>, LogError> {
         let id = self.settings.transactional_id.as_bytes();
@@ -176,9 +183,9 @@ impl Log for KafkaLog {
         Ok(config.get("max.message.bytes").and_then(|bytes| bytes.parse().ok()))
     }
 
-    fn client_bytes_max(&self, workers: usize) -> usize {
-        let read = (self.number(source::QUEUED_KBYTES) << 10) + self.number(source::FETCHED_BYTES);
-        workers * read + (self.number(committer::BUFFERED_KBYTES) << 10)
+    fn client_bytes_max(&self, workers: usize, commits: bool) -> usize {
+        let of_producer = if commits { self.number(committer::BUFFERED_KBYTES) << 10 } else { 0 };
+        workers * self.consumer_bytes_max() + of_producer
     }
 
     /// The last record under this pipeline's id, which is at the end of the topic.

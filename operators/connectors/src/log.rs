@@ -66,8 +66,9 @@ pub trait Log: Send + Sync {
     /// When the log cannot be reached.
     fn record_bytes_max(&self, topic: &str) -> Result<Option<usize>, LogError>;
 
-    /// Bytes of records that the clients of an engine with so many workers hold at most, beside what they handed out or were given.
-    fn client_bytes_max(&self, workers: usize) -> usize;
+    /// About the most bytes of records that the clients of a process with so many workers hold while it runs, beside what they handed
+    /// out or were given.
+    fn client_bytes_max(&self, workers: usize, commits: bool) -> usize;
 
     /// What is committed, without taking the log: somebody else may commit more in the meantime.
     ///

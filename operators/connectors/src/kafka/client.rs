@@ -220,7 +220,7 @@ fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
         Code::SSL => "check security.protocol and the ssl.* properties: this listener may not speak TLS",
         Code::GroupAuthorizationFailed => "an ACL is missing: allow Read on the group of kafka.group_id",
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            "an ACL is missing; `stillroom check --connect` names the operations that are needed"
+            "an ACL is missing: allow Describe and Read on the topics, and Write and Alter on those that stillroom writes"
         }
         Code::TransactionalIdAuthorizationFailed => {
             "an ACL is missing: allow Write and Describe on the transactional id"

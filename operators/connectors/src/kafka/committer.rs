@@ -62,10 +62,10 @@ impl KafkaCommitter {
         Ok(committer)
     }
 
-    /// Commits the group's offsets as they are: `first` and its first partition, from the beginning, if nothing was read yet.
-    pub(super) fn show(&self, first: &str) -> Result<(), LogError> {
+    /// Commits the group's offsets: those of the progress, or as they stand if nothing was read yet.
+    pub(super) fn show(&self, notes: &str) -> Result<(), LogError> {
         match self.progress.inputs.is_empty() {
-            true => self.shown.commit_now(&[(first.to_owned(), [(0, 0)].into())].into()),
+            true => self.shown.commit_again(notes),
             false => self.shown.commit_now(&self.progress.inputs),
         }
     }

@@ -1,7 +1,7 @@
 //! The group's offsets, which people's lag tools read; nothing here is read back.
 
 use super::KafkaSettings;
-use super::client::{Troubles, client_config, failed};
+use super::client::{ANSWER_WAIT_MAX, Troubles, client_config, failed};
 use crate::LogError;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -50,11 +50,34 @@ impl Shown {
         }
     }
 
+    /// Commits these, whatever was shown.
+    ///
     /// # Errors
     /// When the cluster cannot be reached, or refuses.
     pub(super) fn commit_now(&self, offsets: &TopicOffsets) -> Result<(), LogError> {
         let committed = offsets_list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
-        committed.map_err(|error| failed("commit the group's offsets", &error, Some(self.consumer.context())))
+        committed.map_err(|error| self.failed(error))
+    }
+
+    /// Commits what is committed for the first partition of `topic`, or its beginning if nothing is.
+    ///
+    /// # Errors
+    /// When the cluster cannot be reached, or refuses.
+    pub(super) fn commit_again(&self, topic: &str) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, 0);
+        let stands = self.consumer.committed_offsets(list, ANSWER_WAIT_MAX).map_err(|error| self.failed(error))?;
+        let next = stands.elements().first().map_or(0, |partition| match partition.offset() {
+            Offset::Offset(next) => next as u64,
+            _ => 0,
+        });
+        self.commit_now(&[(topic.to_owned(), [(0, next)].into())].into())
+    }
+
+    /// Why the group cannot be used is told on the consumer's queue, and the call itself only says that it waited.
+    fn failed(&self, error: KafkaError) -> LogError {
+        let told = std::iter::from_fn(|| self.consumer.poll(Duration::ZERO)).find_map(Result::err);
+        failed("commit the group's offsets", &told.unwrap_or(error), Some(self.consumer.context()))
     }
 
     /// That it does not succeed is no reason to stop.

@@ -20,9 +20,8 @@ use stillroom_dataflow::{Position, Record};
 /// After a pause of so long the client fetches no more.
 const PAUSE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a client fetches ahead in KiB, and what one answer may add to that in bytes.
+/// What a client fetches ahead in KiB.
 pub(super) const QUEUED_KBYTES: (&str, &str) = ("queued.max.messages.kbytes", "16384");
-pub(super) const FETCHED_BYTES: (&str, &str) = ("fetch.max.bytes", "16777216");
 
 /// How long a live source waits for an answer about a topic before it takes the topic as it was.
 const LOOK_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -76,7 +75,6 @@ impl KafkaSource {
     pub(super) fn connect(settings: &KafkaSettings, is_bounded: bool) -> Result<KafkaSource, LogError> {
         let defaults = [
             QUEUED_KBYTES,
-            FETCHED_BYTES,
             ("statistics.interval.ms", "10000"),
             ("fetch.wait.max.ms", "100"),
             ("topic.metadata.refresh.interval.ms", "5000"),
