@@ -12,6 +12,7 @@ mod base64_bytes;
 mod dead_letter;
 mod extraction;
 pub mod json;
+mod label;
 mod model;
 mod note;
 mod progress;
@@ -23,6 +24,7 @@ mod text_hash;
 
 pub use dead_letter::{DeadLetter, Header, REPLAYS_HEADER, Stage, replays_of};
 pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
+pub use label::Label;
 pub use model::{Activation, ModelId};
 pub use note::Note;
 pub use progress::{Progress, TopicOffsets, Totals};

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::PathBuf;
 use stillroom_schemas::{
-    Activation, DeadLetter, Extraction, Note, NoteState, Prediction, Progress, Quality, Reference, Stage, TextHash,
+    Activation, DeadLetter, Extraction, Label, Note, NoteState, Prediction, Progress, Quality, Reference, Stage,
+    TextHash,
 };
 
 /// A record with its type erased.
@@ -37,6 +38,7 @@ fn cases() -> Vec<Case> {
         case::<Note>("note.v1"),
         case::<Extraction>("extraction.v1"),
         case::<Reference>("reference.v1"),
+        case::<Label>("label.v1"),
         case::<Quality>("quality.v1"),
         case::<DeadLetter>("dead_letter.v1"),
         case::<Progress>("progress.v1"),
