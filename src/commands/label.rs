@@ -1,0 +1,384 @@
+//! `stillroom label`: what teachers say of notes.
+
+use crate::commands::{ConfigArgs, some_dead_lettered};
+use crate::runtime::StudentConfig;
+use crate::teaching::{Wanted, budget};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, Source};
+use stillroom_dataflow::{TokenizeText, entities_of};
+use stillroom_schemas::{Label, Note, OffsetUnit, Reference, Span, Task, TaskSet, TextHash};
+use stillroom_teachers::ensemble::Choice;
+use stillroom_teachers::{Answer, Budget, Found, Labeled, Labeler, NanoUsd, Teacher};
+
+/// Notes that are labelled at once; each teacher has a bound of its own on its requests.
+const NOTES_OPEN_MAX: usize = 64;
+
+/// Under whose name an ensemble's labels stand.
+const ENSEMBLE: &str = "ensemble";
+
+/// Arguments that all commands have that ask teachers.
+#[derive(Args)]
+pub(crate) struct TeacherArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Teachers, separated by commas: names, or files of profiles.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    pub(crate) teachers: Vec<String>,
+    /// Dollars that this command may spend, such as 25usd; at the limit a teacher stops, and the others go on.
+    #[arg(long, value_name = "AMOUNT", value_parser = budget)]
+    pub(crate) budget: Option<NanoUsd>,
+    /// The texts are not notes of real patients, so that any teacher may see them.
+    #[arg(long)]
+    pub(crate) public: bool,
+    /// Ask again where the answer was of no use, which is paid again.
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+}
+
+impl TeacherArgs {
+    /// # Errors
+    /// When a teacher cannot be used.
+    pub(crate) fn open(&self) -> Result<(Labeler, Arc<Budget>)> {
+        let loaded = self.config.load()?;
+        loaded.config.teachers.open(&Wanted {
+            teachers: &self.teachers,
+            budget: self.budget,
+            is_public: self.public,
+            retries_failed: self.retry_failed,
+        })
+    }
+}
+
+/// Arguments of `label`.
+#[derive(Args)]
+pub(crate) struct LabelNotes {
+    /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), or - for JSON Lines on stdin.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    teachers: TeacherArgs,
+    /// What to look for, disease, medication or symptom; may be given again; all three by default.
+    #[arg(long = "task", value_name = "TASK", value_parser = super::train::task)]
+    tasks: Vec<Task>,
+    /// Where to write the labels, a line for each note and teacher in input order; - is stdout.
+    #[arg(short, long, default_value = "-")]
+    output: PathBuf,
+    /// Also write what these ensembles say, under the name of ensemble: a file that `teachers select` wrote.
+    #[arg(long, value_name = "FILE")]
+    ensemble: Option<PathBuf>,
+    /// Also write the notes with the ensembles' entities, as `train` reads them.
+    #[arg(long, value_name = "FILE", requires = "ensemble")]
+    documents: Option<PathBuf>,
+    /// Folder of the student whose words ensembles vote on.
+    #[arg(long = "model", value_name = "DIR", requires = "ensemble")]
+    models: Vec<PathBuf>,
+}
+
+impl LabelNotes {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let (labeler, budget) = self.teachers.open()?;
+        let merging = self.ensemble.as_deref().map(|path| Merging::open(path, &labeler, &self.models)).transpose()?;
+        let tasks: TaskSet = match self.tasks.is_empty() {
+            true => Task::ALL.into_iter().collect(),
+            false => self.tasks.iter().copied().collect(),
+        };
+        let mut notes = Notes::open(&self.paths)?;
+        let mut sheet = Sheet {
+            labels: writer(&self.output)?,
+            documents: self.documents.as_deref().map(writer).transpose()?,
+            merging,
+            tallies: Tallies::default(),
+        };
+        let labeler = Arc::new(labeler);
+        let ask = |note: Result<Note>| {
+            let (labeler, tasks) = (Arc::clone(&labeler), tasks.clone());
+            async move {
+                let note = note?;
+                let labels = label_all(labeler, note.text.clone(), tasks).await?;
+                anyhow::Ok((note, labels))
+            }
+        };
+        runtime()?.block_on(async {
+            let mut labelled = stream::iter(notes.by_ref()).map(ask).buffered(NOTES_OPEN_MAX);
+            while let Some((note, labels)) = labelled.try_next().await? {
+                sheet.write(&note, &labels, &labeler).context("cannot write the labels")?;
+            }
+            anyhow::Ok(())
+        })?;
+        eprintln!("{}", sheet.tallies.table(&labeler, &budget)?);
+        let is_whole = notes.unreadable == 0 && sheet.tallies.is_whole();
+        Ok(if is_whole { ExitCode::SUCCESS } else { some_dead_lettered() })
+    }
+}
+
+/// The threads that wait for teachers.
+///
+/// # Errors
+/// When they cannot be started.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
+}
+
+/// What each teacher says of a text, in their order; nothing from one that has none of the tasks. The questions are asked by tasks of
+/// their own, so that they go on while the next note is read.
+pub(crate) async fn label_all(labeler: Arc<Labeler>, text: String, tasks: TaskSet) -> Result<Vec<Option<Labeled>>> {
+    let (text, tasks) = (Arc::new(text), Arc::new(tasks));
+    let ask = |teacher: usize| {
+        let (labeler, text, tasks) = (Arc::clone(&labeler), Arc::clone(&text), Arc::clone(&tasks));
+        tokio::spawn(async move { labeler.label(&labeler.teachers()[teacher], &text, &tasks).await })
+    };
+    let asked: Vec<_> = (0..labeler.teachers().len()).map(ask).collect();
+    let mut labels = Vec::with_capacity(asked.len());
+    for label in asked {
+        labels.push(label.await.context("a question ended before its time")??);
+    }
+    Ok(labels)
+}
+
+/// The notes of files, each parsed; one that is none is said and left out.
+struct Notes {
+    files: NoteFiles,
+    records: std::vec::IntoIter<stillroom_dataflow::Record>,
+    unreadable: u64,
+}
+
+impl Notes {
+    fn open(paths: &[PathBuf]) -> Result<Notes> {
+        let mut files = NoteFiles::open(paths)?;
+        files.assign(FILES_TOPIC, 0, 0)?;
+        Ok(Notes { files, records: Vec::new().into_iter(), unreadable: 0 })
+    }
+
+    fn read(&mut self) -> Result<Option<Note>> {
+        loop {
+            for record in self.records.by_ref() {
+                match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
+                    Ok(note) => return Ok(Some(note)),
+                    Err(error) => {
+                        self.unreadable += 1;
+                        // What the parser says may quote the text.
+                        let (origin, column) = (self.files.origins().of(record.position.offset), error.column());
+                        eprintln!("{origin}: left out, not a note from column {column} on");
+                    }
+                }
+            }
+            if self.files.is_finished() {
+                return Ok(None);
+            }
+            self.records = self.files.poll(1 << 20, Duration::from_millis(100))?.into_iter();
+        }
+    }
+}
+
+impl Iterator for Notes {
+    type Item = Result<Note>;
+
+    fn next(&mut self) -> Option<Result<Note>> {
+        self.read().transpose()
+    }
+}
+
+/// Where the labels go.
+struct Sheet {
+    labels: Box<dyn Write>,
+    documents: Option<Box<dyn Write>>,
+    merging: Option<Merging>,
+    tallies: Tallies,
+}
+
+impl Sheet {
+    fn write(&mut self, note: &Note, labels: &[Option<Labeled>], labeler: &Labeler) -> Result<()> {
+        let text_hash = TextHash::of(&note.text);
+        let mut spans_of = BTreeMap::new();
+        for (teacher, label) in labeler.teachers().iter().zip(labels) {
+            let Some(label) = label else { continue };
+            self.tallies.add(teacher, label);
+            let Labeled::Answered { answer: answer @ Answer { found: Found::Spans { spans, .. }, .. }, tasks, .. } =
+                label
+            else {
+                continue;
+            };
+            spans_of.insert(teacher.name(), spans.as_slice());
+            let reference = Reference {
+                note_id: note.note_id.clone(),
+                annotator: teacher.name().to_owned(),
+                text_hash: text_hash.clone(),
+                tasks: tasks.clone(),
+                spans: spans.clone(),
+            };
+            put(&mut self.labels, &record(reference, teacher, answer))?;
+        }
+        if let Some(merging) = &self.merging {
+            let words = (merging.tokenize)(&note.text)?.words;
+            let (tasks, spans) = merging.choice.merge(&words, |teacher| spans_of.get(teacher).copied());
+            if let Some(documents) = &mut self.documents {
+                put(documents, &document(note, &tasks, &spans))?;
+            }
+            let note_id = note.note_id.clone();
+            put(&mut self.labels, &Reference { note_id, annotator: ENSEMBLE.to_owned(), text_hash, tasks, spans })?;
+        }
+        // A kill loses no line that was paid for.
+        self.labels.flush()?;
+        self.documents.as_mut().map_or(Ok(()), |documents| documents.flush()).map_err(Into::into)
+    }
+}
+
+fn record(reference: Reference, teacher: &Teacher, answer: &Answer) -> Label {
+    let Found::Spans { ungrounded, parameters, .. } = &answer.found else { unreachable!("only spans are written") };
+    let prompt = teacher.prompt(&reference.tasks).map(|prompt| format!("{} {}", prompt.name, prompt.hash()));
+    Label {
+        reference,
+        ungrounded: *ungrounded,
+        prompt,
+        parameters: parameters.clone(),
+        requests: answer.usage.requests,
+        tokens_in: answer.usage.tokens_in,
+        tokens_cached: answer.usage.tokens_cached,
+        tokens_out: answer.usage.tokens_out,
+        usd: answer.cost_nano_usd.map(usd),
+        prices: answer.prices.clone(),
+        seconds: answer.seconds,
+        day: answer.day.clone(),
+    }
+}
+
+/// A line that `train` and `eval` read.
+fn document(note: &Note, tasks: &TaskSet, spans: &[Span]) -> serde_json::Value {
+    let scored: Vec<_> = spans.iter().map(|span| (*span, 1.0)).collect();
+    let entities = entities_of(&note.text, &scored, OffsetUnit::CodePoint);
+    serde_json::json!({ "id": note.note_id, "text": note.text, "tasks": tasks, "entities": entities })
+}
+
+fn put(writer: &mut dyn Write, line: &impl serde::Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *writer, line)?;
+    Ok(writer.write_all(b"\n")?)
+}
+
+fn writer(path: &Path) -> Result<Box<dyn Write>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufWriter::new(std::io::stdout())));
+    }
+    let created = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Box::new(BufWriter::new(created)))
+}
+
+/// Merges what the teachers say.
+struct Merging {
+    choice: Choice,
+    tokenize: TokenizeText,
+}
+
+impl Merging {
+    fn open(path: &Path, labeler: &Labeler, models: &[PathBuf]) -> Result<Merging> {
+        let choice = Choice::load(path)?;
+        for teacher in choice.teachers() {
+            ensure!(
+                labeler.teachers().iter().any(|other| other.name() == teacher),
+                "the ensembles in {} have the teacher {teacher}, which is not asked; add it to --teachers",
+                path.display()
+            );
+        }
+        let student = StudentConfig { folders: models.to_vec(), ..StudentConfig::default() };
+        Ok(Merging { choice, tokenize: student.tokenize()? })
+    }
+}
+
+/// Dollars.
+pub(crate) fn usd(nano: NanoUsd) -> f64 {
+    nano as f64 / 1e9
+}
+
+/// What became of the questions to one teacher.
+#[derive(Default)]
+struct Tally {
+    answered: u64,
+    kept: u64,
+    failed: u64,
+    unanswered: u64,
+    mentions: u64,
+    ungrounded: u64,
+    tokens_in: u64,
+    tokens_out: u64,
+    seconds: f64,
+    /// Of the first question that came to nothing.
+    trouble: Option<String>,
+}
+
+/// The same by teacher.
+#[derive(Default)]
+pub(crate) struct Tallies(BTreeMap<String, Tally>);
+
+impl Tallies {
+    pub(crate) fn add(&mut self, teacher: &Teacher, label: &Labeled) {
+        let tally = self.0.entry(teacher.name().to_owned()).or_default();
+        match label {
+            Labeled::Unanswered { reason } => {
+                tally.unanswered += 1;
+                tally.trouble.get_or_insert_with(|| reason.clone());
+            }
+            Labeled::Answered { answer, was_kept, .. } => {
+                tally.kept += u64::from(*was_kept);
+                tally.seconds += answer.seconds;
+                tally.tokens_in += answer.usage.tokens_in;
+                tally.tokens_out += answer.usage.tokens_out;
+                match &answer.found {
+                    Found::Spans { spans, ungrounded, .. } => {
+                        tally.answered += 1;
+                        tally.mentions += spans.len() as u64;
+                        tally.ungrounded += u64::from(*ungrounded);
+                    }
+                    Found::Failed { reason } => {
+                        tally.failed += 1;
+                        tally.trouble.get_or_insert_with(|| reason.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether every question has a useful answer.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.values().all(|tally| tally.failed + tally.unanswered == 0)
+    }
+
+    /// Tokens and seconds are those of all notes, also of those that had been asked before; dollars are those of this run.
+    pub(crate) fn table(&self, labeler: &Labeler, budget: &Budget) -> Result<String> {
+        let mut lines = vec![format!(
+            "{:<18} {:>7} {:>7} {:>7} {:>8} {:>11} {:>10} {:>10} {:>10} {:>8}",
+            "teacher", "labels", "kept", "failed", "no reply", "ungrounded", "tokens in", "out", "USD now", "s/note"
+        )];
+        for teacher in labeler.teachers() {
+            let Some(tally) = self.0.get(teacher.name()) else { continue };
+            let answers = tally.answered + tally.failed;
+            let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+            lines.push(format!(
+                "{:<18} {:>7} {:>7} {:>7} {:>8} {:>9.2} % {:>10} {:>10} {:>10.4} {:>8.4}",
+                teacher.name(),
+                tally.answered,
+                tally.kept,
+                tally.failed,
+                tally.unanswered,
+                share(tally.ungrounded, tally.mentions + tally.ungrounded),
+                tally.tokens_in,
+                tally.tokens_out,
+                usd(budget.spent(teacher.name())),
+                if answers == 0 { 0.0 } else { tally.seconds / answers as f64 },
+            ));
+        }
+        for (teacher, trouble) in self.0.iter().filter_map(|(teacher, tally)| Some((teacher, tally.trouble.as_ref()?)))
+        {
+            lines.push(format!("{teacher}: {trouble}"));
+        }
+        lines.push(format!("spent today, by all that use this store: {:.6} USD", usd(budget.spent_today()?)));
+        Ok(lines.join("\n"))
+    }
+}

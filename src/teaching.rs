@@ -1,0 +1,200 @@
+//! The teachers that the configuration and the command line name.
+
+use crate::refused::{Refused, in_range, not_empty};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use stillroom_teachers::vocabulary::{Vocabulary, VocabularyConfig};
+use stillroom_teachers::{Budget, Labeler, Limits, NanoUsd, Prices, Profile, Store, Teacher};
+
+/// Who labels notes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TeachersConfig {
+    /// The folder of profiles: `NAME.toml` describes the teacher NAME, and goes before one of this name that comes with the program.
+    /// Default `teachers`.
+    pub(crate) profiles: PathBuf,
+    /// The folder of keys, where the file NAME holds the key of the teacher NAME if its profile names none. Empty: none. Example:
+    /// `keys = "/run/secrets"`.
+    pub(crate) keys: PathBuf,
+    /// Teachers that may see notes of real patients, beside those whose profiles say so. Default none.
+    pub(crate) phi_allowed: Vec<String>,
+    /// A file of prices that goes over those that come with the program. Empty: none.
+    pub(crate) prices: PathBuf,
+    /// The file of answers and spend, which keeps anything from being paid twice. Default `labels.redb`.
+    pub(crate) store: PathBuf,
+    /// Dollars that may be spent in a day, UTC, 0 to 1000000; 0 is no limit. Default 0.
+    pub(crate) usd_a_day_max: f64,
+}
+
+impl Default for TeachersConfig {
+    fn default() -> TeachersConfig {
+        TeachersConfig {
+            profiles: "teachers".into(),
+            keys: PathBuf::new(),
+            phi_allowed: Vec::new(),
+            prices: PathBuf::new(),
+            store: "labels.redb".into(),
+            usd_a_day_max: 0.0,
+        }
+    }
+}
+
+/// What a command asks for.
+pub(crate) struct Wanted<'a> {
+    /// Names of teachers, or files of profiles.
+    pub(crate) teachers: &'a [String],
+    /// What may be spent by this command.
+    pub(crate) budget: Option<NanoUsd>,
+    /// Whether the notes are not of real patients.
+    pub(crate) is_public: bool,
+    /// Whether questions whose answer was of no use are asked again.
+    pub(crate) retries_failed: bool,
+}
+
+impl TeachersConfig {
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// Names the setting, its value and its range.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        not_empty("teachers.store", self.store.as_os_str().is_empty(), "name a file")?;
+        if !self.usd_a_day_max.is_finite() || self.usd_a_day_max < 0.0 {
+            let reason = format!("is {}; choose a value from 0 to 1000000", self.usd_a_day_max);
+            return Err(Refused::new("teachers.usd_a_day_max", reason));
+        }
+        in_range("teachers.usd_a_day_max", self.usd_a_day_max as u64, 0..=1_000_000)
+    }
+
+    /// The teachers that a command wants, and what they are paid from.
+    ///
+    /// # Errors
+    /// When a teacher is unknown, cannot be used, or may not see these notes; when another process has the store.
+    pub(crate) fn open(&self, wanted: &Wanted<'_>) -> Result<(Labeler, Arc<Budget>)> {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let prices = Prices::load(Some(self.prices.as_path()).filter(|_| is_set(&self.prices)))?;
+        let store = Arc::new(Store::open(&self.store)?);
+        let day = (self.usd_a_day_max > 0.0).then(|| nano_usd(self.usd_a_day_max));
+        let limits = Limits { run: wanted.budget, day };
+        let budget = Arc::new(Budget::new(limits, prices, Arc::clone(&store)));
+        let mut teachers: Vec<Teacher> = Vec::new();
+        for name in wanted.teachers {
+            let teacher = self.teacher(name, wanted.is_public, &budget)?;
+            ensure!(
+                teachers.iter().all(|other| other.name() != teacher.name()),
+                "the teacher {} is named twice; name it once",
+                teacher.name()
+            );
+            teachers.push(teacher);
+        }
+        Ok((Labeler::new(teachers, store, &budget, wanted.retries_failed), budget))
+    }
+
+    fn teacher(&self, wanted: &str, is_public: bool, budget: &Arc<Budget>) -> Result<Teacher> {
+        let path = match wanted.ends_with(".toml") {
+            true => PathBuf::from(wanted),
+            false => self.profiles.join(format!("{wanted}.toml")),
+        };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut profile = match Described::load(&path)? {
+            Some(Described::Vocabulary(config)) => return Ok(Teacher::local(&name, Vocabulary::load(&config)?)),
+            Some(Described::Remote(profile)) => *profile,
+            None => Profile::built_in(wanted).with_context(|| self.unknown(wanted))?,
+        };
+        ensure!(
+            is_public || profile.phi_allowed || self.phi_allowed.contains(&name),
+            "the teacher {name} may not see notes of real patients; add it to [teachers] phi_allowed if your agreement with its vendor \
+             covers them, or give --public if these notes are not of real patients"
+        );
+        if profile.key_file.is_none() && !self.keys.as_os_str().is_empty() {
+            let key = self.keys.join(&name);
+            profile.key_file = key.exists().then_some(key);
+        }
+        Ok(Teacher::remote(&name, profile, budget)?)
+    }
+
+    fn unknown(&self, wanted: &str) -> String {
+        let known: Vec<&str> = Profile::built_in_names().collect();
+        format!(
+            "there is no teacher {wanted}; name one of {}, or describe it in {}",
+            known.join(", "),
+            self.profiles.join(format!("{wanted}.toml")).display()
+        )
+    }
+}
+
+/// What a teacher's file describes.
+enum Described {
+    Remote(Box<Profile>),
+    Vocabulary(VocabularyConfig),
+}
+
+impl Described {
+    /// Nothing when there is no such file. Relative paths in it are relative to its folder.
+    fn load(path: &Path) -> Result<Option<Described>> {
+        let about = || format!("cannot read the teacher in {}", path.display());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(about),
+        };
+        let mut table: toml::Table =
+            text.parse::<toml::Table>().map_err(|error| anyhow::anyhow!("{}", error.message())).with_context(about)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if table.get("api").and_then(toml::Value::as_str) == Some("vocabulary") {
+            table.remove("api");
+            let mut config: VocabularyConfig = table.try_into().map_err(message).with_context(about)?;
+            for source in &mut config.sources {
+                source.path = folder.join(&source.path);
+                source.concepts = source.concepts.as_ref().map(|concepts| folder.join(concepts));
+            }
+            config.exclusions.iter_mut().for_each(|path| *path = folder.join(&*path));
+            return Ok(Some(Described::Vocabulary(config)));
+        }
+        let mut profile: Profile = table.try_into().map_err(message).with_context(about)?;
+        for path in [&mut profile.key_file, &mut profile.prompt] {
+            *path = path.as_ref().map(|path| folder.join(path));
+        }
+        Ok(Some(Described::Remote(Box::new(profile))))
+    }
+}
+
+/// Without the lines of the file, which may hold what is nobody's business.
+fn message(error: toml::de::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", error.message().to_owned())
+}
+
+fn nano_usd(usd: f64) -> NanoUsd {
+    (usd * 1e9).round() as NanoUsd
+}
+
+/// Reads an amount such as `25usd`, `25` or `0.5usd`.
+///
+/// # Errors
+/// When it is no amount of dollars.
+pub(crate) fn budget(text: &str) -> Result<NanoUsd> {
+    let number = text.trim().trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = &text.trim()[number.len()..];
+    match number.trim().parse::<f64>() {
+        Ok(usd) if (0.0..=1e6).contains(&usd) && (unit.is_empty() || unit.eq_ignore_ascii_case("usd")) => {
+            Ok(nano_usd(usd))
+        }
+        _ => bail!("give dollars from 0 to 1000000, such as 25usd"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets() {
+        assert_eq!(budget("25usd").unwrap(), 25_000_000_000);
+        assert_eq!(budget(" 0.5 USD").unwrap(), 500_000_000);
+        assert_eq!(budget("3").unwrap(), 3_000_000_000);
+        for wrong in ["", "usd", "-1", "5eur", "inf", "NaN", "1e9"] {
+            assert!(budget(wrong).is_err(), "{wrong}");
+        }
+    }
+}

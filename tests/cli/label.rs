@@ -1,0 +1,266 @@
+//! `stillroom label` and `stillroom teachers`, with a vendor that keeps books of its own.
+
+use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tiny_http::{Header, Request, Response, Server};
+
+/// Requests that the profile allows at once.
+const OPEN_MAX: usize = 4;
+
+/// Tokens of an answer, and what it costs with the prices of gpt-4o: 100 in and 10 out.
+const TOKENS: (u64, u64) = (100, 10);
+const ANSWER_USD: f64 = 0.00035;
+
+/// What is answered to a note, by its number.
+type Script = dyn Fn(usize) -> &'static str + Send + Sync;
+
+/// A vendor.
+struct Vendor {
+    server: Arc<Server>,
+    base: String,
+    /// How often each note was answered.
+    answers: Arc<Mutex<BTreeMap<usize, u64>>>,
+}
+
+impl Vendor {
+    /// `finish` gives the reason why an answer ends.
+    fn start(finish: impl Fn(usize) -> &'static str + Send + Sync + 'static) -> Vendor {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let base = format!("http://{}", server.server_addr());
+        let (answers, finish): (Arc<Mutex<BTreeMap<usize, u64>>>, Arc<Script>) = (Arc::default(), Arc::new(finish));
+        for _ in 0..OPEN_MAX {
+            let (server, answers, finish) = (Arc::clone(&server), Arc::clone(&answers), Arc::clone(&finish));
+            std::thread::spawn(move || server.incoming_requests().for_each(|asked| answer(asked, &answers, &*finish)));
+        }
+        Vendor { server, base, answers }
+    }
+
+    fn answers(&self) -> BTreeMap<usize, u64> {
+        self.answers.lock().unwrap().clone()
+    }
+
+    fn answered(&self) -> u64 {
+        self.answers().values().sum()
+    }
+}
+
+impl Drop for Vendor {
+    fn drop(&mut self) {
+        (0..OPEN_MAX).for_each(|_| self.server.unblock());
+    }
+}
+
+fn answer(mut asked: Request, answers: &Mutex<BTreeMap<usize, u64>>, finish: &Script) {
+    let body: Value = serde_json::from_reader(asked.as_reader()).unwrap();
+    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
+    let number = text.split("Note ").last().unwrap().split(':').next().unwrap().parse().unwrap();
+    let findings = json!({ "findings": [
+        { "task": "symptom", "text": "fever", "before": "" },
+        { "task": "disease", "text": "not in the note", "before": "" },
+    ] });
+    let said = json!({
+        "choices": [{ "message": { "content": findings.to_string() }, "finish_reason": finish(number) }],
+        "usage": { "prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1 },
+    });
+    *answers.lock().unwrap().entry(number).or_default() += 1;
+    let header: Header = "Content-Type: application/json".parse().unwrap();
+    // Nobody may be there any more.
+    let _sent = asked.respond(Response::from_string(said.to_string()).with_header(header));
+}
+
+/// A folder with notes, a teacher and a store.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new(vendor: &Vendor, notes: usize) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lines = String::new();
+        for number in 0..notes {
+            let note = json!({ "note_id": format!("n{number}"), "text": format!("Note {number}: fever and chills.") });
+            writeln!(lines, "{note}").unwrap();
+        }
+        std::fs::write(folder.path().join("notes.jsonl"), lines).unwrap();
+        std::fs::create_dir(folder.path().join("teachers")).unwrap();
+        let profile = format!(
+            "api = 'openai'\nbase = '{}'\nmodel = 'gpt-4o-2024-08-06'\ntokens_out_max = 50\nrequests_open_max = {OPEN_MAX}\n",
+            vendor.base
+        );
+        std::fs::write(folder.path().join("teachers/mine.toml"), profile).unwrap();
+        Site { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = stillroom();
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    fn label(&self, more: &[&str]) -> Output {
+        self.command(&["label", "notes.jsonl", "--teachers", "mine"]).args(more).output().unwrap()
+    }
+}
+
+/// The dollars of the last line.
+fn spent_today(said: &str) -> f64 {
+    let line = said.lines().find_map(|line| line.strip_prefix("spent today, by all that use this store: ")).unwrap();
+    line.strip_suffix(" USD").unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_budget_is_hard_and_the_next_run_pays_for_the_rest_alone() {
+    const NOTES: usize = 30;
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, NOTES);
+    let stopped = site.label(&["--public", "--budget", "0.02usd"]);
+    assert_eq!(stopped.status.code(), Some(3), "{}", stderr(&stopped));
+    assert!(stderr(&stopped).contains("the budget of 0.02 USD for a run has"), "{}", stderr(&stopped));
+    let first = vendor.answered();
+    assert!(0 < first && first < NOTES as u64, "{first} answers");
+    assert!(first as f64 * ANSWER_USD <= 0.02);
+    let labels = json_lines(std::str::from_utf8(&stopped.stdout).unwrap());
+    assert_eq!(labels.len() as u64, first, "what was paid for is written");
+
+    let whole = site.label(&["--public"]);
+    let labels = json_lines(stdout(&whole));
+    let ids: Vec<String> = labels.iter().map(|label| label["note_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, (0..NOTES).map(|number| format!("n{number}")).collect::<Vec<_>>(), "in input order");
+    assert!(vendor.answers().values().all(|times| *times == 1), "{:?}", vendor.answers());
+    assert!((spent_today(&stderr(&whole)) - NOTES as f64 * ANSWER_USD).abs() < 1e-6, "{}", stderr(&whole));
+    let label = &labels[7];
+    assert_eq!(label["spans"], json!([{ "task": "symptom", "start": 8, "end": 13 }]));
+    assert_eq!((&label["ungrounded"], &label["tokens_in"], &label["tokens_out"]), (&json!(1), &json!(100), &json!(10)));
+    assert_eq!((&label["annotator"], &label["usd"]), (&json!("mine"), &json!(ANSWER_USD)));
+    assert!(!stderr(&whole).contains("fever"), "no text of a note");
+}
+
+#[test]
+fn kills_cost_no_more_than_what_was_under_way() {
+    const NOTES: usize = 80;
+    const KILLS: u64 = 5;
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, NOTES);
+    let mut random = SmallRng::seed_from_u64(4);
+    let arguments = ["label", "notes.jsonl", "--teachers", "mine", "--public", "-o", "labels.jsonl"];
+    for kill in 1..=KILLS {
+        let mut running = site.command(&arguments).spawn().unwrap();
+        let began = Instant::now();
+        while vendor.answered() < kill * 10 {
+            assert!(began.elapsed() < Duration::from_secs(60), "no answer any more");
+            std::thread::yield_now();
+        }
+        // At some moment of asking, answering and keeping.
+        std::thread::sleep(Duration::from_micros(random.random_range(0..3000)));
+        running.kill().unwrap();
+        running.wait().unwrap();
+    }
+    let whole = site.command(&arguments).output().unwrap();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    let labels = std::fs::read_to_string(site.path("labels.jsonl")).unwrap();
+    assert_eq!(json_lines(&labels).len(), NOTES);
+    let answered = vendor.answered();
+    assert_eq!(vendor.answers().len(), NOTES);
+    assert!(answered <= NOTES as u64 + KILLS * OPEN_MAX as u64, "{answered} answers");
+    // What was under way counts at its worst.
+    assert!(spent_today(&stderr(&whole)) >= answered as f64 * ANSWER_USD - 1e-6, "{}", stderr(&whole));
+    assert!(site.label(&["--public"]).status.success());
+    assert_eq!(vendor.answered(), answered, "what is kept is not asked again");
+}
+
+#[test]
+fn an_answer_of_no_use_is_paid_once_until_it_is_asked_for_again() {
+    let is_well = Arc::new(Mutex::new(false));
+    let vendor = Vendor::start({
+        let is_well = Arc::clone(&is_well);
+        move |number| if number == 1 && !*is_well.lock().unwrap() { "length" } else { "stop" }
+    });
+    let site = Site::new(&vendor, 3);
+    for _ in 0..2 {
+        let partly = site.label(&["--public"]);
+        assert_eq!(partly.status.code(), Some(3));
+        assert!(stderr(&partly).contains("the answer of mine was cut off"), "{}", stderr(&partly));
+        assert_eq!(vendor.answered(), 3);
+    }
+    *is_well.lock().unwrap() = true;
+    assert_eq!(json_lines(stdout(&site.label(&["--public", "--retry-failed"]))).len(), 3);
+    assert_eq!(vendor.answered(), 4);
+}
+
+#[test]
+fn a_teacher_that_may_not_see_patients_is_sent_nothing() {
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, 1);
+    let refused = site.label(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("the teacher mine may not see notes of real patients"), "{}", stderr(&refused));
+    assert_eq!(vendor.answered(), 0);
+    assert!(site.label(&["--set", "teachers.phi_allowed=['mine']"]).status.success());
+    assert_eq!(vendor.answered(), 1);
+    let unknown = site.command(&["label", "notes.jsonl", "--teachers", "nobody"]).output().unwrap();
+    assert!(stderr(&unknown).contains("there is no teacher nobody; name one of gpt-4o"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn the_best_subset_is_chosen_and_labels_by_it_can_be_trained_on() {
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, 2);
+    let names = [("wide", "fever\nchills\nnote\n"), ("narrow", "fever\n"), ("other", "chills\nfever\nand\n")];
+    for (teacher, names) in names {
+        let rows: String = names.lines().map(|name| format!("{name}\t{name}\t{name}\tlabel\n")).collect();
+        std::fs::write(site.path(&format!("{teacher}.tsv")), format!("id\tpreferred_name\tsynonym\tkind\n{rows}"))
+            .unwrap();
+        let profile = format!("api = 'vocabulary'\nsources = [{{ task = 'symptom', path = '../{teacher}.tsv' }}]\n");
+        std::fs::write(site.path(&format!("teachers/{teacher}.toml")), profile).unwrap();
+    }
+    let text = "Note 0: fever and chills.";
+    let entity = |start: usize, text: &str| json!({ "task": "symptom", "start": start, "end": start + text.len(), "text": text });
+    let entities = [entity(8, "fever"), entity(18, "chills")];
+    let gold = json!({ "id": "n0", "text": text, "tasks": ["symptom"], "entities": entities });
+    std::fs::write(site.path("dev.jsonl"), format!("{gold}\n")).unwrap();
+    let model = tiny();
+    let model = model.to_str().unwrap();
+    let select = ["teachers", "select", "--dev", "dev.jsonl", "--teachers", "wide,narrow,other", "--model", model];
+    let table = site.command(&select).args(["-o", "ensemble.toml"]).output().unwrap();
+    let rows: Vec<&str> = stdout(&table).lines().filter(|line| line.contains(" to ")).collect();
+    assert_eq!(rows.len(), 7, "every subset: {}", stdout(&table));
+    // Both are right together, where each alone has a word too many.
+    assert!(rows[0].contains("1.0000") && rows[0].contains("intersection   wide + other"), "{}", rows[0]);
+    let all = json_lines(stdout(&site.command(&select).arg("--json").output().unwrap())).len();
+    assert_eq!(all, 3 + 3 * 3 + 5, "every rule");
+
+    let label = [
+        "label",
+        "notes.jsonl",
+        "--teachers",
+        "wide,other",
+        "--ensemble",
+        "ensemble.toml",
+        "--documents",
+        "train.jsonl",
+    ];
+    let labels = json_lines(stdout(&site.command(&label).args(["--model", model]).output().unwrap()));
+    let by_ensemble: Vec<&Value> = labels.iter().filter(|label| label["annotator"] == "ensemble").collect();
+    assert_eq!(by_ensemble.len(), 2);
+    assert_eq!(
+        by_ensemble[0]["spans"],
+        json!([{ "task": "symptom", "start": 8, "end": 13 }, { "task": "symptom", "start": 18, "end": 24 }])
+    );
+    let eval = ["eval", "--gold", "train.jsonl", "--json", "--model", model];
+    assert!(site.command(&eval).output().unwrap().status.success(), "the documents can be read as annotated ones");
+    let lacking =
+        site.command(&["label", "notes.jsonl", "--teachers", "wide", "--ensemble", "ensemble.toml"]).output().unwrap();
+    assert!(stderr(&lacking).contains("have the teacher other, which is not asked"), "{}", stderr(&lacking));
+}
