@@ -7,7 +7,9 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod eval;
 pub(crate) mod extract;
+pub(crate) mod label;
 pub(crate) mod run;
+pub(crate) mod teachers;
 pub(crate) mod train;
 
 use crate::config::{Config, Loaded};

@@ -22,6 +22,7 @@ pub(crate) use layers::Origin;
 use crate::engine::EngineConfig;
 use crate::refused::{Refused, in_range, not_empty};
 use crate::runtime::StudentConfig;
+use crate::teaching::TeachersConfig;
 use anyhow::{Context, Result, anyhow};
 use layers::Setting;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) registry: RegistryConfig,
     /// How several processes run one topology.
     pub(crate) cluster: ClusterConfig,
+    /// Who labels notes.
+    pub(crate) teachers: TeachersConfig,
 }
 
 /// The embedded log.
@@ -137,6 +140,7 @@ impl Config {
         self.student.check()?;
         self.engine.check()?;
         self.check_registry()?;
+        self.teachers.check()?;
         self.cluster.check()
     }
 

@@ -12,6 +12,7 @@ mod log;
 mod offline;
 mod refused;
 mod runtime;
+mod teaching;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,11 @@ enum Command {
     Eval(commands::eval::Eval),
     /// Train a student on annotated documents.
     Train(commands::train::Train),
+    /// Ask teachers, language models and vocabularies, what is in notes.
+    Label(commands::label::LabelNotes),
+    /// Try teachers, and choose those that label best together.
+    #[command(subcommand)]
+    Teachers(commands::teachers::Teachers),
     /// Run the extraction topology on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
@@ -61,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Extract(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Label(command) => command.run(),
+        Command::Teachers(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Dlq(command) => command.run(),

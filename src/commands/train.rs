@@ -112,7 +112,7 @@ impl Train {
     }
 }
 
-fn task(name: &str) -> Result<Task> {
+pub(crate) fn task(name: &str) -> Result<Task> {
     match Task::ALL.into_iter().find(|task| task.name() == name) {
         Some(task) => Ok(task),
         None => bail!("write disease, medication or symptom"),

@@ -2,5 +2,6 @@
 
 mod demo;
 mod extract;
+mod label;
 mod recovery;
 mod support;
