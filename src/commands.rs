@@ -13,11 +13,11 @@ pub(crate) mod teachers;
 pub(crate) mod train;
 
 use crate::config::{Config, Loaded};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Which configuration.
@@ -40,6 +40,25 @@ impl ConfigArgs {
 /// Done, but not for every note.
 pub(crate) fn some_dead_lettered() -> ExitCode {
     ExitCode::from(3)
+}
+
+/// Refuses an output that would be read as input.
+///
+/// # Errors
+/// Names both.
+pub(crate) fn check_output(output: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };
+    let written = folder.join(name);
+    // Where it exists already it may be a link to something that is read.
+    let written = written.canonicalize().unwrap_or(written);
+    let is_read = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| written.starts_with(path));
+    match inputs.iter().find(is_read) {
+        Some(path) if output != Path::new("-") => {
+            bail!("{} would be read with the notes in {}; write it somewhere else", output.display(), path.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A line of results on stdout. Unlike `println!` it does not panic when nobody reads them any more.

@@ -38,7 +38,7 @@ enum Command {
     Train(commands::train::Train),
     /// Ask teachers, language models and vocabularies, what is in notes.
     Label(commands::label::LabelNotes),
-    /// Try teachers, and choose those that label best together.
+    /// Look at teachers, and choose those that label best together.
     #[command(subcommand)]
     Teachers(commands::teachers::Teachers),
     /// Run the extraction topology on a log until SIGTERM or Ctrl-C.

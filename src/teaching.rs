@@ -47,6 +47,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) teachers: &'a [String],
     /// What may be spent by this command.
     pub(crate) budget: Option<NanoUsd>,
+    /// Whether answers and spend are kept.
+    pub(crate) keeps: bool,
     /// Whether the notes are not of real patients.
     pub(crate) is_public: bool,
     /// Whether questions whose answer was of no use are asked again.
@@ -74,7 +76,10 @@ impl TeachersConfig {
     pub(crate) fn open(&self, wanted: &Wanted<'_>) -> Result<(Labeler, Arc<Budget>)> {
         let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
         let prices = Prices::load(Some(self.prices.as_path()).filter(|_| is_set(&self.prices)))?;
-        let store = Arc::new(Store::open(&self.store)?);
+        let store = Arc::new(match wanted.keeps {
+            true => Store::open(&self.store)?,
+            false => Store::in_memory()?,
+        });
         let day = (self.usd_a_day_max > 0.0).then(|| nano_usd(self.usd_a_day_max));
         let limits = Limits { run: wanted.budget, day };
         let budget = Arc::new(Budget::new(limits, prices, Arc::clone(&store)));
@@ -89,6 +94,25 @@ impl TeachersConfig {
             teachers.push(teacher);
         }
         Ok((Labeler::new(teachers, store, &budget, wanted.retries_failed), budget))
+    }
+
+    /// The names of the teachers that have files.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be read.
+    pub(crate) fn described(&self) -> Result<Vec<String>> {
+        let about = || format!("cannot read the folder {} of teachers", self.profiles.display());
+        let entries = match std::fs::read_dir(&self.profiles) {
+            Ok(entries) => entries.collect::<Result<Vec<_>, _>>().with_context(about)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(about),
+        };
+        let paths = entries.into_iter().map(|entry| entry.path());
+        let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        let mut names: Vec<String> =
+            files.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        names.sort();
+        Ok(names)
     }
 
     fn teacher(&self, wanted: &str, is_public: bool, budget: &Arc<Budget>) -> Result<Teacher> {
@@ -116,11 +140,10 @@ impl TeachersConfig {
 
     fn unknown(&self, wanted: &str) -> String {
         let known: Vec<&str> = Profile::built_in_names().collect();
-        format!(
-            "there is no teacher {wanted}; name one of {}, or describe it in {}",
-            known.join(", "),
-            self.profiles.join(format!("{wanted}.toml")).display()
-        )
+        let path = self.profiles.join(format!("{wanted}.toml"));
+        let described = if wanted.ends_with(".toml") { Path::new(wanted) } else { &path };
+        let (known, described) = (known.join(", "), described.display());
+        format!("there is no teacher {wanted}; name one of {known}, or describe it in {described}")
     }
 }
 

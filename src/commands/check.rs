@@ -1,8 +1,10 @@
 //! `stillroom check`: whether everything that `run` needs is there.
 
+use crate::commands::label::runtime as async_runtime;
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::{open_kafka, open_log, output_topics, plan_topics};
+use crate::teaching::Wanted;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -44,10 +46,29 @@ impl Check {
         report.tell("student", student)?;
         let secrets = config.kafka.resolved().map(|properties| ((), format!("{} properties", properties.len())));
         report.tell("kafka.properties", secrets)?;
+        if let Some(names) = report.tell("teachers", config.teachers.described().map(|names| (names, "")))? {
+            for name in names {
+                report.tell(&format!("teacher {name}"), self.check_teacher(&config, &name).map(|said| ((), said)))?;
+            }
+        }
         if self.connect {
             self.check_log(&config, &mut report)?;
         }
         Ok(if report.has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Whether a teacher's file can be used, and with `--connect` whether it answers a made-up text as it should.
+    fn check_teacher(&self, config: &Config, name: &str) -> Result<&'static str> {
+        let teachers = [name.to_owned()];
+        let wanted = Wanted { teachers: &teachers, budget: None, keeps: false, is_public: true, retries_failed: false };
+        let (labeler, _budget) = config.teachers.open(&wanted)?;
+        if !self.connect {
+            return Ok("");
+        }
+        for teacher in labeler.teachers() {
+            async_runtime()?.block_on(teacher.canary())?;
+        }
+        Ok("answers as it should")
     }
 
     fn check_log(&self, config: &Config, report: &mut Report) -> Result<()> {

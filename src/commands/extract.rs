@@ -1,6 +1,6 @@
 //! `stillroom extract`: the extraction topology over files.
 
-use crate::commands::some_dead_lettered;
+use crate::commands::{check_output, some_dead_lettered};
 use crate::engine::{Committed, EngineConfig, Observer, Topics};
 use crate::runtime::StudentConfig;
 use crate::{highlight, offline};
@@ -52,7 +52,7 @@ impl Extract {
             !self.show || self.paths.iter().all(|path| path != stdin),
             "--show reads the notes twice, which stdin does not allow; save them to a file first"
         );
-        self.check_output()?;
+        check_output(&self.output, &self.paths)?;
         let notes = NoteFiles::open(&self.paths)?;
         let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
@@ -77,24 +77,6 @@ impl Extract {
             totals.notes, totals.extracted, totals.dead_lettered, totals.superseded
         );
         Ok(if totals.dead_lettered > 0 { some_dead_lettered() } else { ExitCode::SUCCESS })
-    }
-
-    /// Refuses an output that would be read as input.
-    fn check_output(&self) -> Result<()> {
-        let folder = self.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let (Ok(folder), Some(name)) = (folder.canonicalize(), self.output.file_name()) else { return Ok(()) };
-        let output = folder.join(name);
-        // Where it exists already it may be a link to something that is read.
-        let output = output.canonicalize().unwrap_or(output);
-        let is_read = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| output.starts_with(path));
-        match self.paths.iter().find(is_read) {
-            Some(path) if self.output != Path::new("-") => bail!(
-                "{} would be read with the notes in {}; write it somewhere else",
-                self.output.display(),
-                path.display()
-            ),
-            _ => Ok(()),
-        }
     }
 }
 

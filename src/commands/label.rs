@@ -1,6 +1,6 @@
 //! `stillroom label`: what teachers say of notes.
 
-use crate::commands::{ConfigArgs, some_dead_lettered};
+use crate::commands::{ConfigArgs, check_output, some_dead_lettered};
 use crate::runtime::StudentConfig;
 use crate::teaching::{Wanted, budget};
 use anyhow::{Context, Result, ensure};
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use stillroom_dataflow::{TokenizeText, entities_of};
 use stillroom_schemas::{Label, Note, OffsetUnit, Reference, Span, Task, TaskSet, TextHash};
 use stillroom_teachers::ensemble::Choice;
 use stillroom_teachers::{Answer, Budget, Found, Labeled, Labeler, NanoUsd, Teacher};
+use tokio::sync::mpsc;
 
 /// Notes that are labelled at once; each teacher has a bound of its own on its requests.
 const NOTES_OPEN_MAX: usize = 64;
@@ -52,6 +54,7 @@ impl TeacherArgs {
         loaded.config.teachers.open(&Wanted {
             teachers: &self.teachers,
             budget: self.budget,
+            keeps: true,
             is_public: self.public,
             retries_failed: self.retry_failed,
         })
@@ -85,13 +88,14 @@ pub(crate) struct LabelNotes {
 
 impl LabelNotes {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        self.check_outputs()?;
         let (labeler, budget) = self.teachers.open()?;
         let merging = self.ensemble.as_deref().map(|path| Merging::open(path, &labeler, &self.models)).transpose()?;
         let tasks: TaskSet = match self.tasks.is_empty() {
             true => Task::ALL.into_iter().collect(),
             false => self.tasks.iter().copied().collect(),
         };
-        let mut notes = Notes::open(&self.paths)?;
+        let notes = Notes::open(&self.paths)?;
         let mut sheet = Sheet {
             labels: writer(&self.output)?,
             documents: self.documents.as_deref().map(writer).transpose()?,
@@ -107,16 +111,31 @@ impl LabelNotes {
                 anyhow::Ok((note, labels))
             }
         };
+        let (sender, receiver) = mpsc::channel(1);
+        // On a thread of its own, as the next note may be long in coming.
+        let reading = std::thread::spawn(move || notes.send(&sender));
         runtime()?.block_on(async {
-            let mut labelled = stream::iter(notes.by_ref()).map(ask).buffered(NOTES_OPEN_MAX);
+            let notes = stream::unfold(receiver, async |mut notes| notes.recv().await.map(|note| (note, notes)));
+            let mut labelled = pin!(notes.map(ask).buffered(NOTES_OPEN_MAX));
             while let Some((note, labels)) = labelled.try_next().await? {
                 sheet.write(&note, &labels, &labeler).context("cannot write the labels")?;
             }
             anyhow::Ok(())
         })?;
+        let unreadable = reading.join().ok().context("reading the notes ended before its time")?;
         eprintln!("{}", sheet.tallies.table(&labeler, &budget)?);
-        let is_whole = notes.unreadable == 0 && sheet.tallies.is_whole();
+        let is_whole = unreadable == 0 && sheet.tallies.is_whole();
         Ok(if is_whole { ExitCode::SUCCESS } else { some_dead_lettered() })
+    }
+}
+
+impl LabelNotes {
+    /// Refuses to write over what is read, or twice to the same file.
+    fn check_outputs(&self) -> Result<()> {
+        let outputs = [Some(&self.output), self.documents.as_ref()];
+        outputs.into_iter().flatten().try_for_each(|output| check_output(output, &self.paths))?;
+        ensure!(self.documents.as_ref() != Some(&self.output), "labels and documents go to the same file; name two");
+        Ok(())
     }
 }
 
@@ -177,13 +196,16 @@ impl Notes {
             self.records = self.files.poll(1 << 20, Duration::from_millis(100))?.into_iter();
         }
     }
-}
 
-impl Iterator for Notes {
-    type Item = Result<Note>;
-
-    fn next(&mut self) -> Option<Result<Note>> {
-        self.read().transpose()
+    /// Sends all notes, or the error that ends them; how many could not be read.
+    fn send(mut self, notes: &mpsc::Sender<Result<Note>>) -> u64 {
+        while let Some(note) = self.read().transpose() {
+            // Nobody takes them any more once something went wrong.
+            if notes.blocking_send(note).is_err() {
+                break;
+            }
+        }
+        self.unreadable
     }
 }
 
@@ -198,7 +220,7 @@ struct Sheet {
 impl Sheet {
     fn write(&mut self, note: &Note, labels: &[Option<Labeled>], labeler: &Labeler) -> Result<()> {
         let text_hash = TextHash::of(&note.text);
-        let mut spans_of = BTreeMap::new();
+        let mut answers = BTreeMap::new();
         for (teacher, label) in labeler.teachers().iter().zip(labels) {
             let Some(label) = label else { continue };
             self.tallies.add(teacher, label);
@@ -207,7 +229,7 @@ impl Sheet {
             else {
                 continue;
             };
-            spans_of.insert(teacher.name(), spans.as_slice());
+            answers.insert(teacher.name(), (tasks, spans.as_slice()));
             let reference = Reference {
                 note_id: note.note_id.clone(),
                 annotator: teacher.name().to_owned(),
@@ -219,7 +241,9 @@ impl Sheet {
         }
         if let Some(merging) = &self.merging {
             let words = (merging.tokenize)(&note.text)?.words;
-            let (tasks, spans) = merging.choice.merge(&words, |teacher| spans_of.get(teacher).copied());
+            let (tasks, spans) = merging.choice.merge(&words, |teacher, task| {
+                answers.get(teacher).filter(|(tasks, _)| tasks.contains(&task)).map(|(_, spans)| *spans)
+            });
             if let Some(documents) = &mut self.documents {
                 put(documents, &document(note, &tasks, &spans))?;
             }

@@ -1,4 +1,4 @@
-//! `stillroom teachers`: which there are, whether they answer, and which of them label best together.
+//! `stillroom teachers`: which there are, and which of them label best together.
 
 use crate::commands::label::{Tallies, TeacherArgs, label_all, runtime, usd};
 use crate::commands::print_line;
@@ -25,8 +25,6 @@ const DOCUMENTS_OPEN_MAX: usize = 64;
 pub(crate) enum Teachers {
     /// Print the profiles that come with the program, as files to start from.
     List,
-    /// Send a made-up text to teachers, and say whether they answer as they should.
-    Try(TeacherArgs),
     /// Choose the subset of teachers and the rule that agree best with annotated documents.
     Select(Select),
 }
@@ -35,7 +33,6 @@ impl Teachers {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self {
             Teachers::List => list(),
-            Teachers::Try(teachers) => try_all(&teachers),
             Teachers::Select(select) => select.run(),
         }
     }
@@ -47,21 +44,6 @@ fn list() -> Result<ExitCode> {
         print_line(format!("# {name}.toml\n{}", toml::to_string(&profile)?))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn try_all(teachers: &TeacherArgs) -> Result<ExitCode> {
-    let (labeler, _budget) = teachers.open()?;
-    let mut has_failed = false;
-    for teacher in labeler.teachers() {
-        match runtime()?.block_on(teacher.canary()) {
-            Ok(()) => print_line(format!("pass  {}", teacher.name()))?,
-            Err(error) => {
-                has_failed = true;
-                print_line(format!("FAIL  {}: {error}", teacher.name()))?;
-            }
-        }
-    }
-    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Arguments of `teachers select`.

@@ -3,12 +3,14 @@
 //! Before an attempt is made, what it may cost at worst is set aside, on the disk; afterwards that is replaced by what it did cost. An
 //! attempt for which nothing is left is not made.
 
-use crate::client::Purse;
+use crate::client::{Purse, Reservation};
 use crate::prices::{NanoUsd, Prices};
 use crate::{Store, TeacherError, Usage};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{OffsetDateTime, macros::format_description};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What may be spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub struct Budget {
     store: Arc<Store>,
     /// By teacher: spent and set aside by this process.
     run: Mutex<BTreeMap<String, (NanoUsd, NanoUsd)>>,
+    /// Is told of every attempt that was settled.
+    settled: Notify,
 }
 
 impl Budget {
     /// A budget whose spend is kept in `store`.
     pub fn new(limits: Limits, prices: Prices, store: Arc<Store>) -> Budget {
-        Budget { limits, prices, store, run: Mutex::default() }
+        Budget { limits, prices, store, run: Mutex::default(), settled: Notify::new() }
     }
 
     /// The purse of one teacher.
@@ -55,7 +59,7 @@ impl Budget {
 
     /// What a teacher has spent in this process, and set aside.
     pub fn spent(&self, teacher: &str) -> NanoUsd {
-        self.lock().get(teacher).map_or(0, |(spent, open)| spent + open)
+        self.lock().get(teacher).map_or(0, |(spent, open)| spent.saturating_add(*open))
     }
 
     /// What all teachers have spent today, with this store.
@@ -63,7 +67,7 @@ impl Budget {
     /// # Errors
     /// When the store is damaged.
     pub fn spent_today(&self) -> Result<NanoUsd, TeacherError> {
-        self.store.spent_on(&today())
+        self.store.spent_on(&today()).map(|(spent, open)| spent.saturating_add(open))
     }
 
     /// The prices.
@@ -91,43 +95,55 @@ impl TeacherPurse {
     pub fn cost(&self, day: &str, usage: &Usage) -> Option<NanoUsd> {
         self.model.as_ref().map_or(Some(0), |model| self.budget.prices.cost(model, day, usage))
     }
+
+    /// Waits until some attempt is settled after this call.
+    pub(crate) fn settled(&self) -> Notified<'_> {
+        self.budget.settled.notified()
+    }
 }
 
 impl Purse for TeacherPurse {
-    fn reserve(&self, worst: &Usage) -> Result<(), TeacherError> {
+    fn reserve(&self, worst: &Usage) -> Result<Reservation, TeacherError> {
         let (day, budget) = (today(), &self.budget);
         let cost = self.cost(&day, worst).unwrap_or(0);
         let mut run = budget.lock();
-        let of_run: NanoUsd = run.values().map(|(spent, open)| spent + open).sum();
+        let sum = |sum: (NanoUsd, NanoUsd), one: &(NanoUsd, NanoUsd)| {
+            (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1))
+        };
+        let of_run = run.values().fold((0, 0), sum);
         let limits =
             [(budget.limits.run, of_run, "for a run"), (budget.limits.day, budget.store.spent_on(&day)?, "for a day")];
-        for (limit, taken, period) in limits {
+        for (limit, (spent, open), period) in limits {
             let Some(limit) = limit else { continue };
-            if taken + cost > limit {
+            if spent.saturating_add(open).saturating_add(cost) > limit {
                 let usd = |nano: NanoUsd| nano as f64 / 1e9;
                 return Err(TeacherError::Budget {
                     teacher: self.teacher.clone(),
                     budget_usd: usd(limit),
                     period,
-                    left_usd: usd(limit.saturating_sub(taken)),
+                    left_usd: usd(limit.saturating_sub(spent)),
+                    is_spent: spent.saturating_add(cost) > limit,
                 });
             }
         }
         budget.store.open_spend(&day, &self.teacher, cost)?;
-        run.entry(self.teacher.clone()).or_default().1 += cost;
-        Ok(())
+        let open = &mut run.entry(self.teacher.clone()).or_default().1;
+        *open = open.saturating_add(cost);
+        Ok(Reservation { worst: *worst, nano_usd: cost, day })
     }
 
-    fn settle(&self, worst: &Usage, real: &Usage) {
-        let day = today();
-        let [worst, real] = [worst, real].map(|usage| self.cost(&day, usage).unwrap_or(0));
+    fn settle(&self, reserved: &Reservation, real: &Usage) {
+        let Reservation { nano_usd: worst, day, .. } = reserved;
+        let real = self.cost(day, real).unwrap_or(0);
         let mut run = self.budget.lock();
         let entry = run.entry(self.teacher.clone()).or_default();
-        *entry = (entry.0 + real, entry.1.saturating_sub(worst));
+        *entry = (entry.0.saturating_add(real), entry.1.saturating_sub(*worst));
         // What is not settled stays set aside, so a failure here spends too little and never too much.
-        if let Err(error) = self.budget.store.close_spend(&day, &self.teacher, (worst, real)) {
+        if let Err(error) = self.budget.store.close_spend(day, &self.teacher, (*worst, real)) {
             tracing::warn!("what a request cost is not kept, its worst case is: {error}");
         }
+        drop(run);
+        self.budget.settled.notify_waiters();
     }
 }
 
@@ -159,13 +175,23 @@ mod tests {
         let limits = Limits { run: Some(100_000), day: Some(150_000) };
         let first = budget(&folder, limits);
         let (gpt, other) = (first.purse("gpt", Some(MODEL)).unwrap(), first.purse("other", Some(MODEL)).unwrap());
-        gpt.reserve(&usage(6)).unwrap();
-        let said = other.reserve(&usage(5)).unwrap_err().to_string();
+        let six = gpt.reserve(&usage(6)).unwrap();
+        // Some is set aside, and may come back.
+        let said = other.reserve(&usage(5)).unwrap_err();
+        assert!(matches!(said, TeacherError::Budget { is_spent: false, .. }), "{said:?}");
+        let four = other.reserve(&usage(4)).unwrap();
+        gpt.settle(&six, &usage(2));
+        other.settle(&four, &usage(4));
+        let said = gpt.reserve(&usage(5)).unwrap_err();
+        assert!(matches!(said, TeacherError::Budget { is_spent: true, .. }), "{said:?}");
+        let said = said.to_string();
         assert!(said.contains("the budget of 0.0001 USD for a run has 0.0000 USD left"), "{said}");
-        other.reserve(&usage(4)).unwrap();
-        gpt.settle(&usage(6), &usage(2));
-        other.settle(&usage(4), &usage(4));
         gpt.reserve(&usage(4)).unwrap();
+        // An attempt is booked on the day on which it began.
+        let yesterday = Reservation { day: "2020-01-01".to_owned(), ..four };
+        first.store.open_spend("2020-01-01", "gpt", yesterday.nano_usd).unwrap();
+        gpt.settle(&yesterday, &usage(1));
+        assert_eq!(first.store.spent_on("2020-01-01").unwrap(), (10_000, 0));
         drop((gpt, other, first));
 
         // The request that was under way counts as spent: 20 + 40 + 40 thousand of the day.

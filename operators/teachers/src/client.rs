@@ -17,7 +17,7 @@ mod purse;
 mod vertex;
 mod waits;
 
-pub use purse::Purse;
+pub use purse::{Purse, Reservation};
 pub use waits::Waits;
 
 use crate::wire::{self, Found, Repair};
@@ -71,7 +71,7 @@ impl Client {
         if profile.api == Api::Bioportal && profile.tasks.len() != 1 {
             return Err(refuse(teacher, "has not one task; BioPortal does not say which, so give tasks = [\"…\"]"));
         }
-        if reqwest::Url::parse(&wire::url(&profile)).is_err() {
+        if !reqwest::Url::parse(&wire::url(&profile)).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
             return Err(refuse(teacher, "has a base that is no URL; give one like http://localhost:8000"));
         }
         let secret = read_secret(name, &profile)?;

@@ -17,6 +17,7 @@ impl TeacherError {
                 | Self::File { .. }
                 | Self::Denied { .. }
                 | Self::Quota { .. }
+                | Self::Open { .. }
                 | Self::Budget { .. }
                 | Self::Store { .. }
         )
@@ -70,6 +71,8 @@ pub enum TeacherError {
         period: &'static str,
         /// What is left.
         left_usd: f64,
+        /// Whether that is final; else some of it is set aside for requests under way.
+        is_spent: bool,
     },
     /// The request is wrong, and would be again.
     #[error("{teacher} refuses the request ({status}, {code}); correct model and parameters in its profile")]
@@ -90,7 +93,7 @@ pub enum TeacherError {
         reason: String,
     },
     /// The answer was cut off, so it is none.
-    #[error("the answer of {teacher} was cut off; raise max_completion_tokens in its profile")]
+    #[error("the answer of {teacher} was cut off; raise tokens_out_max in its profile")]
     Truncated {
         /// The profile.
         teacher: String,

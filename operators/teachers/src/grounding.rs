@@ -68,23 +68,41 @@ pub fn ground(text: &str, mentions: &[Mention]) -> Grounded {
     Grounded { spans: taken.into_iter().collect(), ungrounded }
 }
 
+/// What a character is part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Word,
+    Number,
+    Neither,
+}
+
+impl Kind {
+    fn of(character: char) -> Kind {
+        match character {
+            _ if character.is_alphabetic() => Kind::Word,
+            _ if character.is_numeric() => Kind::Number,
+            _ => Kind::Neither,
+        }
+    }
+}
+
 /// A text with every character replaced by some others, each with the code point that it came from.
 struct Haystack {
     text: String,
     /// Of every byte of `text`, the code point that it came from; and the number of code points.
     origins: Vec<usize>,
-    /// Of every code point of the original, whether it is part of a word; false at the end.
-    in_word: Vec<bool>,
+    /// Of every code point of the original, what it is part of.
+    kinds: Vec<Kind>,
     /// Byte ranges of `text`, one a word.
     words: Vec<Range<usize>>,
 }
 
 impl Haystack {
     fn new(original: &str, replace: impl Fn(&char) -> String) -> Haystack {
-        let (mut text, mut origins, mut in_word) = (String::new(), Vec::new(), Vec::new());
+        let (mut text, mut origins, mut kinds) = (String::new(), Vec::new(), Vec::new());
         for (index, character) in original.chars().enumerate() {
             let replaced = replace(&character);
-            in_word.push(character.is_alphanumeric());
+            kinds.push(Kind::of(character));
             // A run of blanks is one.
             if replaced == " " && text.ends_with(' ') {
                 continue;
@@ -92,13 +110,13 @@ impl Haystack {
             origins.resize(origins.len() + replaced.len(), index);
             text.push_str(&replaced);
         }
-        origins.push(in_word.len());
-        in_word.push(false);
+        origins.push(kinds.len());
         let words = words(&text);
-        Haystack { text, origins, in_word, words }
+        Haystack { text, origins, kinds, words }
     }
 
-    /// Where `wanted` stands as whole words; if it does nowhere, where it begins or ends one.
+    /// Where `wanted` stands, and neither begins nor ends inside of a word or a number: metformin stands in `metformin500mg`, and mi
+    /// not in `mild`.
     fn find(&self, wanted: &str) -> Vec<Range<usize>> {
         let Some(first) = wanted.chars().next() else { return Vec::new() };
         let (mut places, mut from) = (Vec::new(), 0);
@@ -107,12 +125,11 @@ impl Haystack {
             places.push(self.place(start..start + wanted.len()));
             from = start + first.len_utf8();
         }
-        let sides = |place: &Range<usize>| {
-            let inner = |at: usize| at > 0 && self.in_word[at - 1] && self.in_word[at];
-            usize::from(!inner(place.start)) + usize::from(!inner(place.end))
+        let is_inside = |at: usize| match (at.checked_sub(1).map(|before| self.kinds[before]), self.kinds.get(at)) {
+            (Some(before), Some(after)) => before == *after && before != Kind::Neither,
+            _ => false,
         };
-        let most = places.iter().map(sides).max().unwrap_or(0);
-        places.retain(|place| most > 0 && sides(place) == most);
+        places.retain(|place| !is_inside(place.start) && !is_inside(place.end));
         places
     }
 
@@ -209,6 +226,8 @@ mod tests {
         check("pain in the chest", &["in"], &[(5, 7)], 0);
         check("painless", &["in"], &[], 1);
         check("metformin500mg", &["metformin"], &[(0, 9)], 0);
+        check("also mild", &["ALS", "MI"], &[], 2);
+        check("feverish, then Fever", &["fever"], &[(15, 20)], 0);
     }
 
     #[test]

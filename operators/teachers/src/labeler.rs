@@ -2,15 +2,25 @@
 
 use crate::client::Client;
 use crate::vocabulary::Vocabulary;
-use crate::{Answer, AnswerKey, Budget, Found, Profile, Prompt, Question, Store, TeacherError, TeacherPurse, today};
+use crate::{
+    Answer, AnswerKey, Api, Asked, Budget, Found, Profile, Prompt, Question, Store, TeacherError, TeacherPurse, Usage,
+    today,
+};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stillroom_schemas::TaskSet;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Questions that may be under way at once, so that the same one is not asked twice: one lock a group of questions.
 const LOCKS: usize = 1024;
+
+/// A teacher that is left alone for longer has stopped.
+const OUTAGE_MAX: Duration = Duration::from_secs(60);
+
+/// How often a question waits for a teacher that is left alone.
+const OUTAGES_MAX: u32 = 5;
 
 /// Somebody who labels.
 pub struct Teacher {
@@ -28,10 +38,48 @@ enum Kind {
 
 struct Remote {
     client: Client,
+    /// So that those that wait see that the teacher has stopped, before they ask.
+    permits: Semaphore,
     purse: TeacherPurse,
     /// Of its own.
     prompt: Option<Prompt>,
     fingerprint: String,
+}
+
+impl Remote {
+    /// Nothing for one that takes no instructions.
+    fn prompt(&self, tasks: &TaskSet) -> Option<Prompt> {
+        let takes_instructions = self.client.profile().api != Api::Bioportal;
+        takes_instructions.then(|| self.prompt.clone().unwrap_or_else(|| Prompt::built_in(tasks)))
+    }
+
+    /// Asks, and waits where that is all that is in the way: for money that is set aside, and for a teacher that is left alone for a
+    /// moment. Nothing if the teacher has stopped before its turn came.
+    async fn ask(&self, teacher: &Teacher, question: &Question<'_>) -> Option<Asked> {
+        let _permit = self.permits.acquire().await;
+        let (mut all, mut outages) = (None::<Asked>, 0);
+        while teacher.stopped.get().is_none() {
+            let settled = self.purse.settled();
+            let mut asked = self.client.ask(question, &self.purse).await;
+            if let Some(before) = &all {
+                asked.usage += before.usage;
+                asked.elapsed += before.elapsed;
+            }
+            let outcome = &all.insert(asked).outcome;
+            match outcome {
+                Err(TeacherError::Budget { is_spent: false, .. }) => settled.await,
+                Err(TeacherError::Open { left, .. }) if *left <= OUTAGE_MAX && outages < OUTAGES_MAX => {
+                    outages += 1;
+                    tokio::time::sleep(*left).await;
+                }
+                Err(error) if error.is_final() => {
+                    let _first = teacher.stopped.set(error.to_string());
+                }
+                _ => break,
+            }
+        }
+        all
+    }
 }
 
 /// What came of asking one teacher about one text.
@@ -62,7 +110,9 @@ impl Teacher {
         let prompt = profile.prompt.as_deref().map(Prompt::load).transpose()?;
         let purse = budget.purse(name, profile.priced_model())?;
         let (tasks, fingerprint) = (profile.tasks.clone(), profile.fingerprint());
-        let kind = Kind::Remote(Box::new(Remote { client: Client::new(name, profile)?, purse, prompt, fingerprint }));
+        let permits = Semaphore::new(profile.requests_open_max);
+        let kind =
+            Kind::Remote(Box::new(Remote { client: Client::new(name, profile)?, permits, purse, prompt, fingerprint }));
         Ok(Teacher { name: name.to_owned(), tasks, kind, stopped: OnceLock::new() })
     }
 
@@ -82,10 +132,10 @@ impl Teacher {
         &self.tasks
     }
 
-    /// The prompt for some tasks; nothing for a vocabulary.
+    /// The prompt for some tasks; nothing for one that takes no instructions.
     pub fn prompt(&self, tasks: &TaskSet) -> Option<Prompt> {
         match &self.kind {
-            Kind::Remote(remote) => Some(remote.prompt.clone().unwrap_or_else(|| Prompt::built_in(tasks))),
+            Kind::Remote(remote) => remote.prompt(tasks),
             Kind::Local(_) => None,
         }
     }
@@ -109,7 +159,8 @@ pub struct Labeler {
     prices: String,
     /// Whether a question whose answer was of no use is asked again.
     retries_failed: bool,
-    locks: Vec<Mutex<()>>,
+    /// With the questions that were asked again by this run.
+    locks: Vec<Mutex<HashSet<AnswerKey>>>,
 }
 
 impl Labeler {
@@ -136,17 +187,26 @@ impl Labeler {
         match &teacher.kind {
             Kind::Local(vocabulary) => Ok(Some(self.look_up(vocabulary, text, tasks))),
             Kind::Remote(remote) => {
-                let built_in = Prompt::built_in(&tasks);
-                let instructions = remote.prompt.as_ref().map_or(built_in.text.as_str(), |prompt| prompt.text.as_str());
+                let prompt = remote.prompt(&tasks);
+                let instructions = prompt.as_ref().map_or("", |prompt| prompt.text.as_str());
                 let question = Question { text, tasks: &tasks, instructions };
                 let key = AnswerKey::new(&question, &remote.fingerprint);
-                let _alone = self.locks[lock_of(&key)].lock().await;
-                match self.store.answer(&key)? {
-                    Some(answer) if !self.retries_failed || matches!(answer.found, Found::Spans { .. }) => {
-                        Ok(Some(Labeled::Answered { answer, tasks, was_kept: true }))
-                    }
-                    _ => self.ask(teacher, remote, (&question, &key)).await.map(Some),
+                if text.trim().is_empty() {
+                    let found =
+                        Found::Spans { spans: Vec::new(), ungrounded: 0, parameters: remote.client.parameters() };
+                    let answer = self.answer(found, Usage::default(), Duration::ZERO);
+                    return Ok(Some(Labeled::Answered { answer, tasks, was_kept: false }));
                 }
+                let mut retried = self.locks[lock_of(&key)].lock().await;
+                let kept = self.store.answer(&key)?;
+                let is_failed = kept.as_ref().is_some_and(|answer| matches!(answer.found, Found::Failed { .. }));
+                if let Some(answer) =
+                    kept.clone().filter(|_| !(is_failed && self.retries_failed && retried.insert(key.clone())))
+                {
+                    return Ok(Some(Labeled::Answered { answer, tasks, was_kept: true }));
+                }
+                let failed = kept;
+                self.ask(teacher, remote, (&question, &key, failed)).await.map(Some)
             }
         }
     }
@@ -155,14 +215,7 @@ impl Labeler {
         let began = Instant::now();
         let spans = vocabulary.label(text, &tasks);
         let parameters = serde_json::json!({ "vocabulary": vocabulary.version() });
-        let answer = Answer {
-            found: Found::Spans { spans, ungrounded: 0, parameters },
-            usage: crate::Usage::default(),
-            cost_nano_usd: Some(0),
-            prices: self.prices.clone(),
-            seconds: began.elapsed().as_secs_f64(),
-            day: today(),
-        };
+        let answer = self.answer(Found::Spans { spans, ungrounded: 0, parameters }, Usage::default(), began.elapsed());
         Labeled::Answered { answer, tasks, was_kept: false }
     }
 
@@ -170,35 +223,36 @@ impl Labeler {
         &self,
         teacher: &Teacher,
         remote: &Remote,
-        (question, key): (&Question<'_>, &AnswerKey),
+        (question, key, failed): (&Question<'_>, &AnswerKey, Option<Answer>),
     ) -> Result<Labeled, TeacherError> {
-        if let Some(reason) = teacher.stopped.get() {
-            return Ok(Labeled::Unanswered { reason: reason.clone() });
-        }
-        let (asked, day) = (remote.client.ask(question, &remote.purse).await, today());
+        let Some(asked) = remote.ask(teacher, question).await else {
+            let reason = teacher.stopped.get().cloned().unwrap_or_default();
+            return Ok(Labeled::Unanswered { reason });
+        };
         let found = match asked.outcome {
             Ok(reply) => {
                 Found::Spans { spans: reply.spans, ungrounded: reply.ungrounded, parameters: reply.parameters }
             }
             Err(error) if error.is_of_the_answer() => Found::Failed { reason: error.to_string() },
-            Err(error) => {
-                let reason = error.to_string();
-                if error.is_final() {
-                    let _first = teacher.stopped.set(reason.clone());
-                }
-                return Ok(Labeled::Unanswered { reason });
-            }
+            Err(error) => return Ok(Labeled::Unanswered { reason: error.to_string() }),
         };
-        let answer = Answer {
-            found,
-            usage: asked.usage,
-            cost_nano_usd: remote.purse.cost(&day, &asked.usage),
-            prices: self.prices.clone(),
-            seconds: asked.elapsed.as_secs_f64(),
-            day,
-        };
+        let mut answer = self.answer(found, asked.usage, asked.elapsed);
+        answer.cost_nano_usd = remote.purse.cost(&answer.day, &asked.usage);
+        if let Some(failed) = failed {
+            // It was paid for the same label.
+            answer.usage += failed.usage;
+            answer.cost_nano_usd =
+                answer.cost_nano_usd.zip(failed.cost_nano_usd).map(|(one, other)| one.saturating_add(other));
+            answer.seconds += failed.seconds;
+        }
         self.store.keep(key, &answer)?;
         Ok(Labeled::Answered { answer, tasks: question.tasks.clone(), was_kept: false })
+    }
+
+    /// An answer of today that cost nothing.
+    fn answer(&self, found: Found, usage: Usage, elapsed: Duration) -> Answer {
+        let (prices, seconds) = (self.prices.clone(), elapsed.as_secs_f64());
+        Answer { found, usage, cost_nano_usd: Some(0), prices, seconds, day: today() }
     }
 }
 

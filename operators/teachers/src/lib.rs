@@ -1,7 +1,7 @@
 //! Teachers: language models and ontologies that label notes.
 //!
 //! A teacher is data ([`Profile`]): the kind of its API, where it is, what it cannot do, what it costs and whether it may see notes of
-//! real patients. [`Client`] asks a remote one, [`Vocabulary`] is one that runs here. What they find is grounded in the text
+//! real patients. [`Client`] asks a remote one, [`vocabulary::Vocabulary`] is one that runs here. What they find is grounded in the text
 //! ([`ground`]), kept in a [`Store`] so that nothing is paid twice, and paid from a [`Budget`] that is hard. [`ensemble`] merges what
 //! several teachers say, and chooses the subset that agrees best with people.
 
@@ -20,7 +20,7 @@ pub mod vocabulary;
 mod wire;
 
 pub use budget::{Budget, Limits, TeacherPurse, today};
-pub use client::{Client, Purse, Waits};
+pub use client::{Client, Purse, Reservation, Waits};
 pub use error::TeacherError;
 pub use grounding::{Grounded, Mention, ground};
 pub use labeler::{Labeled, Labeler, Teacher};

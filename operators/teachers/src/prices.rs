@@ -76,9 +76,11 @@ impl Prices {
         let per_token = |usd: f64| (usd * 1e3).round() as u64;
         let cached = usage.tokens_cached.min(usage.tokens_in);
         Some(
-            (usage.tokens_in - cached) * per_token(price.in_usd)
-                + cached * per_token(price.cached_usd.unwrap_or(price.in_usd))
-                + usage.tokens_out * per_token(price.out_usd),
+            // Saturating, as the numbers are a server's.
+            (usage.tokens_in - cached)
+                .saturating_mul(per_token(price.in_usd))
+                .saturating_add(cached.saturating_mul(per_token(price.cached_usd.unwrap_or(price.in_usd))))
+                .saturating_add(usage.tokens_out.saturating_mul(per_token(price.out_usd))),
         )
     }
 }
@@ -119,6 +121,7 @@ mod tests {
         assert_eq!(cost("o1-mini-2024-09-12", "2024-09-12", usage(1, 0, 1)), Some(15_000));
         assert_eq!(cost("o1-mini-2024-09-12", "2025-06-01", usage(1, 0, 1)), Some(5_500));
         assert_eq!(cost("o1-mini-2024-09-12", "2024-01-01", usage(1, 0, 1)), None);
+        assert_eq!(cost("gpt-4o-2024-08-06", "2024-12-31", usage(1 << 63, 0, 1 << 63)), Some(u64::MAX));
         assert_eq!(cost("another", "2024-12-31", usage(1, 0, 1)), None);
     }
 

@@ -52,10 +52,11 @@ pub struct Usage {
 }
 
 impl std::ops::AddAssign for Usage {
+    // Saturating, as the numbers are a server's.
     fn add_assign(&mut self, other: Usage) {
-        self.requests += other.requests;
-        self.tokens_in += other.tokens_in;
-        self.tokens_cached += other.tokens_cached;
-        self.tokens_out += other.tokens_out;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
+        self.tokens_cached = self.tokens_cached.saturating_add(other.tokens_cached);
+        self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::prices::NanoUsd;
 use crate::{Question, TeacherError, Usage};
+use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -87,14 +88,27 @@ impl Store {
     /// # Errors
     /// When another process has it, or it is no such file.
     pub fn open(path: &Path) -> Result<Store, TeacherError> {
-        let database = Database::create(path).map_err(|error| failed(path, error))?;
+        Store::of(path, Database::create(path).map_err(|error| failed(path, error))?)
+    }
+
+    /// A store that is gone when it is dropped.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn in_memory() -> Result<Store, TeacherError> {
+        let path = Path::new("in memory");
+        let created = Database::builder().create_with_backend(InMemoryBackend::new());
+        Store::of(path, created.map_err(|error| failed(path, error))?)
+    }
+
+    fn of(path: &Path, database: Database) -> Result<Store, TeacherError> {
         let store = Store { path: path.to_owned(), database };
         store.write(|transaction| {
             transaction.open_table(ANSWERS)?;
             let mut table = transaction.open_table(SPEND)?;
             let rows = table.iter()?.map(|row| row.map(|(key, value)| (owned(key.value()), value.value())));
             for ((day, teacher), (spent, open)) in rows.collect::<Result<Vec<_>, _>>()? {
-                table.insert((day.as_str(), teacher.as_str()), (spent + open, 0))?;
+                table.insert((day.as_str(), teacher.as_str()), (spent.saturating_add(open), 0))?;
             }
             Ok(())
         })?;
@@ -125,29 +139,22 @@ impl Store {
         })
     }
 
-    /// Forgets that a question failed, so that it is asked again.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn forget(&self, key: &AnswerKey) -> Result<(), TeacherError> {
-        self.write(|transaction| {
-            transaction.open_table(ANSWERS)?.remove(key.0.as_str()).map(|_| ()).map_err(Into::into)
-        })
-    }
-
     /// What was spent and what is open on a day, over all teachers.
     ///
     /// # Errors
     /// When the file is damaged.
-    pub fn spent_on(&self, day: &str) -> Result<NanoUsd, TeacherError> {
+    pub fn spent_on(&self, day: &str) -> Result<(NanoUsd, NanoUsd), TeacherError> {
         let read = || -> Result<_, redb::Error> {
             let table = self.database.begin_read()?.open_table(SPEND)?;
             let rows = table.range((day, "")..)?;
-            let of_day = rows.map_while(|row| match row {
+            let mut of_day = rows.map_while(|row| match row {
                 Ok((key, value)) => (key.value().0 == day).then(|| Ok(value.value())),
                 Err(error) => Some(Err(error)),
             });
-            of_day.map(|row| row.map(|(spent, open)| spent + open)).sum::<Result<u64, _>>().map_err(Into::into)
+            of_day.try_fold((0u64, 0u64), |sum, row| {
+                let (spent, open) = row?;
+                Ok((sum.0.saturating_add(spent), sum.1.saturating_add(open)))
+            })
         };
         read().map_err(|error| failed(&self.path, error))
     }
@@ -157,7 +164,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn open_spend(&self, day: &str, teacher: &str, worst: NanoUsd) -> Result<(), TeacherError> {
-        self.change_spend(day, teacher, |(spent, open)| (spent, open + worst))
+        self.change_spend(day, teacher, |(spent, open)| (spent, open.saturating_add(worst)))
     }
 
     /// Notes what a request did cost.
@@ -165,7 +172,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn close_spend(&self, day: &str, teacher: &str, (worst, real): (NanoUsd, NanoUsd)) -> Result<(), TeacherError> {
-        self.change_spend(day, teacher, |(spent, open)| (spent + real, open.saturating_sub(worst)))
+        self.change_spend(day, teacher, |(spent, open)| (spent.saturating_add(real), open.saturating_sub(worst)))
     }
 
     fn change_spend(
@@ -250,17 +257,15 @@ mod tests {
         store.open_spend("2026-11-24", "gemini", 10).unwrap();
         store.open_spend("2026-11-25", "gpt", 1000).unwrap();
         store.close_spend("2026-11-24", "gpt", (100, 40)).unwrap();
-        assert_eq!(store.spent_on("2026-11-24").unwrap(), 50);
+        assert_eq!(store.spent_on("2026-11-24").unwrap(), (40, 10));
         drop(store);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.answer(&key).unwrap(), Some(answer(1.0)));
         // What was open is spent: nobody can say that it was not.
         store.close_spend("2026-11-24", "gemini", (10, 0)).unwrap();
-        assert_eq!(store.spent_on("2026-11-24").unwrap(), 50);
-        assert_eq!(store.spent_on("2026-11-25").unwrap(), 1000);
-        assert_eq!(store.spent_on("2026-11-26").unwrap(), 0);
-        store.forget(&key).unwrap();
-        assert_eq!(store.answer(&key).unwrap(), None);
+        assert_eq!(store.spent_on("2026-11-24").unwrap(), (50, 0));
+        assert_eq!(store.spent_on("2026-11-25").unwrap(), (1000, 0));
+        assert_eq!(store.spent_on("2026-11-26").unwrap(), (0, 0));
     }
 
     #[test]

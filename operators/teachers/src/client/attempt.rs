@@ -67,16 +67,13 @@ impl Leave<'_> {
     }
 }
 
-/// What a request costs at most. Tokenizers make one token of about four bytes of English and one of two where numbers are dense; the
-/// bytes are those of the JSON, schema included.
+/// What a request costs at most. Tokenizers make one token of about four bytes of English, and one of each byte where single digits stand
+/// apart; the bytes are those of the JSON, schema included.
 pub(super) fn worst(call: &Call, tokens_out_max: u64) -> Usage {
     match &call.body {
-        Body::Json(body) => Usage {
-            requests: 1,
-            tokens_in: body.len().div_ceil(2) as u64,
-            tokens_cached: 0,
-            tokens_out: tokens_out_max,
-        },
+        Body::Json(body) => {
+            Usage { requests: 1, tokens_in: body.len() as u64, tokens_cached: 0, tokens_out: tokens_out_max }
+        }
         // Vocabularies do not count tokens.
         Body::Form(_) => Usage { requests: 1, ..Usage::default() },
     }
@@ -326,10 +323,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_case_is_rounded_up() {
+    fn the_worst_case_is_a_token_a_byte() {
         let call = |body| Call { url: String::new(), body };
         let json = worst(&call(Body::Json(vec![b' '; 7])), 10);
-        assert_eq!(json, Usage { requests: 1, tokens_in: 4, tokens_cached: 0, tokens_out: 10 });
+        assert_eq!(json, Usage { requests: 1, tokens_in: 7, tokens_cached: 0, tokens_out: 10 });
         assert_eq!(worst(&call(Body::Form(Vec::new())), 10), Usage { requests: 1, ..Usage::default() });
     }
 

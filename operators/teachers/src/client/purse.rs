@@ -1,6 +1,17 @@
 //! Who pays.
 
-use crate::{TeacherError, Usage};
+use crate::{NanoUsd, TeacherError, Usage};
+
+/// What was set aside for an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// What it may take at worst.
+    pub worst: Usage,
+    /// What that costs.
+    pub nano_usd: NanoUsd,
+    /// The day that it is booked on, UTC, `YYYY-MM-DD`: also of an attempt that ends on the next.
+    pub day: String,
+}
 
 /// A budget, as seen by a client. It is asked before *every* attempt, so that no request leaves that could not be paid.
 pub trait Purse: Send + Sync {
@@ -8,36 +19,35 @@ pub trait Purse: Send + Sync {
     ///
     /// # Errors
     /// There is not so much left. The request is then not sent.
-    fn reserve(&self, worst: &Usage) -> Result<(), TeacherError>;
+    fn reserve(&self, worst: &Usage) -> Result<Reservation, TeacherError>;
 
-    /// Replaces what was set aside by what the attempt cost: what the vendor says, or `worst` where its answer was lost after the
-    /// request had been sent, as it may be billed.
-    fn settle(&self, worst: &Usage, real: &Usage);
+    /// Replaces what was set aside by what the attempt cost: what the vendor says, or the worst where its answer was lost after
+    /// the request had been sent, as it may be billed.
+    fn settle(&self, reserved: &Reservation, real: &Usage);
 }
 
 /// Money that was set aside. Dropped without a word, as when whoever asked no longer waits, it counts as spent.
 pub(super) struct Reserved<'a> {
     purse: &'a dyn Purse,
-    worst: Usage,
+    reservation: Reservation,
     settled: bool,
 }
 
 impl<'a> Reserved<'a> {
     pub(super) fn new(purse: &'a dyn Purse, worst: Usage) -> Result<Reserved<'a>, TeacherError> {
-        purse.reserve(&worst)?;
-        Ok(Reserved { purse, worst, settled: false })
+        Ok(Reserved { purse, reservation: purse.reserve(&worst)?, settled: false })
     }
 
     pub(super) fn settle(mut self, real: &Usage) {
         self.settled = true;
-        self.purse.settle(&self.worst, real);
+        self.purse.settle(&self.reservation, real);
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.purse.settle(&self.worst, &self.worst);
+            self.purse.settle(&self.reservation, &self.reservation.worst);
         }
     }
 }
@@ -46,9 +56,9 @@ impl Drop for Reserved<'_> {
 pub(super) struct Bottomless;
 
 impl Purse for Bottomless {
-    fn reserve(&self, _worst: &Usage) -> Result<(), TeacherError> {
-        Ok(())
+    fn reserve(&self, worst: &Usage) -> Result<Reservation, TeacherError> {
+        Ok(Reservation { worst: *worst, nano_usd: 0, day: String::new() })
     }
 
-    fn settle(&self, _worst: &Usage, _real: &Usage) {}
+    fn settle(&self, _reserved: &Reservation, _real: &Usage) {}
 }

@@ -75,10 +75,16 @@ impl Choice {
     }
 
     /// What the ensembles say of a text: the tasks for which each of their teachers gave a label, and the spans, by task and position.
-    pub fn merge<'a>(&self, words: &Words, label_of: impl Fn(&str) -> Option<&'a [Span]>) -> (TaskSet, Vec<Span>) {
+    /// `label_of` a teacher that was not asked for a task is nothing: it did not say that there is none.
+    pub fn merge<'a>(
+        &self,
+        words: &Words,
+        label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
+    ) -> (TaskSet, Vec<Span>) {
         let (mut tasks, mut merged) = (TaskSet::new(), Vec::new());
         for (task, Chosen { ensemble, .. }) in &self.0 {
-            let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(|teacher| label_of(teacher)).collect();
+            let labels: Option<Vec<&[Span]>> =
+                ensemble.teachers.iter().map(|teacher| label_of(teacher, *task)).collect();
             if let Some(labels) = labels {
                 tasks.insert(*task);
                 merged.extend(ensemble.merge(words, *task, &labels));
@@ -130,7 +136,7 @@ mod tests {
         let words = Words(vec![0..1, 2..3, 4..5]);
         let a = [span(Task::Disease, 0, 3), span(Task::Symptom, 4, 5)];
         let b = [span(Task::Disease, 2, 5)];
-        let merged = choice.merge(&words, |teacher| match teacher {
+        let merged = choice.merge(&words, |teacher, _| match teacher {
             "a" => Some(&a[..]),
             "b" => Some(&b[..]),
             _ => None,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 use stillroom_schemas::{Span, Task, TaskSet};
-use stillroom_teachers::{Asked, Client, Profile, Purse, Question, TeacherError, Usage, Waits};
+use stillroom_teachers::{Asked, Client, Profile, Purse, Question, Reservation, TeacherError, Usage, Waits};
 
 /// What no error, log or debug output may show.
 pub(crate) const KEY: &str = "sk-very-secret";
@@ -38,20 +38,26 @@ impl Till {
 }
 
 impl Purse for Till {
-    fn reserve(&self, worst: &Usage) -> Result<(), TeacherError> {
+    fn reserve(&self, worst: &Usage) -> Result<Reservation, TeacherError> {
         let mut books = self.books.lock().unwrap();
         if books.attempts_max == Some(books.reserved) {
             let teacher = "mine".to_owned();
-            return Err(TeacherError::Budget { teacher, budget_usd: 1.0, period: "a run", left_usd: 0.0 });
+            return Err(TeacherError::Budget {
+                teacher,
+                budget_usd: 1.0,
+                period: "for a run",
+                left_usd: 0.0,
+                is_spent: true,
+            });
         }
         books.reserved += 1;
         if worst.tokens_in > books.worst.tokens_in {
             books.worst = *worst;
         }
-        Ok(())
+        Ok(Reservation { worst: *worst, nano_usd: 0, day: String::new() })
     }
 
-    fn settle(&self, _worst: &Usage, real: &Usage) {
+    fn settle(&self, _reserved: &Reservation, real: &Usage) {
         let mut books = self.books.lock().unwrap();
         books.settled += 1;
         books.spent += *real;
