@@ -1,7 +1,8 @@
 //! `stillroom teachers`: which there are, and which of them label best together.
 
-use crate::commands::label::{Tallies, TeacherArgs, label_all, runtime, usd};
+use crate::commands::label::{TeacherArgs, label_all, runtime};
 use crate::commands::print_line;
+use crate::commands::tallies::{Tallies, usd};
 use crate::commands::train::gold_documents;
 use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, ensure};
