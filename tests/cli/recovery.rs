@@ -265,7 +265,7 @@ fn text_of_notes_is_in_extractions_and_dead_letters_alone() {
     let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
     assert!(quiet.iter().all(|bytes| !holds(bytes)), "text of a note has leaked");
     let log = String::from_utf8_lossy(&quiet[1]);
-    assert!(log.contains("stillroom::engine") && log.contains("committed"), "the log was not at work: {log}");
+    assert!(log.contains("stillroom::commands::run") && log.contains("committed"), "the log was not at work: {log}");
     let topic = |topic: &Path| fs::read(topic.join("0/00000000000000000000.jsonl")).unwrap();
     assert!(holds(&topic(&site.log.dir().join("topics").join(&site.topics.extractions))), "it would be found");
 }

@@ -188,10 +188,10 @@ mod tests {
         assert!(said.contains("the budget of 0.0001 USD for a run has 0.0000 USD left"), "{said}");
         gpt.reserve(&usage(4)).unwrap();
         // An attempt is booked on the day on which it began.
-        let yesterday = Reservation { day: "2020-01-01".to_owned(), ..four };
-        first.store.open_spend("2020-01-01", "gpt", yesterday.nano_usd).unwrap();
+        let yesterday = Reservation { day: "2025-01-01".to_owned(), ..four };
+        first.store.open_spend("2025-01-01", "gpt", yesterday.nano_usd).unwrap();
         gpt.settle(&yesterday, &usage(1));
-        assert_eq!(first.store.spent_on("2020-01-01").unwrap(), (10_000, 0));
+        assert_eq!(first.store.spent_on("2025-01-01").unwrap(), (10_000, 0));
         drop((gpt, other, first));
 
         // The request that was under way counts as spent: 20 + 40 + 40 thousand of the day.
