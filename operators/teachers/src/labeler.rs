@@ -261,3 +261,72 @@ fn lock_of(key: &AnswerKey) -> usize {
     key.hash(&mut hasher);
     hasher.finish() as usize % LOCKS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Prices, Waits};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use stillroom_schemas::Task;
+
+    /// Answers each request with the next of `statuses`, then with an empty finding; its address.
+    fn server(statuses: &'static [u16]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let body = r#"{"choices":[{"message":{"content":"{\"findings\":[]}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+            let mut statuses = statuses.iter();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                // The whole request is there when its last brace is, as this one has a body of JSON.
+                while !request.ends_with(b"}") {
+                    let mut bytes = [0; 4096];
+                    let read = stream.read(&mut bytes).unwrap();
+                    request.extend_from_slice(&bytes[..read]);
+                }
+                let status = statuses.next().unwrap_or(&200);
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            }
+        });
+        base
+    }
+
+    /// What a teacher comes to whose breaker opens for a moment at the first failure, if its server begins with these.
+    async fn label(statuses: &'static [u16]) -> (Labeled, Option<String>) {
+        let text = format!("api = 'openai'\nmodel = 'm'\nattempts_max = 2\nbase = '{}'", server(statuses));
+        let profile: Profile = toml::from_str(&text).unwrap();
+        let store = Arc::new(Store::in_memory().unwrap());
+        let budget = Arc::new(Budget::new(Limits::default(), Prices::load(None).unwrap(), Arc::clone(&store)));
+        let moment = Duration::from_millis(5);
+        let waits = Waits {
+            backoff_min: moment / 5,
+            backoff_max: moment / 5,
+            failures_max: 1,
+            open: moment,
+            ..Waits::default()
+        };
+        let mut teacher = Teacher::remote("mine", profile.clone(), &budget).unwrap();
+        if let Kind::Remote(remote) = &mut teacher.kind {
+            remote.client = Client::new("mine", profile).unwrap().with_waits(waits);
+        }
+        let labeler = Labeler::new(vec![teacher], store, &budget, false);
+        let teacher = &labeler.teachers()[0];
+        let labeled = labeler.label(teacher, "fever", &Task::ALL.into()).await.unwrap().unwrap();
+        (labeled, teacher.stopped.get().cloned())
+    }
+
+    #[tokio::test]
+    async fn a_short_outage_is_waited_out_and_a_long_one_stops_the_teacher() {
+        let (labeled, stopped) = label(&[503, 503]).await;
+        let Labeled::Answered { answer, was_kept: false, .. } = labeled else { panic!("{labeled:?}") };
+        assert_eq!((answer.usage.requests, stopped), (3, None), "all requests are counted");
+        let (labeled, stopped) = label(&[503; 100]).await;
+        let Labeled::Unanswered { reason } = labeled else { panic!("{labeled:?}") };
+        assert!(reason.contains("mine is left alone"), "{reason}");
+        assert_eq!(stopped, Some(reason));
+    }
+}
