@@ -6,8 +6,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tiny_http::{Header, Request, Response, Server};
@@ -198,6 +199,65 @@ fn an_answer_of_no_use_is_paid_once_until_it_is_asked_for_again() {
     *is_well.lock().unwrap() = true;
     assert_eq!(json_lines(stdout(&site.label(&["--public", "--retry-failed"]))).len(), 3);
     assert_eq!(vendor.answered(), 4);
+}
+
+#[test]
+fn notes_of_one_text_are_asked_about_once_a_run() {
+    let is_well = Arc::new(Mutex::new(false));
+    let vendor = Vendor::start({
+        let is_well = Arc::clone(&is_well);
+        move |_| if *is_well.lock().unwrap() { "stop" } else { "length" }
+    });
+    let site = Site::new(&vendor, 0);
+    let note = |id: &str| json!({ "note_id": id, "text": "Note 1: fever." }).to_string();
+    std::fs::write(site.path("notes.jsonl"), ["a", "b", "c"].map(note).join("\n")).unwrap();
+    for paid in [1, 2] {
+        let failed = site.label(&["--public", "--retry-failed"]);
+        assert!(stderr(&failed).contains("was cut off"), "{}", stderr(&failed));
+        assert_eq!(vendor.answered(), paid);
+    }
+    *is_well.lock().unwrap() = true;
+    let labels = json_lines(stdout(&site.label(&["--public", "--retry-failed"])));
+    assert_eq!((labels.len(), vendor.answered()), (3, 3));
+    // What came to nothing was paid for these labels too.
+    assert!(labels.iter().all(|label| label["requests"] == 3 && label["usd"] == 3.0 * ANSWER_USD), "{labels:?}");
+}
+
+#[test]
+fn a_label_comes_while_the_next_note_is_awaited() {
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, 0);
+    let mut command = site.command(&["label", "-", "--teachers", "mine", "--public"]);
+    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut notes = running.stdin.take().unwrap();
+    let mut labels = BufReader::new(running.stdout.take().unwrap()).lines();
+    for number in 0..3 {
+        writeln!(notes, "{}", json!({ "note_id": format!("n{number}"), "text": format!("Note {number}: fever.") }))
+            .unwrap();
+        let label: Value = serde_json::from_str(&labels.next().unwrap().unwrap()).unwrap();
+        assert_eq!(label["note_id"], format!("n{number}"));
+    }
+    drop(notes);
+    assert!(running.wait().unwrap().success());
+}
+
+#[test]
+fn what_was_not_asked_for_is_not_taken_for_empty() {
+    let vendor = Vendor::start(|_| "stop");
+    let site = Site::new(&vendor, 1);
+    let of_task = |task: &str| {
+        format!("[{task}]\nf1 = 0.5\ninterval = [0.4, 0.6]\ndocuments = 9\nteachers = ['mine']\nrule = 'union'\n")
+    };
+    std::fs::write(site.path("ensemble.toml"), of_task("disease") + &of_task("symptom")).unwrap();
+    let model = tiny();
+    let more = ["--public", "--task", "symptom", "--ensemble", "ensemble.toml", "--documents", "train.jsonl"];
+    let labels = json_lines(stdout(&site.label(&[&more[..], &["--model", model.to_str().unwrap()]].concat())));
+    assert_eq!((&labels[1]["annotator"], &labels[1]["tasks"]), (&json!("ensemble"), &json!(["symptom"])));
+    let documents = json_lines(&std::fs::read_to_string(site.path("train.jsonl")).unwrap());
+    assert_eq!(documents[0]["tasks"], json!(["symptom"]));
+    let over = site.label(&["--public", "-o", "notes.jsonl"]);
+    assert!(stderr(&over).contains("would be read with the notes"), "{}", stderr(&over));
+    assert!(std::fs::read_to_string(site.path("notes.jsonl")).unwrap().contains("fever"), "the notes are still there");
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub struct Labeler {
     prices: String,
     /// Whether a question whose answer was of no use is asked again.
     retries_failed: bool,
-    /// With the questions that were asked again by this run.
+    /// With the questions that were asked by this run, if it asks again at all.
     locks: Vec<Mutex<HashSet<AnswerKey>>>,
 }
 
@@ -197,16 +197,19 @@ impl Labeler {
                     let answer = self.answer(found, Usage::default(), Duration::ZERO);
                     return Ok(Some(Labeled::Answered { answer, tasks, was_kept: false }));
                 }
-                let mut retried = self.locks[lock_of(&key)].lock().await;
+                let mut asked = self.locks[lock_of(&key)].lock().await;
                 let kept = self.store.answer(&key)?;
                 let is_failed = kept.as_ref().is_some_and(|answer| matches!(answer.found, Found::Failed { .. }));
-                if let Some(answer) =
-                    kept.clone().filter(|_| !(is_failed && self.retries_failed && retried.insert(key.clone())))
-                {
-                    return Ok(Some(Labeled::Answered { answer, tasks, was_kept: true }));
+                let is_due = is_failed && self.retries_failed && !asked.contains(&key);
+                match kept {
+                    Some(answer) if !is_due => Ok(Some(Labeled::Answered { answer, tasks, was_kept: true })),
+                    failed => {
+                        if self.retries_failed {
+                            asked.insert(key.clone());
+                        }
+                        self.ask(teacher, remote, (&question, &key, failed)).await.map(Some)
+                    }
                 }
-                let failed = kept;
-                self.ask(teacher, remote, (&question, &key, failed)).await.map(Some)
             }
         }
     }
