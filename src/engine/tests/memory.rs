@@ -200,6 +200,7 @@ impl Committer for MemoryCommitter {
         match &self.fault {
             Fault::FailsAt(commit) if self.commits >= *commit => return Err(killed()),
             Fault::StopsAt(commit, stop) if self.commits >= *commit => stop.store(true, Ordering::SeqCst),
+            // A slow log is what is tried here; nothing waits for this to have passed.
             Fault::Slow(delay) => std::thread::sleep(*delay),
             _ => {}
         }

@@ -18,7 +18,7 @@ use stillroom_schemas::{Progress, TopicOffsets};
 /// How long a commit is tried again while the cluster is away.
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(600);
 
-/// Between two tries. A cluster that is away tells nobody when it is back, so this thread, which has nothing else to do, asks again.
+/// Between two tries.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
 /// How long to wait at a time for an output that may not be there.
@@ -192,7 +192,7 @@ impl KafkaCommitter {
                 // Whether it happened is not known yet, and asking again tells.
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && began.elapsed() < COMMIT_WAIT_MAX => {
                     self.producer.context().warn(&format!("the cluster has not confirmed a commit yet: {error}"));
-                    std::thread::sleep(RETRY_EVERY);
+                    wait_to_retry();
                 }
                 committed => return committed,
             }
@@ -259,7 +259,7 @@ impl KafkaCommitter {
                     };
                 }
                 Err(error) if began.elapsed() > COMMIT_WAIT_MAX => return Err(error),
-                Err(_) => std::thread::sleep(RETRY_EVERY),
+                Err(_) => wait_to_retry(),
             }
         }
     }
@@ -276,7 +276,7 @@ impl Committer for KafkaCommitter {
             match self.grow_outputs(&commit.outputs).and_then(|()| self.progress_after(&commit)) {
                 Ok(progress) => break progress,
                 // The cluster may be away for a moment.
-                Err(LogError::Kafka { .. }) if began.elapsed() < COMMIT_WAIT_MAX => std::thread::sleep(RETRY_EVERY),
+                Err(LogError::Kafka { .. }) if began.elapsed() < COMMIT_WAIT_MAX => wait_to_retry(),
                 Err(error) => return Err(error),
             }
         };
@@ -289,7 +289,7 @@ impl Committer for KafkaCommitter {
                 return Err(self.failed(&error));
             }
             self.producer.context().warn(&format!("a commit is tried again: {error}"));
-            std::thread::sleep(RETRY_EVERY);
+            wait_to_retry();
             if self.mend(&progress, began)? {
                 break;
             }
@@ -316,6 +316,11 @@ impl Drop for KafkaCommitter {
 /// Whether two progresses are of one commit: another engine may come to the same epoch by other offsets.
 fn is_same(one: &Progress, other: &Progress) -> bool {
     (one.epoch, &one.inputs, one.totals) == (other.epoch, &other.inputs, other.totals)
+}
+
+/// A cluster that is away tells nobody when it is back, so this thread, which has nothing else to do, asks again.
+fn wait_to_retry() {
+    std::thread::sleep(RETRY_EVERY);
 }
 
 /// A producer that, in transactions, has fenced every other of its id.

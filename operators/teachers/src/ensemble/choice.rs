@@ -58,11 +58,6 @@ impl Choice {
         toml::to_string(self).expect("names and numbers can be written as TOML")
     }
 
-    /// The tasks that have an ensemble.
-    pub fn tasks(&self) -> TaskSet {
-        self.0.keys().copied().collect()
-    }
-
     /// All teachers, each once.
     pub fn teachers(&self) -> Vec<String> {
         let mut teachers: Vec<String> = Vec::new();
