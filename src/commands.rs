@@ -9,7 +9,6 @@ pub(crate) mod eval;
 pub(crate) mod extract;
 pub(crate) mod label;
 pub(crate) mod run;
-pub(crate) mod tallies;
 pub(crate) mod teachers;
 pub(crate) mod train;
 

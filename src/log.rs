@@ -54,7 +54,8 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
     let (topics, engine) = (&config.engine.topics, &config.engine);
     let of_notes = log.partitions(&topics.notes)?.unwrap_or(config.log.partitions);
     let of_references = log.partitions(&topics.references)?.unwrap_or(of_notes);
-    let of_letters = of_notes.max(of_references);
+    let of_labels = log.partitions(&topics.labels)?.unwrap_or(of_notes);
+    let of_letters = of_notes.max(of_references).max(of_labels);
     // A letter is the original record with headers, and the original may be as large as its topic takes.
     let original = log.record_bytes_max(&topics.notes)?.unwrap_or(KAFKA_RECORD_BYTES).max(engine.note_bytes_max);
     let large = |bytes: usize| Some(bytes + FRAME_BYTES).filter(|bytes| *bytes > KAFKA_RECORD_BYTES);
@@ -69,6 +70,7 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
         plan(&topics.notes, of_notes, Cleanup::Delete, large(engine.note_bytes_max)),
         // Read again by every restart, up to where it was: compaction would take what the last published quality counts.
         plan(&topics.references, of_references, Cleanup::Keep, None),
+        plan(&topics.labels, of_labels, Cleanup::Keep, None),
         plan(&topics.extractions, of_notes, Cleanup::Compact, written),
         plan(&topics.state, of_notes, Cleanup::Compact, written),
         plan(&topics.dead_letters, of_letters, Cleanup::Delete, large(original)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use stillroom_connectors::{Commit, Committer, LogError, Source};
-use stillroom_dataflow::{PlainJson, Record, WireFormat};
+use stillroom_dataflow::{PlainJson, Record, TeacherPanel, WireFormat};
 use stillroom_schemas::{Progress, Totals};
 
 /// What is read.
@@ -51,6 +51,8 @@ pub(crate) fn extract(
         tokenize: runtime.tokenize,
         pool: runtime.pool,
         cluster: None,
+        ask: None,
+        panel: TeacherPanel::default(),
     };
     Ok(engine::run(config, parts, Arc::new(AtomicBool::new(false)))?.totals)
 }

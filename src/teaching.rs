@@ -1,10 +1,15 @@
 //! The teachers that the configuration and the command line name.
 
+pub(crate) mod asking;
+pub(crate) mod labels;
+pub(crate) mod tallies;
+
 use crate::refused::{Refused, in_range, not_empty};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use stillroom_dataflow::{Sampling, TeacherPanel};
 use stillroom_teachers::vocabulary::{Vocabulary, VocabularyConfig};
 use stillroom_teachers::{Budget, Labeler, Limits, NanoUsd, Prices, Profile, Store, Teacher};
 
@@ -26,6 +31,15 @@ pub(crate) struct TeachersConfig {
     pub(crate) store: PathBuf,
     /// Dollars that may be spent in a day, UTC, 0 to 1000000; 0 is no limit. Default 0.
     pub(crate) usd_a_day_max: f64,
+    /// The teachers that `run` asks about a sample of the notes, 5 at most. Default none. Example: `ask = ["gpt-4o-mini", "mine"]`.
+    pub(crate) ask: Vec<String>,
+    /// Which notes they are asked about.
+    pub(crate) sampling: Sampling,
+    /// Bytes of texts that `run` may have waiting for teachers, 64 KiB to 64 GiB; what is drawn beyond is not asked about. Default
+    /// 16 MiB.
+    pub(crate) waiting_bytes_max: usize,
+    /// The ensembles that `run` measures and `train` merges labels by: a file that `teachers select` wrote. Empty: none.
+    pub(crate) ensemble: PathBuf,
 }
 
 impl Default for TeachersConfig {
@@ -37,6 +51,10 @@ impl Default for TeachersConfig {
             prices: PathBuf::new(),
             store: "labels.redb".into(),
             usd_a_day_max: 0.0,
+            ask: Vec::new(),
+            sampling: Sampling::default(),
+            waiting_bytes_max: 16 << 20,
+            ensemble: PathBuf::new(),
         }
     }
 }
@@ -66,7 +84,27 @@ impl TeachersConfig {
             let reason = format!("is {}; choose a value from 0 to 1000000", self.usd_a_day_max);
             return Err(Refused::new("teachers.usd_a_day_max", reason));
         }
-        in_range("teachers.usd_a_day_max", self.usd_a_day_max as u64, 0..=1_000_000)
+        in_range("teachers.usd_a_day_max", self.usd_a_day_max as u64, 0..=1_000_000)?;
+        in_range("teachers.waiting_bytes_max", self.waiting_bytes_max as u64, 64 << 10..=64 << 30)?;
+        if self.ask.len() > TeacherPanel::TEACHERS_MAX {
+            let reason = format!("names {} teachers; name {} at most", self.ask.len(), TeacherPanel::TEACHERS_MAX);
+            return Err(Refused::new("teachers.ask", reason));
+        }
+        let Sampling { rate, note_types, uncertainty_min, uncertain_rate } = &self.sampling;
+        let of_types = note_types.iter().map(|of_type| ("note_types", of_type.rate));
+        let shares = [("rate", *rate), ("uncertainty_min", *uncertainty_min), ("uncertain_rate", *uncertain_rate)];
+        match shares.into_iter().chain(of_types).find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            Some((setting, share)) => {
+                let reason = format!("is {share}; choose a share from 0 to 1");
+                Err(Refused::new(format!("teachers.sampling.{setting}"), reason))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The file of the chosen ensembles, if there is one.
+    pub(crate) fn ensemble(&self) -> Option<&Path> {
+        Some(self.ensemble.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
     /// The teachers that a command wants, and what they are paid from.
@@ -129,7 +167,7 @@ impl TeachersConfig {
         ensure!(
             is_public || profile.phi_allowed || self.phi_allowed.contains(&name),
             "the teacher {name} may not see notes of real patients; add it to [teachers] phi_allowed if your agreement with its vendor \
-             covers them, or give --public if these notes are not of real patients"
+             covers them; label and teachers select take --public for notes that are not of real patients"
         );
         if profile.key_file.is_none() && !self.keys.as_os_str().is_empty() {
             let key = self.keys.join(&name);

@@ -19,7 +19,9 @@ use stillroom_connectors::{
     Appended, Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, Log, LogError,
     OutputRecord, Source,
 };
-use stillroom_dataflow::{Output, PlainJson, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, Window};
+use stillroom_dataflow::{
+    Output, PlainJson, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, TeacherPanel, Window,
+};
 use stillroom_schemas::{ModelId, Task};
 
 const PARTITIONS: u32 = 4;
@@ -50,7 +52,9 @@ impl Tagger for EveryTenth {
 
 fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
     let (log, topics) = (EmbeddedLog::open(dir)?, &config.topics);
-    for topic in [&topics.notes, &topics.references, &topics.extractions, &topics.state, &topics.dead_letters] {
+    for topic in
+        [&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state, &topics.dead_letters]
+    {
         log.create_topic(topic, PARTITIONS)?;
     }
     log.create_topic(&topics.quality, 1)?;
@@ -99,6 +103,8 @@ pub(crate) fn parts(
         tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)),
         pool: TaggerPool::start(vec![student()], config.workers, config.batches_open_max)?,
         cluster: None,
+        ask: None,
+        panel: TeacherPanel::default(),
     })
 }
 
@@ -149,7 +155,7 @@ fn copy(log: &EmbeddedLog, config: &EngineConfig) -> Result<(u64, f64)> {
     log.create_topic(copies, PARTITIONS)?;
     let mut committer = EmbeddedCommitter::open(log, &[copies])?;
     let mut source = EmbeddedSource::bounded(log);
-    for topic in [&config.topics.notes, &config.topics.references] {
+    for topic in [&config.topics.notes, &config.topics.references, &config.topics.labels] {
         (0..PARTITIONS).try_for_each(|partition| source.assign(topic, partition, 0))?;
     }
     let (began, mut records, mut epoch) = (Instant::now(), 0, committer.progress().epoch);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `label.v1`: what one teacher said of one text. It is a [`Reference`] by that teacher, with how it came about; whoever reads
-/// references can read labels. Key: note and annotator.
+/// references can read labels. Key: note, annotator and text hash, so that what was said of an earlier revision stays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Label {
     /// Note, teacher and mentions.

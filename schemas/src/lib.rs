@@ -28,7 +28,7 @@ pub use label::Label;
 pub use model::{Activation, ModelId};
 pub use note::Note;
 pub use progress::{Progress, TopicOffsets, Totals};
-pub use quality::{Counts, Level, Quality, QualityKey};
+pub use quality::{Comparison, Counts, Level, Quality, QualityKey};
 pub use reference::{Reference, Span};
 pub use state::{NoteState, Prediction};
 pub use task::{Task, TaskSet};

@@ -4,7 +4,7 @@ use crate::{ModelId, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `quality.v1`: agreement of a student with a reference, over the live notes. A null value under the same key says that no
+/// `quality.v1`: agreement of a student or of teachers with a reference, over the live notes. A null value under the same key says that no
 /// such notes are left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quality {
@@ -29,9 +29,12 @@ pub struct QualityKey {
     pub task: Task,
     /// The unit that is counted.
     pub level: Level,
-    /// The student.
+    /// What stands on both sides. Agreement with teachers is not accuracy: read this before the figure.
+    #[serde(default, skip_serializing_if = "Comparison::is_default")]
+    pub comparison: Comparison,
+    /// Who is measured: the student, or the teachers and the rule that merges them.
     pub model: ModelId,
-    /// The annotator of the reference. Agreement with a teacher is not accuracy: read this before the figure.
+    /// The annotator of the reference, the teacher, or the ensemble.
     pub reference: String,
     /// The notes' type; absent for the sum over all types and sites.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +44,33 @@ pub struct QualityKey {
     pub site: Option<String>,
     /// Whether this is the sum over all note types and sites.
     pub rollup: bool,
+}
+
+/// What is measured against what. References are what stands on the topic of references, be it by people or not; teachers' labels
+/// have a topic of their own and are never among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The student against an annotator's references.
+    #[default]
+    StudentReference,
+    /// The student against a teacher's labels.
+    StudentTeacher,
+    /// The student against what the chosen ensemble makes of its teachers' labels.
+    StudentEnsemble,
+    /// Teachers, merged by a rule, against an annotator's references, over the notes that all teachers have labelled.
+    TeachersReference,
+}
+
+impl Comparison {
+    fn is_default(&self) -> bool {
+        *self == Comparison::default()
+    }
+
+    /// Whether the figure depends on nothing but the records on the topics, and not on which teachers are asked or chosen.
+    pub fn is_of_records(self) -> bool {
+        matches!(self, Comparison::StudentReference | Comparison::StudentTeacher)
+    }
 }
 
 /// The unit that true and false positives are counted in.

@@ -1,10 +1,10 @@
 //! `stillroom check`: whether everything that `run` needs is there.
 
-use crate::commands::label::runtime as async_runtime;
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::{open_kafka, open_log, output_topics, plan_topics};
 use crate::teaching::Wanted;
+use crate::teaching::labels::runtime as async_runtime;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
 use clap::Args;

@@ -1,8 +1,9 @@
 //! `stillroom label`: what teachers say of notes.
 
-use crate::commands::tallies::{Tallies, usd};
 use crate::commands::{ConfigArgs, check_output, some_dead_lettered};
 use crate::runtime::StudentConfig;
+use crate::teaching::labels::{TEXTS_OPEN_MAX, label_all, label_of, runtime};
+use crate::teaching::tallies::Tallies;
 use crate::teaching::{Wanted, budget};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -16,17 +17,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use stillroom_connectors::{FILES_TOPIC, NoteFiles, Source};
-use stillroom_dataflow::{TokenizeText, entities_of};
-use stillroom_schemas::{Label, Note, OffsetUnit, Reference, Span, Task, TaskSet, TextHash};
+use stillroom_dataflow::{ENSEMBLE, TokenizeText, entities_of};
+use stillroom_schemas::{Note, OffsetUnit, Reference, Span, Task, TaskSet, TextHash};
 use stillroom_teachers::ensemble::Choice;
-use stillroom_teachers::{Answer, Budget, Found, Labeled, Labeler, NanoUsd, Teacher};
+use stillroom_teachers::{Budget, Labeled, Labeler, NanoUsd};
 use tokio::sync::mpsc;
-
-/// Notes that are labelled at once; each teacher has a bound of its own on its requests.
-const NOTES_OPEN_MAX: usize = 64;
-
-/// Under whose name an ensemble's labels stand.
-const ENSEMBLE: &str = "ensemble";
 
 /// Arguments that all commands have that ask teachers.
 #[derive(Args)]
@@ -117,7 +112,7 @@ impl LabelNotes {
         let reading = std::thread::spawn(move || notes.send(&sender));
         runtime()?.block_on(async {
             let notes = stream::unfold(receiver, async |mut notes| notes.recv().await.map(|note| (note, notes)));
-            let mut labelled = pin!(notes.map(ask).buffered(NOTES_OPEN_MAX));
+            let mut labelled = pin!(notes.map(ask).buffered(TEXTS_OPEN_MAX));
             while let Some((note, labels)) = labelled.try_next().await? {
                 sheet.write(&note, &labels, &labeler).context("cannot write the labels")?;
             }
@@ -138,30 +133,6 @@ impl LabelNotes {
         ensure!(self.documents.as_ref() != Some(&self.output), "labels and documents go to the same file; name two");
         Ok(())
     }
-}
-
-/// The threads that wait for teachers.
-///
-/// # Errors
-/// When they cannot be started.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
-}
-
-/// What each teacher says of a text, in their order; nothing from one that has none of the tasks. The questions are asked by tasks of
-/// their own, so that they go on while the next note is read.
-pub(crate) async fn label_all(labeler: Arc<Labeler>, text: String, tasks: TaskSet) -> Result<Vec<Option<Labeled>>> {
-    let (text, tasks) = (Arc::new(text), Arc::new(tasks));
-    let ask = |teacher: usize| {
-        let (labeler, text, tasks) = (Arc::clone(&labeler), Arc::clone(&text), Arc::clone(&tasks));
-        tokio::spawn(async move { labeler.label(&labeler.teachers()[teacher], &text, &tasks).await })
-    };
-    let asked: Vec<_> = (0..labeler.teachers().len()).map(ask).collect();
-    let mut labels = Vec::with_capacity(asked.len());
-    for label in asked {
-        labels.push(label.await.context("a question ended before its time")??);
-    }
-    Ok(labels)
 }
 
 /// The notes of files, each parsed; one that is none is said and left out.
@@ -225,25 +196,15 @@ impl Sheet {
         for (teacher, label) in labeler.teachers().iter().zip(labels) {
             let Some(label) = label else { continue };
             self.tallies.add(teacher, label);
-            let Labeled::Answered { answer: answer @ Answer { found: Found::Spans { spans, .. }, .. }, tasks, .. } =
-                label
-            else {
-                continue;
-            };
-            answers.insert(teacher.name(), (tasks, spans.as_slice()));
-            let reference = Reference {
-                note_id: note.note_id.clone(),
-                annotator: teacher.name().to_owned(),
-                text_hash: text_hash.clone(),
-                tasks: tasks.clone(),
-                spans: spans.clone(),
-            };
-            put(&mut self.labels, &record(reference, teacher, answer))?;
+            if let Some(label) = label_of(&note.note_id, &text_hash, teacher, label) {
+                put(&mut self.labels, &label)?;
+                answers.insert(teacher.name(), label.reference);
+            }
         }
         if let Some(merging) = &self.merging {
             let words = (merging.tokenize)(&note.text)?.words;
             let (tasks, spans) = merging.choice.merge(&words, |teacher, task| {
-                answers.get(teacher).filter(|(tasks, _)| tasks.contains(&task)).map(|(_, spans)| *spans)
+                answers.get(teacher).filter(|said| said.tasks.contains(&task)).map(|said| &said.spans[..])
             });
             if let Some(documents) = &mut self.documents {
                 put(documents, &document(note, &tasks, &spans))?;
@@ -254,25 +215,6 @@ impl Sheet {
         // A kill loses no line that was paid for.
         self.labels.flush()?;
         self.documents.as_mut().map_or(Ok(()), |documents| documents.flush()).map_err(Into::into)
-    }
-}
-
-fn record(reference: Reference, teacher: &Teacher, answer: &Answer) -> Label {
-    let Found::Spans { ungrounded, parameters, .. } = &answer.found else { unreachable!("only spans are written") };
-    let prompt = teacher.prompt(&reference.tasks).map(|prompt| format!("{} {}", prompt.name, prompt.hash()));
-    Label {
-        reference,
-        ungrounded: *ungrounded,
-        prompt,
-        parameters: parameters.clone(),
-        requests: answer.usage.requests,
-        tokens_in: answer.usage.tokens_in,
-        tokens_cached: answer.usage.tokens_cached,
-        tokens_out: answer.usage.tokens_out,
-        usd: answer.cost_nano_usd.map(usd),
-        prices: answer.prices.clone(),
-        seconds: answer.seconds,
-        day: answer.day.clone(),
     }
 }
 

@@ -4,6 +4,8 @@ use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
 use crate::log::{first_progress, open_log, output_topics, prepare_topics};
+use crate::teaching::asking;
+use crate::teaching::asking::{Asker, Asking};
 use crate::{offline, wire};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stillroom_connectors::{Committer, Log, Source};
-use stillroom_dataflow::Output;
+use stillroom_dataflow::{Output, TeacherPanel};
 use stillroom_schemas::Progress;
 
 /// Arguments of `run`.
@@ -122,6 +124,9 @@ pub(crate) struct LogRun<'a> {
     cluster: Option<Cluster>,
     /// Of the process that commits.
     committer: Option<Box<dyn Committer>>,
+    /// If teachers are to be asked.
+    asker: Option<Asker>,
+    panel: TeacherPanel,
 }
 
 impl LogRun<'_> {
@@ -132,6 +137,8 @@ impl LogRun<'_> {
     /// When another process runs on the log, a topic is missing or has too few partitions, or the log cannot be read or written.
     pub(crate) fn open(config: &Config, log: Arc<dyn Log>, cluster: Option<Cluster>) -> Result<LogRun<'_>> {
         let wire = wire::Wire::open(config)?;
+        let asker = Asker::open(&config.teachers)?;
+        let panel = asking::panel(&config.teachers, asker.as_ref())?;
         let follows = cluster.as_ref().is_some_and(|cluster| cluster.process > 0);
         let committer = if follows {
             None
@@ -139,7 +146,7 @@ impl LogRun<'_> {
             prepare_topics(config, log.as_ref())?;
             Some(wire.committer(log.committer(&output_topics(&config.engine.topics))?)?)
         };
-        Ok(LogRun { config, log, wire, cluster, committer })
+        Ok(LogRun { config, log, wire, cluster, committer, asker, panel })
     }
 
     /// What is in memory at worst beside the program, the student and the state of notes.
@@ -147,12 +154,14 @@ impl LogRun<'_> {
         let (engine, commits) = (&self.config.engine, self.committer.is_some());
         let mib = |bytes: usize| bytes.div_ceil(1 << 20);
         let of_commit = if commits { engine.commit_bytes_max } else { 0 };
+        let of_teachers = if self.asker.is_some() { self.config.teachers.waiting_bytes_max } else { 0 };
         format!(
-            "records in memory at most: about {} MiB being worked on, {} MiB in the log's clients, {} MiB in a commit, and {} word \
-             pieces with the student",
+            "records in memory at most: about {} MiB being worked on, {} MiB in the log's clients, {} MiB in a commit, {} MiB waiting \
+             for teachers, and {} word pieces with the student",
             mib(engine.record_bytes_max_in_memory()),
             mib(self.log.client_bytes_max(engine.workers, commits)),
             mib(of_commit),
+            mib(of_teachers),
             engine.pieces_open_max()
         )
     }
@@ -162,7 +171,7 @@ impl LogRun<'_> {
     /// # Errors
     /// When the student cannot be loaded, or the log cannot be read or written.
     pub(crate) fn run(self, observer: Box<dyn Observer>, stop: Arc<AtomicBool>) -> Result<Progress> {
-        let LogRun { config, log, wire, cluster, committer } = self;
+        let LogRun { config, log, wire, cluster, committer, asker, panel } = self;
         let runtime = config.student.start(&config.engine)?;
         let sources = (0..config.engine.workers).map(|_| Ok(wire.source(log.tail()?)));
         let sources = sources.collect::<Result<Vec<Box<dyn Source>>>>()?;
@@ -176,7 +185,17 @@ impl LogRun<'_> {
         };
         let wire = wire.format();
         let (tokenize, pool) = (runtime.tokenize, runtime.pool);
-        engine::run(&config.engine, Parts { sources, history, role, wire, tokenize, pool, cluster }, stop)
+        let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
+        let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
+        let ask = asking.as_ref().map(|asking| asking.ask.clone());
+        let parts = Parts { sources, history, role, wire, tokenize, pool, cluster, ask, panel };
+        let ran = engine::run(&config.engine, parts, stop);
+        let asked = asking.map(Asking::finish).transpose();
+        let progress = ran?;
+        if let Some(table) = asked.context("not all that teachers said is written")? {
+            eprintln!("{table}");
+        }
+        Ok(progress)
     }
 }
 

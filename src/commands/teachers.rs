@@ -1,10 +1,11 @@
 //! `stillroom teachers`: which there are, and which of them label best together.
 
-use crate::commands::label::{TeacherArgs, label_all, runtime};
+use crate::commands::label::TeacherArgs;
 use crate::commands::print_line;
-use crate::commands::tallies::{Tallies, usd};
 use crate::commands::train::gold_documents;
 use crate::runtime::StudentConfig;
+use crate::teaching::labels::{TEXTS_OPEN_MAX, label_all, runtime, usd};
+use crate::teaching::tallies::Tallies;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,12 +15,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use stillroom_connectors::GoldDocument;
+use stillroom_dataflow::ensemble::NoteVotes;
 use stillroom_schemas::{Span, Task};
-use stillroom_teachers::ensemble::{Candidate, Choice, Chosen, NoteVotes, TEACHERS_MAX, Votes};
+use stillroom_teachers::ensemble::{Candidate, Choice, Chosen, TEACHERS_MAX, Votes};
 use stillroom_teachers::{Found, Labeled, Labeler, Profile};
-
-/// Documents that are labelled at once.
-const DOCUMENTS_OPEN_MAX: usize = 64;
 
 /// What to do about teachers.
 #[derive(Subcommand)]
@@ -136,7 +135,7 @@ impl Select {
 
 async fn ask_all(labeler: &Arc<Labeler>, documents: &[GoldDocument], tallies: &mut Tallies) -> Result<Vec<Said>> {
     let ask = |document: &GoldDocument| label_all(Arc::clone(labeler), document.text.clone(), document.tasks.clone());
-    let mut labelled = stream::iter(documents).map(ask).buffered(DOCUMENTS_OPEN_MAX);
+    let mut labelled = stream::iter(documents).map(ask).buffered(TEXTS_OPEN_MAX);
     let mut said = Vec::with_capacity(documents.len());
     while let Some(labels) = labelled.try_next().await? {
         let mut of_document = Said { spans: Vec::new(), cost: Vec::new() };

@@ -2,7 +2,7 @@
 
 use crate::engine::config::Topics;
 use anyhow::{Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stillroom_connectors::{Commit, OutputRecord};
 use stillroom_dataflow::{Epoch, Output};
@@ -25,6 +25,9 @@ pub(crate) struct Sealed {
 #[derive(Debug, Default)]
 pub(crate) struct QualityBook {
     counts: BTreeMap<QualityKey, Counts>,
+    /// Figures that were published for other teachers or ensembles than this run has, or not yet: with the next commit they become
+    /// these.
+    outdated: BTreeMap<QualityKey, Option<Quality>>,
 }
 
 impl QualityBook {
@@ -36,7 +39,7 @@ impl QualityBook {
                 *changes.entry(key).or_default().entry(*counts).or_default() += diff;
             }
         }
-        let mut changed = Vec::new();
+        let mut changed = std::mem::take(&mut self.outdated);
         for (key, diffs) in changes {
             // What was added and retracted in between has gone; what is left is the old row, the new one, or both.
             let added = diffs.iter().find(|(_, diff)| **diff > 0).map(|(counts, _)| *counts);
@@ -44,36 +47,43 @@ impl QualityBook {
             match added {
                 Some(counts) => {
                     self.counts.insert(key.clone(), counts);
-                    changed.push((key.clone(), Some(quality_of(key, counts))));
+                    changed.insert(key.clone(), Some(quality_of(key, counts)));
                 }
                 None if is_retracted => {
                     self.counts.remove(key);
-                    changed.push((key.clone(), None));
+                    changed.insert(key.clone(), None);
                 }
                 None => {}
             }
         }
-        changed
+        changed.into_iter().collect()
     }
 
-    /// Compares with what was published before this run.
+    /// Compares with what was published before this run. Figures that depend on which teachers are asked, or on the ensemble, may have
+    /// changed with the configuration: they are published anew.
     ///
     /// # Errors
-    /// Names the first key under which the figures differ, and both.
-    pub(crate) fn verify(&self, published: &BTreeMap<QualityKey, Quality>) -> Result<()> {
-        let keys = self.counts.keys().chain(published.keys());
+    /// Names the first key under which other figures differ, and both.
+    pub(crate) fn take_over(&mut self, published: BTreeMap<QualityKey, Quality>) -> Result<()> {
+        let keys: BTreeSet<QualityKey> = self.counts.keys().chain(published.keys()).cloned().collect();
         for key in keys {
-            let (restored, published) = (self.counts.get(key), published.get(key).map(|quality| &quality.counts));
-            if restored != published {
-                let say = |counts: Option<&Counts>| counts.map_or_else(|| "nothing".to_owned(), |c| format!("{c:?}"));
+            let restored = self.counts.get(&key).copied();
+            let published = published.get(&key).map(|quality| quality.counts);
+            if restored == published {
+                continue;
+            }
+            if key.comparison.is_of_records() {
+                let say = |counts: Option<Counts>| counts.map_or_else(|| "nothing".to_owned(), |c| format!("{c:?}"));
                 bail!(
                     "quality restored from the state differs from what was published under {}: restored {}, published {}; \
                      the state or quality topic was changed: restore it, or start with a new progress",
-                    serde_json::to_string(key)?,
+                    serde_json::to_string(&key)?,
                     say(restored),
                     say(published)
                 );
             }
+            let quality = restored.map(|counts| quality_of(&key, counts));
+            self.outdated.insert(key, quality);
         }
         Ok(())
     }

@@ -126,7 +126,7 @@ impl CommitLoop {
             }
             self.is_live = frontier >= self.live.first_epoch;
             if self.is_live && control.is_restored.load(Ordering::SeqCst) {
-                self.book.verify(&self.live.published)?;
+                self.book.take_over(std::mem::take(&mut self.live.published))?;
             }
         }
         if !self.is_live || !control.is_restored.load(Ordering::SeqCst) {

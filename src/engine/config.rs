@@ -57,6 +57,8 @@ pub struct Topics {
     pub notes: String,
     /// References are read from here. Default `clinical.references.v1`.
     pub references: String,
+    /// What teachers said is read from here, and written here when teachers are asked. Default `clinical.labels.v1`.
+    pub labels: String,
     /// Extractions are written here, to the partition of their note. Default `clinical.extractions.v1`.
     pub extractions: String,
     /// Quality figures are written here, to partition 0. Default `clinical.quality.v1`.
@@ -95,6 +97,7 @@ impl Default for Topics {
         Topics {
             notes: "clinical.notes.v1".to_owned(),
             references: "clinical.references.v1".to_owned(),
+            labels: "clinical.labels.v1".to_owned(),
             extractions: "clinical.extractions.v1".to_owned(),
             quality: "clinical.quality.v1".to_owned(),
             state: "clinical.state.v1".to_owned(),
@@ -159,11 +162,17 @@ impl EngineConfig {
 }
 
 impl Topics {
+    /// The topics that are read.
+    pub(crate) fn inputs(&self) -> [&String; 3] {
+        [&self.notes, &self.references, &self.labels]
+    }
+
     /// Refuses a topic without a name, and two of the same name.
     fn check(&self) -> Result<(), Refused> {
         let topics = [
             ("engine.topics.notes", &self.notes),
             ("engine.topics.references", &self.references),
+            ("engine.topics.labels", &self.labels),
             ("engine.topics.extractions", &self.extractions),
             ("engine.topics.quality", &self.quality),
             ("engine.topics.state", &self.state),

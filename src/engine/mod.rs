@@ -42,9 +42,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{Committer, Source};
 use stillroom_dataflow::{
-    Admission, AsJson, CommittedFeed, DecodeConfig, ExtractConfig, Feed, FeedSender, Report, Retirement, Sink,
-    TagConfig, TaggerHandle, TaggerPool, TaggerPoolError, TokenizeText, Voice, WireFormat, Word, committed, feed,
-    gossip, retire, source, worker_config,
+    Admission, AsJson, AskConfig, CommittedFeed, DecodeConfig, ExtractConfig, Feed, FeedSender, Report, Retirement,
+    Sink, TagConfig, TaggerHandle, TaggerPool, TaggerPoolError, TeacherPanel, TokenizeText, Voice, WireFormat, Word,
+    committed, feed, gossip, retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
@@ -71,6 +71,10 @@ pub struct Parts {
     pub pool: TaggerPool,
     /// The other processes, if there are any.
     pub cluster: Option<Cluster>,
+    /// Which notes teachers are asked about, if any are.
+    pub ask: Option<AskConfig>,
+    /// The teachers whose labels are compared.
+    pub panel: TeacherPanel,
 }
 
 /// What a process does beside reading.
@@ -99,7 +103,7 @@ pub enum Role {
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, role, wire, tokenize, pool, cluster } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, pool, cluster, ask, panel } = parts;
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
     let place = Place::of(cluster.as_ref(), config.workers);
     let control = Arc::new(Control::new(stop, cluster.is_some()));
@@ -118,7 +122,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         cluster::end_on_panic();
     }
     let (clock, (committed_sender, committed_feed)) = (EpochClock::new(config.tick()), committed());
-    let stage = Stage { config, wire: &wire, tokenize: &tokenize, pool: &pool };
+    let stage = Stage { config, wire: &wire, tokenize: &tokenize, pool: &pool, ask, panel };
     let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
     let workers = start_workers(communication, seats, place, &control)?;
     let committer = match role {
@@ -211,6 +215,8 @@ struct Stage<'a> {
     wire: &'a Arc<dyn WireFormat>,
     tokenize: &'a TokenizeText,
     pool: &'a TaggerPool,
+    ask: Option<AskConfig>,
+    panel: TeacherPanel,
 }
 
 /// What one worker takes with it.
@@ -277,6 +283,7 @@ impl Stage<'_> {
         ExtractionParts {
             decode: DecodeConfig {
                 notes: self.config.topics.notes.as_str().into(),
+                labels: self.config.topics.labels.as_str().into(),
                 note_bytes_max,
                 wire: Arc::clone(self.wire),
             },
@@ -284,6 +291,8 @@ impl Stage<'_> {
             tagger: self.pool.handle(),
             tag: TagConfig { tokens_max, linger_max: Duration::from_millis(linger_ms_max) },
             extract: ExtractConfig { offset_unit, record_bytes_max },
+            ask: self.ask.clone(),
+            panel: self.panel.clone(),
         }
     }
 }

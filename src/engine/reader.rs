@@ -186,7 +186,7 @@ impl Reader {
         (config, start): (&EngineConfig, &Progress),
         clock: EpochClock,
     ) -> Reader {
-        let known = [&config.topics.notes, &config.topics.references].map(|topic| (topic.clone(), 0)).into();
+        let known = config.topics.inputs().map(|topic| (topic.clone(), 0)).into();
         Reader {
             source,
             feed,

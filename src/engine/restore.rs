@@ -1,7 +1,7 @@
 //! Reading back what earlier runs committed.
 //!
-//! In: the state, references and quality topics, up to the offsets in the progress. Out: states and references on the feeds, in
-//! chunks at small epochs, and the quality that was published last.
+//! In: the state, references, labels and quality topics, up to the offsets in the progress. Out: states, references and labels on the
+//! feeds, in chunks at small epochs, and the quality that was published last.
 
 use crate::engine::config::Topics;
 use crate::engine::control::Control;
@@ -57,7 +57,8 @@ impl Restoring<'_> {
     /// Sends what earlier runs knew to the workers that will read on from there.
     pub(crate) fn run(self, feeds: &[FeedSender], control: &Control) -> Result<()> {
         let Restoring { history, topics, start, place } = self;
-        let topics_restored = [(&topics.state, &start.outputs), (&topics.references, &start.inputs)];
+        let topics_restored =
+            [(&topics.state, &start.outputs), (&topics.references, &start.inputs), (&topics.labels, &start.inputs)];
         let is_here = |partition| place.reader_of(partition).is_some();
         let mut replay = Replay::new(history, topics_restored, is_here)?;
         let (mut epoch, mut bytes) = (1, 0);

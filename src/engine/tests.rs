@@ -5,18 +5,20 @@ mod memory;
 
 use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use anyhow::Result;
-use history::{History, UNLUCKY, tokenize};
+use history::{History, TEACHERS, UNLUCKY, tokenize};
 use memory::{Fault, MemoryLog, is_killed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use stillroom_dataflow::ensemble::{Ensemble, Rule};
 use stillroom_dataflow::{
-    Output, PlainJson, Probabilities, Record, Tagger, TaggerError, TaggerFactory, TaggerPool, Window, score_spans,
-    spans_of,
+    AskConfig, Output, PlainJson, Probabilities, Record, Sampling, Tagger, TaggerError, TaggerFactory, TaggerPool,
+    TeacherPanel, TeacherQuestion, Window, label_key, score_spans, spans_of,
 };
 use stillroom_schemas::{
-    Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Span, Stage, Task, Totals,
+    Comparison, Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Reference,
+    Span, Stage, Task, TextHash, Totals,
 };
 
 const MODEL: &str = "by-length@000000000000";
@@ -101,13 +103,23 @@ struct Run {
     is_bounded: bool,
     /// See [`MemoryLog::source`].
     ahead_max: usize,
+    ask: Option<AskConfig>,
+    panel: TeacherPanel,
     stop: Arc<AtomicBool>,
+}
+
+/// Teachers that are asked for all tasks, and the ensemble that merges them.
+fn panel(teachers: &[&str], rule: Rule) -> TeacherPanel {
+    let names: Vec<String> = teachers.iter().map(|teacher| (*teacher).to_owned()).collect();
+    let asked: Vec<_> = names.iter().map(|name| (name.clone(), Task::ALL.into())).collect();
+    TeacherPanel::new(&asked, [(Task::Symptom, Ensemble { teachers: names, rule })].into())
 }
 
 impl Run {
     fn new(log: &MemoryLog, workers: usize, seed: u64) -> Run {
         let stop = Arc::new(AtomicBool::new(false));
-        Run { log: log.clone(), config: config(workers, seed), seed, is_bounded: true, ahead_max: usize::MAX, stop }
+        let (config, panel) = (config(workers, seed), panel(&TEACHERS, Rule::Intersection));
+        Run { log: log.clone(), config, seed, is_bounded: true, ahead_max: usize::MAX, ask: None, panel, stop }
     }
 
     fn run(self, fault: Fault) -> Result<Progress> {
@@ -122,6 +134,8 @@ impl Run {
             tokenize: Arc::new(tokenize),
             pool: TaggerPool::start(students, workers, self.config.batches_open_max)?,
             cluster: None,
+            ask: self.ask,
+            panel: self.panel,
         };
         run(&self.config, parts, self.stop)
     }
@@ -175,20 +189,19 @@ fn quality_of(history: &History) -> BTreeMap<QualityKey, Counts> {
         let text = tokenize(&note.text).unwrap();
         let tagged: Probabilities = text.windows.iter().flat_map(|window| probabilities(&window.ids)).collect();
         let spans: Vec<Span> = spans_of(&text.words, &tagged, &[0.5; 3]).into_iter().map(|(span, _)| span).collect();
-        for reference in references {
+        for (is_label, reference) in references {
+            let comparison = if is_label { Comparison::StudentTeacher } else { Comparison::StudentReference };
             for &task in &reference.tasks {
                 let scores = score_spans(&text.words, task, &spans, &reference.spans);
                 for (level, counts) in Level::ALL.into_iter().zip(scores) {
                     let (model, reference) = (ModelId(MODEL.to_owned()), reference.annotator.clone());
-                    let all = QualityKey { task, level, model, reference, note_type: None, site: None, rollup: true };
+                    let (note_type, site, rollup) = (None, None, true);
+                    let all = QualityKey { task, level, comparison, model, reference, note_type, site, rollup };
                     let (note_type, site) = (note.note_type.clone(), note.site.clone());
                     let one = QualityKey { note_type, site, rollup: false, ..all.clone() };
                     for key in [all, one] {
                         let row = rows.entry(key).or_default();
-                        row.notes += counts.notes;
-                        row.tp += counts.tp;
-                        row.fp += counts.fp;
-                        row.fn_ += counts.fn_;
+                        *row += counts;
                     }
                 }
             }
@@ -199,8 +212,9 @@ fn quality_of(history: &History) -> BTreeMap<QualityKey, Counts> {
 
 #[test]
 fn every_record_has_its_outcome_for_any_number_of_workers() {
+    let mut of_panel = 0;
     for seed in 0..6 {
-        let history = History::random(seed, 300, 5, &Topics::default());
+        let history = History::random(seed, 400, 5, &Topics::default());
         let mut first = None;
         for workers in [1, 2, 3] {
             let log = history.log.copy();
@@ -208,7 +222,10 @@ fn every_record_has_its_outcome_for_any_number_of_workers() {
             assert_eq!(progress, log.progress());
             assert_eq!(progress.totals, history.totals(), "seed {seed}, {workers} workers");
             let now = snapshot(&log);
-            assert_eq!(now.quality, quality_of(&history), "seed {seed}, {workers} workers");
+            let (of_records, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                now.quality.clone().into_iter().partition(|(key, _)| key.comparison.is_of_records());
+            assert_eq!(of_records, quality_of(&history), "seed {seed}, {workers} workers");
+            of_panel += others.len();
             let lost_of = |topic: &str| -> Vec<(u32, u64)> {
                 now.letters.iter().filter(|letter| letter.0 == topic).map(|letter| (letter.1, letter.2)).collect()
             };
@@ -219,6 +236,74 @@ fn every_record_has_its_outcome_for_any_number_of_workers() {
             assert_eq!(first.get_or_insert_with(|| snapshot(&log)), &now, "seed {seed}, {workers} workers");
         }
     }
+    assert!(of_panel > 100, "the histories are too poor: {of_panel} figures of teachers");
+}
+
+#[test]
+fn other_teachers_and_another_ensemble_are_measured_from_the_next_start_on() {
+    let mut changed = 0;
+    for seed in 10..30 {
+        let history = History::random(seed, 150, 3, &Topics::default());
+        let with = |log: &MemoryLog, panel: TeacherPanel| {
+            Run { panel, ..Run::new(log, 2, seed) }.run(Fault::None).unwrap();
+            snapshot(log).quality
+        };
+        let (log, fresh) = (history.log.copy(), history.log.copy());
+        let first = with(&log, panel(&TEACHERS, Rule::Intersection));
+        // What was published for the panel before is taken over with the next commit.
+        append_note(&log, "one more", "xxx");
+        append_note(&fresh, "one more", "xxx");
+        let second = with(&log, panel(&TEACHERS[..1], Rule::Union));
+        let anew = with(&fresh, panel(&TEACHERS[..1], Rule::Union));
+        assert_eq!(second, anew, "seed {seed}");
+        changed += first.keys().filter(|key| !second.contains_key(key)).count();
+    }
+    assert!(changed > 10, "the histories are too poor: {changed} figures were withdrawn");
+}
+
+#[test]
+fn what_teachers_say_comes_back_as_input_and_holds_up_nothing() {
+    let topics = Topics::default();
+    let history = History::random(3, 200, 3, &topics);
+    let log = history.log.copy();
+    let of_ask = log.clone();
+    let ask = move |question: TeacherQuestion| {
+        let TeacherQuestion { note_id, text, text_hash } = question;
+        assert_eq!(TextHash::of(&text), text_hash);
+        let key = label_key(&note_id, "asked", &text_hash);
+        let (annotator, tasks) = ("asked".to_owned(), Task::ALL.into());
+        let said = Reference { note_id, annotator, text_hash, tasks, spans: Vec::new() };
+        of_ask.append(&Topics::default().labels, 0, &key, Some(serde_json::to_vec(&said).unwrap()));
+    };
+    let sampling = Sampling { rate: 1.0, ..Sampling::default() };
+    let ask = AskConfig { sampling, ask: Arc::new(ask) };
+    Run { ask: Some(ask), ..Run::new(&log, 2, 3) }.run(Fault::None).unwrap();
+    // A run that reads to an end does not see labels that come behind it.
+    Run::new(&log, 2, 4).run(Fault::None).unwrap();
+    let values = |topic: &str| -> Vec<Vec<u8>> {
+        log.records(topic).concat().into_iter().filter_map(|record| record.value).collect()
+    };
+    let said = values(&topics.labels).into_iter().filter_map(|value| serde_json::from_slice::<Reference>(&value).ok());
+    let mut asked: Vec<_> =
+        said.filter(|said| said.annotator == "asked").map(|said| (said.note_id, said.text_hash)).collect();
+    let read =
+        values(&topics.extractions).into_iter().map(|value| serde_json::from_slice::<Extraction>(&value).unwrap());
+    let mut read: Vec<_> =
+        read.filter(|read| read.coverage.words > 0).map(|read| (read.note_id, read.text_hash)).collect();
+    asked.sort();
+    read.sort();
+    assert_eq!(asked, read, "every revision is asked about once");
+    let live = history.live().filter(|(note, _)| !note.text.trim().is_empty()).count() as i64;
+    let notes: Vec<i64> = snapshot(&log)
+        .quality
+        .into_iter()
+        .filter(|(key, _)| key.reference == "asked" && key.rollup && key.level == Level::Word)
+        .map(|(key, counts)| {
+            assert_eq!(key.comparison, Comparison::StudentTeacher);
+            counts.notes
+        })
+        .collect();
+    assert_eq!(notes, [live; 3], "labels of earlier revisions are kept, and not joined");
 }
 
 #[test]
@@ -262,7 +347,8 @@ fn a_run_that_is_stopped_commits_what_it_read() {
 #[test]
 fn a_slow_committer_slows_the_sources() {
     let topics = Topics::default();
-    let log = MemoryLog::new([&topics.notes, &topics.references, &topics.extractions, &topics.state], 2);
+    let log =
+        MemoryLog::new([&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state], 2);
     let value = |id: usize| format!(r#"{{"note_id":"n{id}","text":"{}"}}"#, "xxxx ".repeat(400));
     for id in 0..1500 {
         log.append(&topics.notes, id as u32 % 2, format!("n{id}").as_bytes(), Some(value(id).into_bytes()));
@@ -283,7 +369,8 @@ fn append_note(log: &MemoryLog, id: &str, text: &str) {
 
 fn empty_log() -> MemoryLog {
     let topics = Topics::default();
-    let names = [&topics.notes, &topics.references, &topics.extractions, &topics.quality, &topics.state];
+    let Topics { notes, references, labels, extractions, quality, state, .. } = &topics;
+    let names = [notes, references, labels, extractions, quality, state];
     MemoryLog::new(names.into_iter().chain([&topics.dead_letters]), 1)
 }
 
@@ -355,7 +442,7 @@ fn a_missing_topic_ends_the_run() {
     let log = MemoryLog::new([&Topics::default().notes], 1);
     append_note(&log, "n", "xxx");
     let error = Run { is_bounded: false, ..Run::new(&log, 3, 0) }.run(Fault::None).unwrap_err();
-    assert!(error.to_string().contains("no topic clinical.references.v1"), "{error:#}");
+    assert!(error.to_string().contains("no topic clinical.labels.v1"), "{error:#}");
 }
 
 struct Failing;
@@ -379,6 +466,8 @@ fn an_observer_that_fails_ends_the_run() {
         tokenize: Arc::new(tokenize),
         pool: TaggerPool::start(vec![by_length()], 1, 1).unwrap(),
         cluster: None,
+        ask: None,
+        panel: TeacherPanel::default(),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let error = run(&config(1, 0), parts, Arc::clone(&stop)).unwrap_err();

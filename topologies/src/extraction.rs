@@ -1,8 +1,8 @@
 //! The extraction topology.
 
 use stillroom_dataflow::{
-    Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score, Tag, TagConfig,
-    TaggerHandle, Tokenize, TokenizeText,
+    Ask, AskConfig, Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score, Tag,
+    TagConfig, TaggerHandle, TeacherPanel, Tokenize, TokenizeText,
 };
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
@@ -20,22 +20,26 @@ pub struct ExtractionParts {
     pub tag: TagConfig,
     /// How extractions are made.
     pub extract: ExtractConfig,
+    /// Which notes teachers are asked about; of none if absent.
+    pub ask: Option<AskConfig>,
+    /// The teachers whose labels are compared.
+    pub panel: TeacherPanel,
 }
 
 /// Notes in, entities and live quality out.
 ///
 /// ```text
-///             notes                revisions          windows     probabilities
-/// inputs ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Extract ─► extractions ─┐
-///             │ │          │ superseded,       │ dead                                 dead letters │
-///             │ │          │ withdrawn         │ letters                                           │
-///             │ └──────────┴───────────────────┴────────────────────────────────────────► outputs ◄┘
-///             │  dead letters, offsets                                                      │ ▲
-///             │                                                                 predictions │ │ quality
-///             └─ references ──────────────────────────────────────────────────────────────► Score
+///             notes                revisions          windows  probabilities        ┌► teachers, who write labels
+/// inputs ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Ask ──────┴──► Extract ─► extractions ─┐
+///             │ │          │ superseded,       │ dead                                     dead letters          │
+///             │ │          │ withdrawn         │ letters                                                        │
+///             │ └──────────┴───────────────────┴─────────────────────────────────────────────────────► outputs ◄┘
+///             │  dead letters, offsets                                                                   │ ▲
+///             │                                                                              predictions │ │ quality
+///             └─ references, labels ─────────────────────────────────────────────────────────────────► Score
 /// ```
 ///
-/// Text flows from `Decode` to `Extract` on the worker that read it; only predictions and references, which hold none, are
+/// Text flows from `Decode` to `Extract` on the worker that read it; only predictions, references and labels, which hold none, are
 /// exchanged, inside `Score`. Every record of the notes topic leaves in one output, see [`Output::outcome`].
 pub fn extraction<'scope>(
     inputs: StreamVec<'scope, Epoch, Input>,
@@ -45,10 +49,15 @@ pub fn extraction<'scope>(
     let decoded = inputs.decode(parts.decode);
     let (latest, overtaken) = decoded.notes.latest_notes();
     let (tokenized, refused) = latest.tokenize(parts.tokenize);
-    let extracted = tokenized.tag(parts.tagger.clone(), parts.tag).extract(&parts.tagger, parts.extract);
+    let tagged = tokenized.tag(parts.tagger.clone(), parts.tag);
+    let tagged = match parts.ask {
+        Some(ask) => tagged.ask(&parts.tagger, ask),
+        None => tagged,
+    };
+    let extracted = tagged.extract(&parts.tagger, parts.extract);
     let outputs = scope.concatenate([decoded.outputs, overtaken, refused, extracted]);
     let predictions = outputs.clone().flat_map(|output| output.prediction());
-    let quality = predictions.score(decoded.references);
+    let quality = predictions.score(decoded.references, parts.panel);
     let quality = quality.inner.map(|((key, counts), epoch, diff)| Output::Quality { epoch, key, counts, diff });
     outputs.concat(quality)
 }

@@ -1,10 +1,10 @@
-//! From bytes to notes and references.
+//! From bytes to notes, references and teachers' labels.
 //!
-//! In: [`Input`]s. Out: what happens to notes, what happens to references, and what leaves at once: dead letters with the
+//! In: [`Input`]s. Out: what happens to notes, what happens to references and labels, and what leaves at once: dead letters with the
 //! original bytes, and offsets. State: none. Emits at once, in order of arrival.
 
 use crate::output::{Fork, dead_letter, fork};
-use crate::{Epoch, Input, Output, Position, Record, ReferenceUpsert, WireError, WireFormat};
+use crate::{Epoch, Input, Output, Position, Record, ReferenceKey, ReferenceUpsert, WireError, WireFormat};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use stillroom_schemas::{Note, NoteState, Reference, Stage, Task, TextHash};
@@ -16,8 +16,10 @@ pub const NAME_BYTES_MAX: usize = 1024;
 /// What `Decode` must know of the topics.
 #[derive(Clone)]
 pub struct DecodeConfig {
-    /// The topic of notes; what is read from any other is a reference.
+    /// The topic of notes; what is read from any other is a reference or a label.
     pub notes: Arc<str>,
+    /// The topic of teachers' labels.
+    pub labels: Arc<str>,
     /// Bytes of a note's record at most; a larger one is a dead letter.
     pub note_bytes_max: usize,
     /// How values stand on the wire.
@@ -68,7 +70,7 @@ pub struct Decoded<'scope> {
 
 /// Decodes records.
 pub trait Decode<'scope> {
-    /// Decodes notes, references and their tombstones. A record that cannot be decoded leaves as a dead letter that says
+    /// Decodes notes, references, labels and their tombstones. A record that cannot be decoded leaves as a dead letter that says
     /// what is wrong and where, in words that carry nothing of its value. An empty text is a note like any other.
     ///
     /// ```
@@ -88,7 +90,8 @@ pub trait Decode<'scope> {
     ///         let good = record(0, r#"{"note_id":"n1","text":"No fever."}"#);
     ///         let bad = record(1, r#"{"note_id":"n1"}"#);
     ///         let wire = Arc::new(PlainJson);
-    ///         let config = DecodeConfig { notes: "notes".into(), note_bytes_max: 1000, wire };
+    ///         let (notes, labels) = ("notes".into(), "labels".into());
+    ///         let config = DecodeConfig { notes, labels, note_bytes_max: 1000, wire };
     ///         let decoded = [good, bad].to_stream(scope).container::<Vec<_>>().decode(config);
     ///         let notes = decoded.notes.map(|note| matches!(note, NoteEvent::Revised(_)));
     ///         let letters = decoded.outputs.map(|output| match output {
@@ -130,6 +133,11 @@ pub fn reference_key(note_id: &str, annotator: &str) -> Vec<u8> {
     serde_json::json!([note_id, annotator]).to_string().into_bytes()
 }
 
+/// The key of a label's record: a JSON array of the note, the teacher and the text, so that what was said of an earlier revision stays.
+pub fn label_key(note_id: &str, teacher: &str, text_hash: &TextHash) -> Vec<u8> {
+    serde_json::json!([note_id, teacher, text_hash]).to_string().into_bytes()
+}
+
 fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output> {
     let is_note = record.topic == config.notes;
     let record = Arc::new(record);
@@ -160,6 +168,8 @@ enum DecodeError {
     KeyDiffers,
     #[error("the key of a reference must be the JSON array [note_id, annotator] of the reference")]
     ReferenceKey,
+    #[error("the key of a label must be the JSON array [note_id, annotator, text_hash] of the label")]
+    LabelKey,
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("{field} has {bytes} bytes, more than the {NAME_BYTES_MAX} that ids and names may have; shorten it")]
@@ -207,12 +217,15 @@ fn decode_note(record: &Arc<Record>, config: &DecodeConfig) -> Result<NoteEvent,
 }
 
 fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceUpsert, DecodeError> {
-    let (note_id, annotator) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::ReferenceKey)?;
-    let Position { partition, offset } = record.position;
-    let key: (String, String, u32) = (note_id, annotator, partition);
+    let offset = record.position.offset;
+    let is_label = record.topic == config.labels;
+    let key = if is_label { label_key_of(record)? } else { reference_key_of(record)? };
     let Some(reference) = value_of::<Reference>(record, config)? else { return Ok((key, (offset, None))) };
-    if (&reference.note_id, &reference.annotator) != (&key.0, &key.1) {
-        return Err(DecodeError::ReferenceKey);
+    let is_its_own = reference.note_id == key.note_id
+        && reference.annotator == key.annotator
+        && key.text_hash.as_ref().is_none_or(|text_hash| *text_hash == reference.text_hash);
+    if !is_its_own {
+        return Err(if is_label { DecodeError::LabelKey } else { DecodeError::ReferenceKey });
     }
     check_names([("note_id", Some(reference.note_id.as_str())), ("annotator", Some(reference.annotator.as_str()))])?;
     for (index, span) in reference.spans.iter().enumerate() {
@@ -224,6 +237,16 @@ fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceU
         }
     }
     Ok((key, (offset, Some(reference))))
+}
+
+fn reference_key_of(record: &Record) -> Result<ReferenceKey, DecodeError> {
+    let (note_id, annotator) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::ReferenceKey)?;
+    Ok(ReferenceKey { note_id, annotator, text_hash: None, partition: record.position.partition })
+}
+
+fn label_key_of(record: &Record) -> Result<ReferenceKey, DecodeError> {
+    let (note_id, annotator, text_hash) = serde_json::from_str(key_of(record)?).map_err(|_| DecodeError::LabelKey)?;
+    Ok(ReferenceKey { note_id, annotator, text_hash: Some(text_hash), partition: record.position.partition })
 }
 
 /// Ids and names come back in keys and in every record that is written.
@@ -283,7 +306,12 @@ mod tests {
     }
 
     fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
-        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 200, wire: Arc::new(PlainJson) };
+        let config = DecodeConfig {
+            notes: Arc::from("notes"),
+            labels: Arc::from("labels"),
+            note_bytes_max: 200,
+            wire: Arc::new(PlainJson),
+        };
         match decode_or_letter(record(topic, key, value), &config) {
             Fork::On(Event::Note(NoteEvent::Revised(note))) => {
                 format!("note {} r{} {:?}", note.note.note_id, note.note.revision, note.note.text)
@@ -292,11 +320,14 @@ mod tests {
                 format!("withdrawn {note_id} at {}", position.offset)
             }
             Fork::On(Event::Note(NoteEvent::Restored { .. })) => unreachable!("records restore nothing"),
-            Fork::On(Event::Reference(((note, by, 3), (offset, Some(reference))))) => {
-                format!("reference {note} by {by} at {offset}, {} spans", reference.spans.len())
-            }
-            Fork::On(Event::Reference(((note, by, 3), (offset, None)))) => {
-                format!("no reference {note} by {by} at {offset}")
+            Fork::On(Event::Reference((key, (offset, reference)))) => {
+                assert_eq!(key.partition, 3);
+                let kind = if key.text_hash.is_some() { "label" } else { "reference" };
+                let by = format!("{} by {} at {offset}", key.note_id, key.annotator);
+                match reference {
+                    Some(reference) => format!("{kind} {by}, {} spans", reference.spans.len()),
+                    None => format!("no {kind} {by}"),
+                }
             }
             Fork::Off(Output::DeadLettered { letter, state: None, .. }) => {
                 assert_eq!((letter.partition, letter.offset, letter.stage), (3, 7, Stage::Decode));
@@ -304,7 +335,6 @@ mod tests {
                 assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (key, value), "not the original");
                 letter.error
             }
-            Fork::On(Event::Reference(_)) => unreachable!("the partition is another"),
             Fork::Off(other) => unreachable!("{other:?} is no dead letter"),
         }
     }
@@ -363,7 +393,12 @@ mod tests {
     fn names_that_are_too_long() {
         let (long, note) =
             ("x".repeat(1025), |site: &str| format!(r#"{{"note_id":"n","text":"fever","site":"{site}"}}"#));
-        let config = DecodeConfig { notes: Arc::from("notes"), note_bytes_max: 5000, wire: Arc::new(PlainJson) };
+        let config = DecodeConfig {
+            notes: Arc::from("notes"),
+            labels: Arc::from("labels"),
+            note_bytes_max: 5000,
+            wire: Arc::new(PlainJson),
+        };
         let error = |key: &str, value: Option<&str>| {
             let record = record("notes", Some(key.as_bytes()), value.map(str::as_bytes));
             decode_note(&Arc::new(record), &config).unwrap_err().to_string()
@@ -396,5 +431,19 @@ mod tests {
         let expected = "the key of a reference must be the JSON array [note_id, annotator] of the reference";
         check_reference("n", &value("", ""), expected);
         check_reference(r#"["n","b"]"#, &value("", ""), expected);
+        check_reference(r#"["n","a","h"]"#, &value("", ""), expected);
+    }
+
+    #[test]
+    fn labels() {
+        let value = r#"{"note_id":"n","annotator":"t","text_hash":"h","tasks":["disease"],"spans":[{"task":"disease","start":1,"end":2}],"usd":0.1}"#;
+        let key = label_key("n", "t", &TextHash("h".to_owned()));
+        assert_eq!(key, br#"["n","t","h"]"#);
+        assert_eq!(outcome("labels", Some(&key), Some(value.as_bytes())), "label n by t at 7, 1 spans");
+        assert_eq!(outcome("labels", Some(&key), None), "no label n by t at 7");
+        let expected = "the key of a label must be the JSON array [note_id, annotator, text_hash] of the label";
+        for other in [r#"["n","t"]"#, r#"["n","t","g"]"#, r#"["n","u","h"]"#, r#"["m","t","h"]"#, "n"] {
+            assert_eq!(outcome("labels", Some(other.as_bytes()), Some(value.as_bytes())), expected, "{other}");
+        }
     }
 }

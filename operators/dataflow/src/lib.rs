@@ -5,12 +5,15 @@
 //! in through [`source()`], leave through [`Sink`], and the student is behind the trait [`Tagger`].
 
 mod as_json;
+mod ask;
 mod batches;
 mod decode;
+pub mod ensemble;
 mod extract;
 mod gossip;
 mod latest_notes;
 mod output;
+mod panel;
 mod record;
 mod retire;
 mod score;
@@ -28,14 +31,16 @@ mod wire;
 mod words;
 
 pub use as_json::AsJson;
-pub use decode::{Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, reference_key};
+pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuestion, uncertainty};
+pub use decode::{Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, label_key, reference_key};
 pub use extract::{Extract, ExtractConfig};
 pub use gossip::{Voice, Word, gossip};
 pub use latest_notes::LatestNotes;
 pub use output::Output;
+pub use panel::{ENSEMBLE, TeacherPanel};
 pub use record::{Position, Record};
 pub use retire::{CommittedFeed, CommittedSender, committed, retire};
-pub use score::{PredictionUpsert, ReferenceUpsert, Score};
+pub use score::{PredictionUpsert, ReferenceKey, ReferenceUpsert, Score};
 pub use scoring::{Scores, score_spans};
 pub use sink::{Report, Sink};
 pub use source::{Admission, Batch, Feed, FeedError, FeedSender, Input, Retirement, feed, source};

@@ -1,26 +1,34 @@
-//! `Score`: live agreement of a student with every reference.
+//! `Score`: live agreement of a student and of teachers with every reference.
 //!
-//! In: upserts of predictions, keyed by note and partition, and of references, keyed by note, annotator and partition. Out: a collection of
-//! `(QualityKey, Counts)`, one row for each task, level, model, reference, note type and site, and one `rollup` row over all note
-//! types and sites; a row that changes leaves as a retraction and an addition at the same epoch. Rows change when an epoch is
-//! complete, and only those that the epoch touched.
+//! In: upserts of predictions, keyed by note and partition, and of references and teachers' labels, keyed by note, annotator and
+//! partition, and labels by their text as well. Out: a collection of `(QualityKey, Counts)`, one row for each task, level, comparison,
+//! model, reference, note type and site, and one `rollup` row over all note types and sites; a row that changes leaves as a retraction
+//! and an addition at the same epoch. Rows change when an epoch is complete, and only those that the epoch touched.
 //!
 //! ```text
-//! predictions ─► KeepPredictions ─► Predictions ─► ArrangeByNote ─┐
-//!                                                                 ├► JoinCore ─► explode ─► CountTotal ─► quality
-//! references ──► KeepReferences ──► References ─► ArrangeByNote ──┘
+//! predictions ─► KeepPredictions ─► Predictions ─► ArrangeByNote ─┬───────────────────────┐
+//!                                                                 │                       ├► JoinCore ─► student, reference ──┐
+//! references, ─► KeepReferences ──► References ─┬► ArrangeByNote ─│─┬─────────────────────┘              and teacher          │
+//! labels                                        │                 │ └────────────┐                                          explode
+//!                                               └► LabelsOfNote ──┴► JoinCore ─┬─│────────────► student, ensemble ────────────┤
+//!                                                                              └─┴► JoinCore ─► teachers, reference ──────────┴► CountTotal ─► quality
 //! ```
 //!
-//! State: the latest prediction of each note and the latest reference of each note and annotator, without text, both behind an
-//! `Arc`, so that the arrangements share them and merge them without copying; and the counts of each row. What a changed note
-//! costs depends on that note and on the logarithm of the number of notes, not on how many changes there were. A withdrawn
-//! note or reference leaves its key and a tombstone behind.
+//! State: the latest prediction of each note, the latest reference of each note and annotator and the latest label of each text and
+//! teacher, without text, behind an `Arc`, so that the arrangements share them and merge them without copying; and the counts
+//! of each row. What a changed note costs depends on that note and on the logarithm of the number of notes, not on how many changes
+//! there were. A withdrawn note or reference leaves its key and a tombstone behind.
 //!
-//! Order: upserts of one key come from one partition, in its order. The arrangements keep, of all upserts of a key, the one of the greatest epoch, and in one epoch the greatest value.
-//! Values begin with `(revision, offset)` or `offset` for that reason, and a withdrawal is a value like any other, so an amendment
-//! or withdrawal in the epoch of what it replaces is not lost. Over epochs the inputs must already be in order: of notes
-//! `LatestNotes` sees to it, of references the order of their partition does.
-use crate::{AsJson, Epoch, Words, score_spans};
+//! A label is joined with the prediction of the same text alone: one for an earlier revision is kept and counts nowhere, until a note
+//! has that text again.
+//!
+//! Order: upserts of one key come from one partition, in its order. The arrangements keep, of all upserts of a key, the one of the
+//! greatest epoch, and in one epoch the greatest value. Values begin with `(revision, offset)` or `offset` for that reason, and a
+//! withdrawal is a value like any other, so an amendment or withdrawal in the epoch of what it replaces is not lost. Over epochs the
+//! inputs must already be in order: of notes `LatestNotes` sees to it, of references the order of their partition does.
+
+use crate::panel::{ENSEMBLE, LabelOf};
+use crate::{AsJson, Epoch, TeacherPanel, Words, score_spans};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
@@ -29,7 +37,9 @@ use differential_dataflow::{ExchangeData, Hashable};
 use serde::{Deserialize, Serialize};
 use std::hash::Hash;
 use std::sync::Arc;
-use stillroom_schemas::{Counts, Level, Prediction, QualityKey, Reference, Span, TaskSet, TextHash};
+use stillroom_schemas::{
+    Comparison, Counts, Level, ModelId, Prediction, QualityKey, Reference, Span, TaskSet, TextHash,
+};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -40,23 +50,37 @@ use timely::dataflow::operators::generic::operator::Operator;
 /// withdrawn or could not be read.
 pub type PredictionUpsert = ((String, u32), (u64, u64, Option<Prediction>));
 
-/// A note, an annotator and the partition of the reference, with the offset of the record, and what the annotator said of the note;
-/// nothing when it was withdrawn.
-pub type ReferenceUpsert = ((String, String, u32), (u64, Option<Reference>));
+/// Whose reference it is, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReferenceKey {
+    /// The note.
+    pub note_id: String,
+    /// Who annotated it.
+    pub annotator: String,
+    /// Of a teacher's label, the text: a teacher may say something of every revision. Absent of a reference, which replaces what the
+    /// annotator said of the revision before.
+    pub text_hash: Option<TextHash>,
+    /// Of the record.
+    pub partition: u32,
+}
+
+/// A reference or a label, with the offset of its record, and what was said of the note; nothing when it was withdrawn.
+pub type ReferenceUpsert = (ReferenceKey, (u64, Option<Reference>));
 
 /// Measures predictions against references.
 pub trait Score<'scope> {
     /// The counts of every quality figure, retracted and added as predictions and references change.
     ///
-    /// A prediction is compared with a reference of the same note and the same text, for the tasks that were annotated. A row
-    /// whose last note leaves is retracted.
+    /// A prediction is compared with a reference or label of the same note and the same text, for the tasks that were annotated, and
+    /// with what the ensemble of `panel` makes of the labels; the teachers of `panel` are compared with references. A row whose last
+    /// note leaves is retracted.
     ///
     /// # Panics
     /// When the words of a prediction are not the output of [`Words::to_bytes`].
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
-    /// use stillroom_dataflow::{Score, Words};
+    /// use stillroom_dataflow::{ReferenceKey, Score, TeacherPanel, Words};
     /// use stillroom_schemas::{Level, ModelId, Prediction, Reference, Span, Task, TextHash};
     /// use timely::dataflow::operators::Input;
     ///
@@ -82,12 +106,13 @@ pub trait Score<'scope> {
     ///     let (mut notes, mut labels, probe) = worker.dataflow::<u64, _, _>(|scope| {
     ///         let (notes, predictions) = scope.new_input();
     ///         let (labels, references) = scope.new_input();
-    ///         let quality = predictions.score(references);
+    ///         let quality = predictions.score(references, TeacherPanel::default());
     ///         let quality = quality.inspect(move |update| seen.lock().unwrap().push(update.clone()));
     ///         (notes, labels, quality.probe().0)
     ///     });
     ///     notes.send((("n1".to_string(), 0), (1, 0, Some(prediction))));
-    ///     labels.send((("n1".to_string(), "adjudicated".to_string(), 0), (0, Some(reference))));
+    ///     let (note_id, annotator) = ("n1".to_string(), "adjudicated".to_string());
+    ///     labels.send((ReferenceKey { note_id, annotator, text_hash: None, partition: 0 }, (0, Some(reference))));
     ///     notes.advance_to(1);
     ///     labels.advance_to(1);
     ///     worker.step_while(|| probe.less_than(&1));
@@ -101,6 +126,7 @@ pub trait Score<'scope> {
     fn score(
         self,
         references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+        panel: TeacherPanel,
     ) -> VecCollection<'scope, Epoch, (QualityKey, Counts)>;
 }
 
@@ -108,6 +134,7 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
     fn score(
         self,
         references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+        panel: TeacherPanel,
     ) -> VecCollection<'scope, Epoch, (QualityKey, Counts)> {
         let outer = self.scope();
         outer.region_named("Score", |region| {
@@ -118,13 +145,38 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
                 })
                 .arrange_by_key_named("ArrangeByNote");
             let references = stamp(references.enter(region), "KeepReferences", keep_reference);
-            let references = arrange_upserts(references, "References")
-                .flat_map_ref(|(note, annotator, _), (_, labels)| {
+            let references =
+                arrange_upserts(references, "References").flat_map_ref(|(note, annotator, ..), (_, labels)| {
                     labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
-                })
-                .arrange_by_key_named("ArrangeByNote");
-            predictions
-                .join_core(references, |_, prediction, (annotator, labels)| agreement(&prediction.0, annotator, labels))
+                });
+            let of_text = references.clone().filter(|(_, (_, labels))| labels.is_of_teacher).reduce_named(
+                "LabelsOfNote",
+                |_, labels, all: &mut Vec<(Arc<NoteLabels>, isize)>| {
+                    all.push((Arc::new(labels.iter().map(|(label, _)| (*label).clone()).collect()), 1));
+                },
+            );
+            let references = references.arrange_by_key_named("ArrangeByNote");
+            let of_students =
+                predictions.clone().join_core(references.clone(), |_, prediction, (annotator, labels)| {
+                    student_against(&prediction.0, annotator, labels)
+                });
+            let labelled =
+                predictions.join_core(of_text.arrange_by_key_named("ArrangeByNote"), |note, prediction, labels| {
+                    labels_of(prediction, labels).map(|labelled| (note.clone(), Arc::new(labelled)))
+                });
+            let panel = Arc::new(panel);
+            let panel_of_region = Arc::clone(&panel);
+            let of_ensemble =
+                labelled.clone().flat_map(move |(_, labelled)| student_against_ensemble(&labelled, &panel));
+            let of_teachers = labelled.arrange_by_key_named("ArrangeByNote").join_core(
+                references,
+                move |_, labelled, (annotator, reference)| {
+                    teachers_against(labelled, annotator, reference, &panel_of_region)
+                },
+            );
+            of_students
+                .concat(of_ensemble)
+                .concat(of_teachers)
                 .explode(|(key, counts)| Some((AsJson(key), diff_of(counts))))
                 .count_total()
                 .map(|(AsJson(key), diff)| (key, counts_of(diff)))
@@ -133,17 +185,28 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
     }
 }
 
-/// What is kept of a reference: its ids are the key.
+/// What is kept of a reference or label: its ids are the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Labels {
+    is_of_teacher: bool,
     text_hash: TextHash,
     tasks: TaskSet,
     spans: Vec<Span>,
 }
 
 type KeptPrediction = (u64, u64, Option<Arc<AsJson<Prediction>>>);
-type ReferenceKey = (Arc<str>, Arc<str>, u32);
+type KeptKey = (Arc<str>, Arc<str>, Option<Arc<str>>, u32);
 type KeptReference = (u64, Option<Arc<Labels>>);
+
+/// What teachers said of a note, of whichever of its texts, by teacher.
+type NoteLabels = Vec<(Arc<str>, Arc<Labels>)>;
+
+/// A prediction with what teachers said of the same text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Labelled {
+    prediction: Arc<AsJson<Prediction>>,
+    labels: NoteLabels,
+}
 
 /// Notes counted, true positives, false positives, false negatives: a difference, because tuples of `isize` add up. As every
 /// pair counts one note, it is zero only when no note is left.
@@ -168,30 +231,71 @@ fn keep_prediction(((note, partition), kept): PredictionUpsert) -> ((Arc<str>, u
     ((note.into(), partition), (revision, offset, prediction))
 }
 
-fn keep_reference(((note, annotator, partition), kept): ReferenceUpsert) -> (ReferenceKey, KeptReference) {
-    let (offset, reference) = kept;
+fn keep_reference((key, (offset, reference)): ReferenceUpsert) -> (KeptKey, KeptReference) {
+    let ReferenceKey { note_id, annotator, text_hash, partition } = key;
+    let is_of_teacher = text_hash.is_some();
     let labels = reference.map(|Reference { text_hash, tasks, mut spans, .. }| {
         spans.shrink_to_fit();
-        Arc::new(Labels { text_hash, tasks, spans })
+        Arc::new(Labels { is_of_teacher, text_hash, tasks, spans })
     });
-    ((note.into(), annotator.into(), partition), (offset, labels))
+    ((note_id.into(), annotator.into(), text_hash.map(|hash| hash.0.into()), partition), (offset, labels))
 }
 
-/// The counts of one note against one reference, for each row that they belong to; none when the texts differ.
-fn agreement(prediction: &Prediction, annotator: &str, labels: &Labels) -> Vec<(QualityKey, Counts)> {
+/// The labels of the prediction's text, if there are any.
+fn labels_of(prediction: &Arc<AsJson<Prediction>>, labels: &NoteLabels) -> Option<Labelled> {
+    let of_text = labels.iter().filter(|(_, labels)| labels.text_hash == prediction.0.text_hash);
+    let labels: NoteLabels = of_text.cloned().collect();
+    (!labels.is_empty()).then(|| Labelled { prediction: Arc::clone(prediction), labels })
+}
+
+impl Labelled {
+    fn words(&self) -> Words {
+        words_of(&self.prediction.0)
+    }
+
+    fn views(&self) -> Vec<LabelOf<'_>> {
+        let labels = self.labels.iter();
+        labels.map(|(teacher, said)| LabelOf { teacher, tasks: &said.tasks, spans: &said.spans }).collect()
+    }
+}
+
+fn words_of(prediction: &Prediction) -> Words {
+    Words::from_bytes(&prediction.words).expect("words are kept as Words::to_bytes writes them")
+}
+
+/// The counts of one note against one reference or label, for each row that they belong to; none when the texts differ.
+fn student_against(prediction: &Prediction, annotator: &str, labels: &Labels) -> Vec<(QualityKey, Counts)> {
     if prediction.text_hash != labels.text_hash {
         return Vec::new();
     }
-    let words = Words::from_bytes(&prediction.words).expect("words are kept as Words::to_bytes writes them");
-    let mut rows = Vec::with_capacity(2 * Level::ALL.len() * labels.tasks.len());
-    for &task in &labels.tasks {
-        let scores = score_spans(&words, task, &prediction.spans, &labels.spans);
+    let comparison = if labels.is_of_teacher { Comparison::StudentTeacher } else { Comparison::StudentReference };
+    rows(prediction, &words_of(prediction), (comparison, annotator), (&labels.tasks, &labels.spans))
+}
+
+/// The counts of one note against the chosen ensembles.
+fn student_against_ensemble(labelled: &Labelled, panel: &TeacherPanel) -> Vec<(QualityKey, Counts)> {
+    let words = labelled.words();
+    let (tasks, spans) = panel.merge(&words, &labelled.views());
+    rows(&labelled.prediction.0, &words, (Comparison::StudentEnsemble, ENSEMBLE), (&tasks, &spans))
+}
+
+/// A row of a note's type and site and one of all, for each task and level.
+fn rows(
+    prediction: &Prediction,
+    words: &Words,
+    (comparison, reference): (Comparison, &str),
+    (tasks, spans): (&TaskSet, &[Span]),
+) -> Vec<(QualityKey, Counts)> {
+    let mut rows = Vec::with_capacity(2 * Level::ALL.len() * tasks.len());
+    for &task in tasks {
+        let scores = score_spans(words, task, &prediction.spans, spans);
         for (level, counts) in Level::ALL.into_iter().zip(scores) {
             let rollup = QualityKey {
                 task,
                 level,
+                comparison,
                 model: prediction.model.clone(),
-                reference: annotator.to_owned(),
+                reference: reference.to_owned(),
                 note_type: None,
                 site: None,
                 rollup: true,
@@ -202,6 +306,37 @@ fn agreement(prediction: &Prediction, annotator: &str, labels: &Labels) -> Vec<(
         }
     }
     rows
+}
+
+/// The counts in words of every subset of the teachers against one reference of the same text.
+fn teachers_against(
+    labelled: &Labelled,
+    annotator: &str,
+    reference: &Labels,
+    panel: &TeacherPanel,
+) -> Vec<(QualityKey, Counts)> {
+    if reference.is_of_teacher || reference.text_hash != labelled.prediction.0.text_hash {
+        return Vec::new();
+    }
+    let (words, labels) = (labelled.words(), labelled.views());
+    let row = |task, model: ModelId| QualityKey {
+        task,
+        level: Level::Word,
+        comparison: Comparison::TeachersReference,
+        model,
+        reference: annotator.to_owned(),
+        note_type: None,
+        site: None,
+        rollup: true,
+    };
+    let of_task = |&task| {
+        panel
+            .against(&words, task, &labels, &reference.spans)
+            .into_iter()
+            .map(move |(model, counts)| (task, model, counts))
+    };
+    let counted: Vec<_> = reference.tasks.iter().flat_map(of_task).collect();
+    counted.into_iter().map(|(task, model, counts)| (row(task, model), counts)).collect()
 }
 
 type Arranged<'scope, K, V> = differential_dataflow::operators::arrange::Arranged<

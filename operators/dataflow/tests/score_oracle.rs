@@ -1,12 +1,17 @@
-//! `Score` over random histories of predictions, references, amendments and withdrawals, against a batch recomputation after every
-//! epoch, with 1, 2 and 3 workers.
+//! `Score` over random histories of predictions, references, teachers' labels, amendments and withdrawals, against a batch
+//! recomputation after every epoch, with 1, 2 and 3 workers.
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use stillroom_dataflow::{PredictionUpsert, ReferenceUpsert, Score, Words, score_spans};
-use stillroom_schemas::{Counts, Level, ModelId, Prediction, QualityKey, Reference, Span, Task, TextHash};
+use stillroom_dataflow::ensemble::{Ensemble, Rule};
+use stillroom_dataflow::{
+    ENSEMBLE, PredictionUpsert, ReferenceKey, ReferenceUpsert, Score, TeacherPanel, Words, score_spans,
+};
+use stillroom_schemas::{
+    Comparison, Counts, Level, ModelId, Prediction, QualityKey, Reference, Span, Task, TaskSet, TextHash,
+};
 use timely::dataflow::operators::Input;
 
 /// A change of one row: what, to which counts, at which epoch, added or retracted.
@@ -22,7 +27,21 @@ struct Inputs {
 const NOTES: u64 = 8;
 /// As if one had been added and had taken over keys: both hold every note.
 const PARTITIONS: u32 = 2;
-const ANNOTATORS: [&str; 3] = ["adjudicated", "teacher", "second_reader"];
+const ANNOTATORS: [&str; 3] = ["adjudicated", "teacher_a", "second_reader"];
+/// The first has the name of an annotator, and is another; the last is not of the panel.
+const TEACHERS: [&str; 4] = ["teacher_a", "teacher_b", "vocabulary", "stranger"];
+
+/// Teachers that are asked, the last for one task, and an ensemble for two tasks.
+fn panel() -> (Vec<(String, TaskSet)>, BTreeMap<Task, Ensemble>) {
+    let all = TaskSet::from(Task::ALL);
+    let asked = [(TEACHERS[0], all.clone()), (TEACHERS[1], all), (TEACHERS[2], [Task::Medication].into())];
+    let ensemble = |teachers: [&str; 2], rule| Ensemble { teachers: teachers.map(str::to_owned).into(), rule };
+    let chosen = [
+        (Task::Disease, ensemble([TEACHERS[1], TEACHERS[0]], Rule::Weighted { weights: vec![0.7, 0.3] })),
+        (Task::Medication, ensemble([TEACHERS[2], TEACHERS[0]], Rule::Intersection)),
+    ];
+    (asked.map(|(name, tasks)| (name.to_owned(), tasks)).into(), chosen.into())
+}
 
 /// The text of a note at a revision, as far as scoring goes: its hash and its words. Every third revision has the text of the one
 /// before, as when only the signature changed.
@@ -90,9 +109,13 @@ fn any_history(seed: u64, epochs: u64) -> Vec<Inputs> {
             } else {
                 // Some annotators are late, some are early, for a revision that comes later or never.
                 let annotated = (*revision + rng.random_range(0..3)).saturating_sub(1);
-                let annotator = *ANNOTATORS.choose(&mut rng).unwrap();
-                let reference = rng.random_bool(0.8).then(|| any_reference(&mut rng, note, annotator, annotated));
-                inputs.references.push(((note.to_string(), annotator.to_string(), partition), (offset, reference)));
+                let is_label = rng.random_bool(0.6);
+                let annotator = *if is_label { &TEACHERS[..] } else { &ANNOTATORS }.choose(&mut rng).unwrap();
+                let reference = any_reference(&mut rng, note, annotator, annotated);
+                let text_hash = is_label.then(|| reference.text_hash.clone());
+                let (note_id, annotator) = (note.to_string(), annotator.to_string());
+                let key = ReferenceKey { note_id, annotator, text_hash, partition };
+                inputs.references.push((key, (offset, rng.random_bool(0.8).then_some(reference))));
             }
         }
         inputs.predictions.shuffle(&mut rng);
@@ -115,7 +138,9 @@ fn run(history: &[Inputs], workers: usize) -> Vec<Update> {
             let keep = move |((key, counts), epoch, change): &((QualityKey, Counts), u64, isize)| {
                 seen.lock().unwrap().push((key.clone(), *counts, *epoch, *change));
             };
-            (notes, labels, predictions.score(references).inspect(keep).probe().0)
+            let (asked, chosen) = panel();
+            let quality = predictions.score(references, TeacherPanel::new(&asked, chosen));
+            (notes, labels, quality.inspect(keep).probe().0)
         });
         for (epoch, inputs) in (0..).zip(&history) {
             let mine = |number: &usize| number % peers == index;
@@ -153,34 +178,99 @@ fn recomputed(history: &[Inputs]) -> BTreeMap<QualityKey, Counts> {
             }
         }
     }
-    let mut counts: BTreeMap<QualityKey, Counts> = BTreeMap::new();
-    let pairs = references.iter().flat_map(|((note, annotator, _), (_, reference))| {
-        let of_note = predictions.iter().filter(move |((predicted, _), _)| predicted == note);
-        of_note.filter_map(move |(_, (_, _, prediction))| Some((annotator, prediction.as_ref()?, reference.as_ref()?)))
-    });
-    for (annotator, prediction, reference) in pairs.filter(|(_, said, reference)| said.text_hash == reference.text_hash)
+    let live: Vec<(&ReferenceKey, &Reference)> =
+        references.iter().filter_map(|(key, (_, reference))| Some((*key, reference.as_ref()?))).collect();
+    let mut counts = BTreeMap::new();
+    for ((note, _), (_, _, prediction)) in &predictions {
+        let Some(prediction) = prediction else { continue };
+        let of_text = live.iter().filter(|(key, said)| key.note_id == *note && said.text_hash == prediction.text_hash);
+        let (labels, references): (Vec<_>, Vec<_>) = of_text.partition(|(key, _)| key.text_hash.is_some());
+        add_of_note(&mut counts, prediction, &labels, &references);
+    }
+    counts
+}
+
+type Said<'a> = (&'a ReferenceKey, &'a Reference);
+
+/// All rows that a prediction and what was said of its text belong to.
+fn add_of_note(
+    counts: &mut BTreeMap<QualityKey, Counts>,
+    prediction: &Prediction,
+    labels: &[&Said<'_>],
+    references: &[&Said<'_>],
+) {
+    let words = Words::from_bytes(&prediction.words).unwrap();
+    let (asked, chosen) = panel();
+    // Of a label that stands in two partitions, that of the first.
+    let spans_of = |teachers: &[String], task| -> Option<Vec<&[Span]>> {
+        let of = |teacher: &String| {
+            let of_task = labels.iter().filter(|(key, said)| key.annotator == *teacher && said.tasks.contains(&task));
+            of_task.map(|(_, said)| (&said.tasks, &said.spans[..])).min().map(|(_, spans)| spans)
+        };
+        teachers.iter().map(of).collect()
+    };
+    let merged = |ensemble: &Ensemble, task| Some(ensemble.merge(&words, task, &spans_of(&ensemble.teachers, task)?));
+    let key = |task, level, comparison, model: &ModelId, reference: &str| QualityKey {
+        task,
+        level,
+        comparison,
+        model: model.clone(),
+        reference: reference.to_owned(),
+        note_type: None,
+        site: None,
+        rollup: true,
+    };
+    let mut add_student = |comparison, task, reference: &str, spans: &[Span]| {
+        let scores = score_spans(&words, task, &prediction.spans, spans);
+        for (level, scored) in Level::ALL.into_iter().zip(scores) {
+            let rollup = key(task, level, comparison, &prediction.model, reference);
+            let (note_type, site) = (prediction.note_type.clone(), prediction.site.clone());
+            *counts.entry(QualityKey { note_type, site, rollup: false, ..rollup.clone() }).or_default() += scored;
+            *counts.entry(rollup).or_default() += scored;
+        }
+    };
+    for (said, comparison) in labels
+        .iter()
+        .map(|said| (said, Comparison::StudentTeacher))
+        .chain(references.iter().map(|said| (said, Comparison::StudentReference)))
     {
-        let words = Words::from_bytes(&prediction.words).unwrap();
-        for &task in &reference.tasks {
-            let scores = score_spans(&words, task, &prediction.spans, &reference.spans);
-            for (level, scored) in Level::ALL.into_iter().zip(scores) {
-                for rollup in [false, true] {
-                    let (note_type, site) = match rollup {
-                        true => (None, None),
-                        false => (prediction.note_type.clone(), prediction.site.clone()),
-                    };
-                    let (model, reference) = (prediction.model.clone(), annotator.clone());
-                    let key = QualityKey { task, level, model, reference, note_type, site, rollup };
-                    let sum = counts.entry(key).or_default();
-                    sum.notes += scored.notes;
-                    sum.tp += scored.tp;
-                    sum.fp += scored.fp;
-                    sum.fn_ += scored.fn_;
+        said.1.tasks.iter().for_each(|&task| add_student(comparison, task, &said.0.annotator, &said.1.spans));
+    }
+    for (&task, ensemble) in &chosen {
+        if let Some(spans) = merged(ensemble, task) {
+            add_student(Comparison::StudentEnsemble, task, ENSEMBLE, &spans);
+        }
+    }
+    for (reference, said) in references {
+        for &task in &said.tasks {
+            let mut add = |model: &str, spans: &[Span]| {
+                let (comparison, model) = (Comparison::TeachersReference, ModelId(model.to_owned()));
+                let row = key(task, Level::Word, comparison, &model, &reference.annotator);
+                *counts.entry(row).or_default() += score_spans(&words, task, spans, &said.spans)[0];
+            };
+            if let Some(spans) = chosen.get(&task).and_then(|ensemble| merged(ensemble, task)) {
+                add(ENSEMBLE, &spans);
+            }
+            let able = asked.iter().filter(|(_, tasks)| tasks.contains(&task)).map(|(name, _)| name.clone());
+            let able: Vec<String> = able.collect();
+            if spans_of(&able, task).is_none() {
+                continue;
+            }
+            for subset in 1..1u32 << able.len() {
+                let of_subset = (0..able.len()).filter(|at| subset & (1 << at) != 0).map(|at| able[at].clone());
+                let teachers: Vec<String> = of_subset.collect();
+                let rules = match teachers.len() {
+                    1 => vec![Rule::Union],
+                    2 => vec![Rule::Union, Rule::Intersection],
+                    _ => vec![Rule::Union, Rule::Intersection, Rule::AtLeast { least: 2 }],
+                };
+                for rule in rules {
+                    let ensemble = Ensemble { teachers: teachers.clone(), rule };
+                    add(&ensemble.name(), &merged(&ensemble, task).unwrap());
                 }
             }
         }
     }
-    counts
 }
 
 /// Checks the updates of a history epoch by epoch, and returns how many rows were ever retracted for good.
@@ -204,17 +294,21 @@ fn check(history: &[Inputs], updates: &[Update]) -> usize {
 
 #[test]
 fn equals_a_batch_recomputation_after_every_epoch() {
-    let (mut rows, mut gone) = (0, 0);
+    let (mut rows, mut gone, mut compared) = (0, 0, BTreeMap::<Comparison, usize>::new());
     for seed in 0..6 {
-        let history = any_history(seed, 40);
+        let history = any_history(seed, 60);
         let updates = run(&history, 1);
         gone += check(&history, &updates);
         rows += recomputed(&history).len();
+        for (key, ..) in &updates {
+            *compared.entry(key.comparison).or_default() += 1;
+        }
         for workers in 2..=3 {
             assert_eq!(run(&history, workers), updates, "seed {seed}, {workers} workers");
         }
     }
     assert!(rows > 250 && gone > 250, "the histories are too poor: {rows} rows at the end, {gone} withdrawn");
+    assert!(compared.len() == 4 && compared.values().all(|changes| *changes > 250), "too poor: {compared:?}");
 }
 
 #[test]
@@ -242,8 +336,8 @@ fn a_change_touches_only_its_own_rows() {
     let mut rng = SmallRng::seed_from_u64(1);
     let prediction = any_prediction(&mut rng, 1, 1, 0);
     let reference = Reference { tasks: Task::ALL.into(), ..any_reference(&mut rng, 1, &annotator, 1) };
-    history
-        .push(Inputs { references: vec![((note.clone(), annotator, 0), (1, Some(reference)))], ..Inputs::default() });
+    let key = ReferenceKey { note_id: note.clone(), annotator, text_hash: None, partition: 0 };
+    history.push(Inputs { references: vec![(key, (1, Some(reference)))], ..Inputs::default() });
     history.push(Inputs { predictions: vec![((note.clone(), 0), (1, 1, Some(prediction)))], ..Inputs::default() });
     history.push(Inputs { predictions: vec![((note, 0), (1, 2, None))], ..Inputs::default() });
     let updates = run(&history, 3);

@@ -1,62 +1,10 @@
-//! What several teachers say, made one.
+//! Which teachers label best together.
 //!
-//! All that a rule looks at is which teachers mark a word, so a corpus comes down to how often each pattern of teachers stands beside
-//! each word of people: 2^n numbers a note, from which every subset and every rule is counted without looking at a word again.
+//! What several teachers say is merged by the rules of [`stillroom_dataflow::ensemble`]; here the subset and the rule are chosen that
+//! agree best with people, and the choice is kept in a file.
 
 mod choice;
-mod label_model;
-mod rule;
 mod search;
 
 pub use choice::{Choice, Chosen};
-pub use label_model::LabelModel;
-pub use rule::{Ensemble, Rule};
 pub use search::{Candidate, TEACHERS_MAX, Votes};
-
-use std::collections::BTreeMap;
-use stillroom_dataflow::Words;
-use stillroom_schemas::{Counts, Span, Task};
-
-/// Which teachers mark a word: teacher `i` is bit `i`.
-pub type Pattern = u16;
-
-/// The pattern of every word of a text, for one task.
-pub fn patterns(words: &Words, task: Task, teachers: &[&[Span]]) -> Vec<Pattern> {
-    let mut patterns = vec![0; words.len()];
-    for (teacher, spans) in teachers.iter().enumerate() {
-        for span in spans.iter().filter(|span| span.task == task) {
-            patterns[words.under(span)].iter_mut().for_each(|pattern| *pattern |= 1 << teacher);
-        }
-    }
-    patterns
-}
-
-/// How often each pattern stands at words that people marked (`true`), and at others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoteVotes(BTreeMap<(Pattern, bool), i64>);
-
-impl NoteVotes {
-    /// Counts one note.
-    pub fn count(words: &Words, task: Task, teachers: &[&[Span]], people: &[Span]) -> NoteVotes {
-        let reference = patterns(words, task, &[people]);
-        let mut votes = NoteVotes::default();
-        for (pattern, reference) in patterns(words, task, teachers).into_iter().zip(reference) {
-            *votes.0.entry((pattern, reference != 0)).or_default() += 1;
-        }
-        votes
-    }
-
-    /// The counts of words under a decision for each pattern.
-    fn counts(&self, marks: impl Fn(Pattern) -> bool) -> Counts {
-        let mut counts = Counts { notes: 1, ..Counts::default() };
-        for (&(pattern, reference), &words) in &self.0 {
-            match (marks(pattern), reference) {
-                (true, true) => counts.tp += words,
-                (true, false) => counts.fp += words,
-                (false, true) => counts.fn_ += words,
-                (false, false) => {}
-            }
-        }
-        counts
-    }
-}

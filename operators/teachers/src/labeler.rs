@@ -8,7 +8,7 @@ use crate::{
 };
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use stillroom_schemas::TaskSet;
 use tokio::sync::{Mutex, Semaphore};
@@ -27,8 +27,14 @@ pub struct Teacher {
     name: String,
     tasks: TaskSet,
     kind: Kind,
-    /// Why it is not asked any more.
-    stopped: OnceLock<String>,
+    /// Why it is not asked any more, and until when.
+    stopped: std::sync::Mutex<Option<Stopped>>,
+}
+
+struct Stopped {
+    reason: String,
+    /// With the next one, UTC, budgets and quotas of a day begin anew; absent where it has stopped for good.
+    day: Option<String>,
 }
 
 enum Kind {
@@ -58,7 +64,7 @@ impl Remote {
     async fn ask(&self, teacher: &Teacher, question: &Question<'_>) -> Option<Asked> {
         let _permit = self.permits.acquire().await;
         let (mut all, mut outages) = (None::<Asked>, 0);
-        while teacher.stopped.get().is_none() {
+        while teacher.stopped().is_none() {
             let settled = self.purse.settled();
             let mut asked = self.client.ask(question, &self.purse).await;
             if let Some(before) = &all {
@@ -72,9 +78,7 @@ impl Remote {
                     outages += 1;
                     tokio::time::sleep(*left).await;
                 }
-                Err(error) if error.is_final() => {
-                    let _first = teacher.stopped.set(error.to_string());
-                }
+                Err(error) if error.is_final() => teacher.stop(error.to_string(), Some(today())),
                 _ => break,
             }
         }
@@ -113,13 +117,30 @@ impl Teacher {
         let permits = Semaphore::new(profile.requests_open_max);
         let kind =
             Kind::Remote(Box::new(Remote { client: Client::new(name, profile)?, permits, purse, prompt, fingerprint }));
-        Ok(Teacher { name: name.to_owned(), tasks, kind, stopped: OnceLock::new() })
+        Ok(Teacher { name: name.to_owned(), tasks, kind, stopped: std::sync::Mutex::default() })
     }
 
     /// A vocabulary as a teacher.
     pub fn local(name: &str, vocabulary: Vocabulary) -> Teacher {
         let (name, tasks) = (name.to_owned(), vocabulary.tasks().clone());
-        Teacher { name, tasks, kind: Kind::Local(Box::new(vocabulary)), stopped: OnceLock::new() }
+        Teacher { name, tasks, kind: Kind::Local(Box::new(vocabulary)), stopped: std::sync::Mutex::default() }
+    }
+
+    /// Why it is not asked today.
+    fn stopped(&self) -> Option<String> {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.as_ref().is_some_and(|stopped| stopped.day.as_ref().is_some_and(|day| *day != today())) {
+            *stopped = None;
+        }
+        stopped.as_ref().map(|stopped| stopped.reason.clone())
+    }
+
+    /// The first reason stays, unless it ends with its day and this one does not.
+    fn stop(&self, reason: String, day: Option<String>) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.as_ref().is_none_or(|stopped| stopped.day.is_some() && day.is_none()) {
+            *stopped = Some(Stopped { reason, day });
+        }
     }
 
     /// Its name.
@@ -170,12 +191,19 @@ impl Labeler {
         Labeler { teachers, store, prices, retries_failed, locks: (0..LOCKS).map(|_| Mutex::default()).collect() }
     }
 
+    /// Asks nothing any more; what is under way may end.
+    pub fn end(&self) {
+        self.teachers.iter().for_each(|teacher| teacher.stop("the run ends".to_owned(), None));
+    }
+
     /// The teachers.
     pub fn teachers(&self) -> &[Teacher] {
         &self.teachers
     }
 
     /// What a teacher says of a text, for those of `tasks` that it can find; nothing if it can find none.
+    ///
+    /// A teacher that has stopped, for its budget or quota of a day or as its key is refused, is asked again with the next day, UTC.
     ///
     /// # Errors
     /// When the store cannot be read or written. That a teacher does not answer is no error.
@@ -229,7 +257,7 @@ impl Labeler {
         (question, key, failed): (&Question<'_>, &AnswerKey, Option<Answer>),
     ) -> Result<Labeled, TeacherError> {
         let Some(asked) = remote.ask(teacher, question).await else {
-            let reason = teacher.stopped.get().cloned().unwrap_or_default();
+            let reason = teacher.stopped().unwrap_or_default();
             return Ok(Labeled::Unanswered { reason });
         };
         let found = match asked.outcome {
@@ -319,7 +347,7 @@ mod tests {
         let labeler = Labeler::new(vec![teacher], store, &budget, false);
         let teacher = &labeler.teachers()[0];
         let labeled = labeler.label(teacher, "fever", &Task::ALL.into()).await.unwrap().unwrap();
-        (labeled, teacher.stopped.get().cloned())
+        (labeled, teacher.stopped())
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Random histories of notes and references, and what must come of them.
+//! Random histories of notes, references and labels, and what must come of them.
 
 use super::memory::MemoryLog;
 use crate::engine::Topics;
@@ -6,11 +6,14 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use stillroom_dataflow::{TokenizedText, TokenizerError, Window, Words, reference_key};
+use stillroom_dataflow::{TokenizedText, TokenizerError, Window, Words, label_key, reference_key};
 use stillroom_schemas::{Note, Reference, Span, Task, TextHash, Totals};
 
 /// Words that a window of [`tokenize`] owns at most.
 const WINDOW_WORDS: usize = 4;
+
+/// Whose labels there are.
+pub(crate) const TEACHERS: [&str; 2] = ["ann", "cy"];
 
 /// A word of so many letters makes the student fail.
 pub(crate) const UNLUCKY: usize = 13;
@@ -26,7 +29,8 @@ pub(crate) struct History {
     /// Partition and offset of every reference that cannot be decoded.
     pub(crate) lost_references: Vec<(u32, u64)>,
     notes: BTreeMap<usize, Written>,
-    references: BTreeMap<(String, String), Option<Reference>>,
+    /// By note, annotator and, of labels, text.
+    references: BTreeMap<(String, String, Option<TextHash>), Option<Reference>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ impl History {
         let names = [
             &topics.notes,
             &topics.references,
+            &topics.labels,
             &topics.extractions,
             &topics.quality,
             &topics.state,
@@ -72,7 +77,8 @@ impl History {
                 10 => history.repeat(note, partitions, &topics.notes),
                 11 => history.withdraw(note, partitions, &topics.notes),
                 12 => history.corrupt(note, partitions, &topics.notes, &mut random),
-                _ => history.label(note, partitions, &topics.references, &mut random),
+                13..16 => history.annotate(note, partitions, &topics.labels, &mut random),
+                _ => history.annotate(note, partitions, &topics.references, &mut random),
             }
         }
         history
@@ -137,29 +143,37 @@ impl History {
         self.outcomes.insert((partition, offset), Outcome::DeadLettered);
     }
 
-    /// A reference for the text that the note has now, for the one that it may have next, or for none.
-    fn label(&mut self, id: usize, partitions: u32, topic: &str, random: &mut SmallRng) {
-        let (note_id, annotator) = (format!("n{id}"), ["ann", "bob"].choose(random).expect("two").to_string());
-        let key = reference_key(&note_id, &annotator);
+    /// A reference or label for the text that the note has now, or for one that it never has. A teacher has the name of an annotator.
+    fn annotate(&mut self, id: usize, partitions: u32, topic: &str, random: &mut SmallRng) {
+        let is_label = *topic == *Topics::default().labels;
+        let names = if is_label { TEACHERS } else { ["ann", "bob"] };
+        let (note_id, annotator) = (format!("n{id}"), names.choose(random).expect("two").to_string());
         let partition = id as u32 % partitions;
         let text = self.notes.get(&id).and_then(|written| written.text.clone()).filter(|_| random.random_bool(0.8));
         let spans: Vec<Span> = (0..random.random_range(0..4)).map(|_| span(random)).collect();
         let tasks: BTreeSet<Task> = spans.iter().map(|span| span.task).chain([Task::Symptom]).collect();
         let text_hash = TextHash::of(text.as_deref().unwrap_or("never written"));
+        let of_text = is_label.then(|| text_hash.clone());
+        let key = match &of_text {
+            Some(text_hash) => label_key(&note_id, &annotator, text_hash),
+            None => reference_key(&note_id, &annotator),
+        };
         let reference = Reference { note_id: note_id.clone(), annotator: annotator.clone(), text_hash, tasks, spans };
         match random.random_range(0..10) {
             0 => {
                 self.log.append(topic, partition, &key, None);
-                self.references.insert((note_id, annotator), None);
+                self.references.insert((note_id, annotator, of_text), None);
             }
             1 => {
                 let offset = self.log.append(topic, partition, &key, Some(b"{".to_vec()));
-                self.lost_references.push((partition, offset));
+                if !is_label {
+                    self.lost_references.push((partition, offset));
+                }
             }
             _ => {
                 let value = serde_json::to_vec(&reference).expect("a reference is JSON");
                 self.log.append(topic, partition, &key, Some(value));
-                self.references.insert((note_id, annotator), Some(reference));
+                self.references.insert((note_id, annotator, of_text), Some(reference));
             }
         }
     }
@@ -182,12 +196,12 @@ impl History {
         lost.map(|(position, _)| *position).collect()
     }
 
-    /// The notes that are live in the end, each with the references to its text.
-    pub(crate) fn live(&self) -> impl Iterator<Item = (&Note, Vec<&Reference>)> {
+    /// The notes that are live in the end, each with the references to its text and, marked, the labels.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&Note, Vec<(bool, &Reference)>)> {
         self.notes.values().filter_map(|written| written.extracted.as_ref()).map(|note| {
             let hash = TextHash::of(&note.text);
-            let references = self.references.values().flatten();
-            let fitting = references.filter(|label| label.note_id == note.note_id && label.text_hash == hash);
+            let references = self.references.iter().filter_map(|(key, said)| Some((key.2.is_some(), said.as_ref()?)));
+            let fitting = references.filter(|(_, said)| said.note_id == note.note_id && said.text_hash == hash);
             (note, fitting.collect())
         })
     }

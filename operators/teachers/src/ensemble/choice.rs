@@ -1,11 +1,11 @@
 //! The ensembles that were chosen, in a file.
 
-use super::Ensemble;
 use crate::TeacherError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use stillroom_dataflow::Words;
+use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_schemas::{Span, Task, TaskSet};
 
 /// The ensemble of each task, as TOML.
@@ -91,8 +91,8 @@ impl Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LabelModel, Rule};
     use super::*;
+    use stillroom_dataflow::ensemble::{LabelModel, Rule};
 
     fn chosen(teachers: &[&str], rule: Rule) -> Chosen {
         let teachers = teachers.iter().map(|teacher| (*teacher).to_owned()).collect();

@@ -1,10 +1,10 @@
 //! Every subset of the teachers under every rule, beside what people say.
 
-use super::{Ensemble, LabelModel, NoteVotes, Pattern, Rule};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use stillroom_dataflow::ensemble::{Ensemble, LabelModel, NoteVotes, Pattern, Rule, members, project};
 use stillroom_schemas::Counts;
 
 /// Teachers at most: 1,023 subsets.
@@ -69,11 +69,9 @@ impl Votes {
     }
 
     fn of_subset(&self, subset: Pattern, alone: &[f64]) -> Vec<Candidate> {
-        let members: Vec<usize> = (0..self.teachers.len()).filter(|teacher| subset & (1 << teacher) != 0).collect();
-        let mut rules = vec![Rule::Union];
+        let members = members(subset, self.teachers.len());
+        let mut rules = Rule::plain(members.len());
         if members.len() > 1 {
-            rules.push(Rule::Intersection);
-            rules.extend((2..members.len() as u32).map(|least| Rule::AtLeast { least }));
             rules.push(Rule::Weighted { weights: members.iter().map(|member| alone[*member]).collect() });
         }
         if members.len() >= LABEL_MODEL_MIN {
@@ -99,8 +97,7 @@ impl Votes {
 
     /// The interval that holds the F1 of 95 % of bootstrap samples of the notes (percentiles; Efron 1979).
     pub fn interval(&self, candidate: &Candidate, seed: u64) -> (f64, f64) {
-        let members: Vec<usize> =
-            (0..self.teachers.len()).filter(|teacher| candidate.subset & (1 << teacher) != 0).collect();
+        let members = members(candidate.subset, self.teachers.len());
         let marks = |pattern| candidate.ensemble.rule.marks(project(pattern, &members), members.len());
         let of_notes: Vec<Counts> = self.notes.iter().map(|note| note.counts(marks)).collect();
         if of_notes.is_empty() {
@@ -118,11 +115,6 @@ impl Votes {
         samples.sort_by(f64::total_cmp);
         (samples[SAMPLES * 25 / 1000], samples[SAMPLES * 975 / 1000 - 1])
     }
-}
-
-/// The pattern of some teachers alone.
-fn project(pattern: Pattern, members: &[usize]) -> Pattern {
-    members.iter().enumerate().map(|(at, member)| (pattern >> member & 1) << at).sum()
 }
 
 #[cfg(test)]

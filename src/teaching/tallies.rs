@@ -1,13 +1,9 @@
 //! What became of the questions to teachers, and what they cost.
 
+use crate::teaching::labels::usd;
 use anyhow::Result;
 use std::collections::BTreeMap;
-use stillroom_teachers::{Budget, Found, Labeled, Labeler, NanoUsd, Teacher};
-
-/// Dollars.
-pub(crate) fn usd(nano: NanoUsd) -> f64 {
-    nano as f64 / 1e9
-}
+use stillroom_teachers::{Budget, Found, Labeled, Labeler, Teacher};
 
 /// What became of the questions to one teacher.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 //! Rules by which teachers are merged.
 
 use super::{LabelModel, Pattern, patterns};
+use crate::{Words, spans_of};
 use serde::{Deserialize, Serialize};
-use stillroom_dataflow::{Words, spans_of};
 use stillroom_schemas::{Span, Task};
 
 /// When a word is marked.
@@ -28,6 +28,16 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The rules without parameters by which so many teachers can be merged, each of another meaning.
+    pub fn plain(teachers: usize) -> Vec<Rule> {
+        let mut rules = vec![Rule::Union];
+        if teachers > 1 {
+            rules.push(Rule::Intersection);
+            rules.extend((2..teachers as u32).map(|least| Rule::AtLeast { least }));
+        }
+        rules
+    }
+
     /// Whether a word is marked that the teachers of `pattern` mark, of `teachers` in all. What nobody marks is not marked.
     pub fn marks(&self, pattern: Pattern, teachers: usize) -> bool {
         let marking = || (0..teachers).filter(|teacher| pattern & (1 << teacher) != 0);
@@ -76,6 +86,14 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
+    /// Its name, for people: `a + b (union)`, or that of the one teacher.
+    pub fn name(&self) -> String {
+        match &self.teachers[..] {
+            [alone] => alone.clone(),
+            several => format!("{} ({})", several.join(" + "), self.rule.name()),
+        }
+    }
+
     /// The spans of `task`: runs of words that the rule marks. `labels` are in the order of the teachers.
     pub fn merge(&self, words: &Words, task: Task, labels: &[&[Span]]) -> Vec<Span> {
         let row = |pattern: Pattern| {
