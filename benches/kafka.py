@@ -103,7 +103,7 @@ def pathway_run(broker, notes, extractions, folder):
 
 def stillroom(binary, student, workers, broker, prefix, folder):
     """The command that runs a pipeline on the topics of a prefix, as for the peers below; its files are in `folder`."""
-    names = ("notes", "references", "extractions", "quality", "state", "dead_letters", "progress")
+    names = ("notes", "references", "labels", "extractions", "quality", "state", "dead_letters", "progress")
     config = folder / "stillroom.toml"
     config.write_text("\n".join([
         "[kafka]", f'transactional_id = "{prefix}"', f'group_id = "{prefix}"', "create_topics = true",

@@ -31,6 +31,14 @@ pub const GENERATOR: &str = "generator";
 /// The annotator who reads some of the notes too, and sometimes errs.
 pub const SECOND_READER: &str = "second_reader";
 
+/// The names that the demo's teacher knows, as tab-separated values with the columns `id` and `synonym`: many, and not all that are in
+/// the notes.
+pub fn teacher_vocabulary(task: Task) -> String {
+    let line = |(at, name): (usize, &str)| format!("{}:{at}\t{name}\n", task.name());
+    let lines = vocabulary::known_names(task).into_iter().enumerate().map(line);
+    ["id\tsynonym\n".to_owned()].into_iter().chain(lines).collect()
+}
+
 /// Events between a note and what happens to it later, at most. Bounds what the stream holds in memory.
 const DELAY_MAX: u64 = 60;
 /// One note in so many is sent broken first and whole afterwards.

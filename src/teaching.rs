@@ -102,6 +102,11 @@ impl TeachersConfig {
         }
     }
 
+    /// Whether `run` asks or measures any.
+    pub(crate) fn is_used_by_run(&self) -> bool {
+        !self.ask.is_empty() || self.ensemble().is_some()
+    }
+
     /// The file of the chosen ensembles, if there is one.
     pub(crate) fn ensemble(&self) -> Option<&Path> {
         Some(self.ensemble.as_path()).filter(|path| !path.as_os_str().is_empty())

@@ -9,7 +9,9 @@
 use crate::support;
 use anyhow::Result;
 use std::time::{Duration, Instant};
-use stillroom_dataflow::{Epoch, LatestNotes, NoteEvent, ReferenceUpsert, Score, Tokenizer, worker_config};
+use stillroom_dataflow::{
+    Epoch, LatestNotes, NoteEvent, ReferenceKey, ReferenceUpsert, Score, TeacherPanel, Tokenizer, worker_config,
+};
 use stillroom_schemas::{ModelId, Note, NoteState, Prediction, Reference, Span, Task, TextHash};
 use timely::dataflow::operators::Input;
 use timely::dataflow::operators::probe::Handle;
@@ -78,7 +80,8 @@ impl Bench<'_> {
         let (note_id, annotator) = (format!("note-{id:09}"), "adjudicated".to_owned());
         let (tasks, text_hash, spans) = (Task::ALL.into(), prediction.text_hash.clone(), spans.clone());
         let reference = Reference { note_id: note_id.clone(), annotator: annotator.clone(), text_hash, tasks, spans };
-        self.references.send(((note_id, annotator, 0), (self.epoch, Some(reference))));
+        let key = ReferenceKey { note_id, annotator, text_hash: None, partition: 0 };
+        self.references.send((key, (self.epoch, Some(reference))));
     }
 
     /// Closes the epoch and waits for its figures.
@@ -113,7 +116,7 @@ fn measure(worker: &mut Worker, notes: u64, samples: &[(Prediction, Vec<Span>)])
         let (reference_input, references) = scope.new_input();
         let (_latest, overtaken) = events.latest_notes();
         let predictions = overtaken.flat_map(|output| output.prediction());
-        predictions.score(references).probe_with(&probe);
+        predictions.score(references, TeacherPanel::default()).probe_with(&probe);
         (note_input, reference_input)
     });
     let mut bench = Bench { notes: note_input, references: reference_input, probe, epoch: 0, samples };

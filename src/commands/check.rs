@@ -4,6 +4,7 @@ use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::{open_kafka, open_log, output_topics, plan_topics};
 use crate::teaching::Wanted;
+use crate::teaching::asking::{Asker, panel};
 use crate::teaching::labels::runtime as async_runtime;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
@@ -47,9 +48,14 @@ impl Check {
         let secrets = config.kafka.resolved().map(|properties| ((), format!("{} properties", properties.len())));
         report.tell("kafka.properties", secrets)?;
         if let Some(names) = report.tell("teachers", config.teachers.described().map(|names| (names, "")))? {
-            for name in names {
-                report.tell(&format!("teacher {name}"), self.check_teacher(&config, &name).map(|said| ((), said)))?;
+            let asked = config.teachers.ask.iter().filter(|name| !names.contains(name));
+            for name in names.iter().chain(asked) {
+                report.tell(&format!("teacher {name}"), self.check_teacher(&config, name).map(|said| ((), said)))?;
             }
+        }
+        if config.teachers.is_used_by_run() {
+            let panel = Asker::open(&config.teachers, false).and_then(|asker| panel(&config.teachers, asker.as_ref()));
+            report.tell("teachers of run", panel.map(|_| ((), config.teachers.ask.join(", "))))?;
         }
         if self.connect {
             self.check_log(&config, &mut report)?;
@@ -189,10 +195,11 @@ fn check_partitions(plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
 /// A cluster without an authorizer names no operation.
 fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
     let topics = &config.engine.topics;
+    let is_labelled = plan.name == topics.labels && !config.teachers.ask.is_empty();
     let is_written = output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress;
     // An output gets the partitions that its input gets.
-    let needed = match is_written {
-        true if plan.name != topics.progress && plan.name != topics.quality => {
+    let needed = match is_written || is_labelled {
+        true if plan.name != topics.progress && plan.name != topics.quality && !is_labelled => {
             &["Describe", "Read", "Write", "Alter"][..]
         }
         true => &["Describe", "Read", "Write"],

@@ -4,26 +4,30 @@ use crate::commands::print_line;
 use crate::commands::run::{LogRun, stop_on_signal};
 use crate::config::Config;
 use crate::engine::{Committed, Observer, Topics};
-use crate::generator::{DemoEvent, DemoStream, GENERATOR};
+use crate::generator::{DemoEvent, DemoStream, GENERATOR, teacher_vocabulary};
 use crate::highlight;
+use crate::teaching::TeachersConfig;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_connectors::{EmbeddedLog, EmbeddedProducer, partition_of};
-use stillroom_dataflow::Output;
-use stillroom_schemas::{Level, Quality, QualityKey, Task, TopicOffsets};
+use stillroom_dataflow::{Output, Sampling};
+use stillroom_schemas::{Comparison, Level, Quality, QualityKey, Task, TopicOffsets};
 
 /// Events that are appended to the log at once.
 const APPEND_EVENTS_MAX: usize = 16;
 
 /// A note or two an epoch, so that a person sees figures change.
 const EPOCH_BYTES_MAX: usize = 4 << 10;
+
+/// The name of the teacher.
+const TEACHER: &str = "vocabulary";
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -51,9 +55,11 @@ impl Demo {
         let mut config = Config::default();
         config.log.dir.clone_from(&self.dir);
         config.engine.epoch_bytes_max = EPOCH_BYTES_MAX;
+        config.teachers = self.teachers();
         let topics = &config.engine.topics;
         let log = EmbeddedLog::open(&self.dir)?;
         self.check_folder(&log, topics)?;
+        write_teacher(&config.teachers.profiles)?;
         // The producer appends nothing before this process has the log to itself.
         let run = LogRun::open(&config, Arc::new(log.clone()), None)?;
         let (stop, ends) = (stop_on_signal()?, ends_of(topics, &self.events()));
@@ -110,6 +116,17 @@ impl Demo {
         written.with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// A vocabulary that is asked about every note.
+    fn teachers(&self) -> TeachersConfig {
+        TeachersConfig {
+            profiles: self.dir.join("teachers"),
+            store: self.dir.join("labels.redb"),
+            ask: vec![TEACHER.to_owned()],
+            sampling: Sampling { rate: 1.0, ..Sampling::default() },
+            ..TeachersConfig::default()
+        }
+    }
+
     fn events(&self) -> DemoStream {
         DemoStream::new(self.seed, self.notes)
     }
@@ -127,6 +144,21 @@ impl Demo {
         }
         Ok(())
     }
+}
+
+/// Writes the files of the demo's teacher.
+fn write_teacher(folder: &Path) -> Result<()> {
+    let about = |path: &Path| format!("cannot write {}", path.display());
+    std::fs::create_dir_all(folder).with_context(|| about(folder))?;
+    let mut profile = "# Names that are often in the demo's notes.\napi = \"vocabulary\"\nsources = [\n".to_owned();
+    for task in Task::ALL {
+        let (name, file) = (task.name(), format!("{}.tsv", task.name()));
+        let path = folder.join(&file);
+        std::fs::write(&path, teacher_vocabulary(task)).with_context(|| about(&path))?;
+        profile += &format!("  {{ task = \"{name}\", path = \"{file}\" }},\n");
+    }
+    let path = folder.join(format!("{TEACHER}.toml"));
+    std::fs::write(&path, profile + "]\n").with_context(|| about(&path))
 }
 
 /// Appends a topic's events from the beginning, except those that an earlier process appended.
@@ -213,13 +245,20 @@ impl Observer for Board {
         for line in committed.outputs.iter().filter_map(|output| self.line(output)) {
             writeln!(shown, "{line}")?;
         }
-        let changed = committed.quality.iter().filter_map(|(key, quality)| Some((key, quality.as_ref()?)));
-        let headline: Vec<String> = changed
-            .filter(|(key, _)| is_headline(key))
-            .map(|(key, quality)| format!("{} {:.3}", key.task.name(), quality.f1))
-            .collect();
-        if !headline.is_empty() {
-            writeln!(shown, "       F1 against the generator: {}", headline.join(", "))?;
+        let sides = [
+            (Comparison::StudentReference, GENERATOR, "F1 against the generator"),
+            (Comparison::StudentTeacher, TEACHER, "agreement with the vocabulary"),
+            (Comparison::TeachersReference, GENERATOR, "F1 of the vocabulary"),
+        ];
+        let figures = sides.into_iter().filter_map(|(comparison, reference, what)| {
+            let of_side = committed.quality.iter().filter(|(key, _)| is_headline(key, comparison, reference));
+            let figures =
+                of_side.filter_map(|(key, quality)| Some(format!("{} {:.3}", key.task.name(), quality.as_ref()?.f1)));
+            let figures: Vec<String> = figures.collect();
+            (!figures.is_empty()).then(|| format!("{what}: {}", figures.join(", ")))
+        });
+        for line in figures {
+            writeln!(shown, "       {line}")?;
         }
         if self.ends.are_reached(&committed.progress.inputs) {
             self.stop.store(true, Ordering::SeqCst);
@@ -228,9 +267,9 @@ impl Observer for Board {
     }
 }
 
-/// The figure of the summary: words, over all note types and sites, against the generator's references.
-fn is_headline(key: &QualityKey) -> bool {
-    key.level == Level::Word && key.rollup && key.reference == GENERATOR
+/// A figure that is shown: words, over all note types and sites.
+fn is_headline(key: &QualityKey, comparison: Comparison, reference: &str) -> bool {
+    key.level == Level::Word && key.rollup && key.comparison == comparison && key.reference == reference
 }
 
 /// What the log says of the whole demo, as one line of JSON.
@@ -239,7 +278,7 @@ fn summary(log: &EmbeddedLog, topics: &Topics) -> Result<serde_json::Value> {
     let mut f1: BTreeMap<&str, f64> = Task::ALL.map(|task| (task.name(), 0.0)).into();
     for value in log.last_values(&topics.quality)?.values() {
         let quality: Quality = serde_json::from_slice(value)?;
-        if is_headline(&quality.key) {
+        if is_headline(&quality.key, Comparison::StudentReference, GENERATOR) {
             f1.insert(quality.key.task.name(), (quality.f1 * 1e4).round() / 1e4);
         }
     }

@@ -137,7 +137,7 @@ impl LogRun<'_> {
     /// When another process runs on the log, a topic is missing or has too few partitions, or the log cannot be read or written.
     pub(crate) fn open(config: &Config, log: Arc<dyn Log>, cluster: Option<Cluster>) -> Result<LogRun<'_>> {
         let wire = wire::Wire::open(config)?;
-        let asker = Asker::open(&config.teachers)?;
+        let asker = Asker::open(&config.teachers, true)?;
         let panel = asking::panel(&config.teachers, asker.as_ref())?;
         let follows = cluster.as_ref().is_some_and(|cluster| cluster.process > 0);
         let committer = if follows {

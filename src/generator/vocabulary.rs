@@ -3,6 +3,9 @@
 //! Written for this demo from general medical knowledge; no terminology or corpus was copied. The tables are consistent enough to
 //! read well (a condition with drugs that are given for it) and are no source of medical advice.
 
+use std::collections::BTreeSet;
+use stillroom_schemas::Task;
+
 /// A disease with what usually comes with it.
 #[derive(Clone, Copy)]
 pub(super) struct Condition {
@@ -177,6 +180,23 @@ pub(super) const MEDICATIONS: &[(&str, &str, &str)] = &[
     ("trimethoprim-sulfamethoxazole", "800/160 mg", "PO BID"), ("valacyclovir", "1 g", "PO TID"), ("valproate", "500 mg", "PO BID"),
     ("vancomycin", "1 g", "IV q12h"), ("vedolizumab", "300 mg", "IV every 8 weeks"), ("warfarin", "5 mg", "PO daily"),
 ];
+
+/// One name in so many is unknown to the demo's teacher.
+const UNKNOWN_EVERY: usize = 3;
+
+/// What the demo's teacher knows: the full names, no short forms, of two in three.
+pub(super) fn known_names(task: Task) -> Vec<&'static str> {
+    let names: Vec<&str> = match task {
+        Task::Disease => CONDITIONS.iter().map(|condition| condition.names[0]).collect(),
+        Task::Medication => MEDICATIONS.iter().map(|(name, ..)| *name).collect(),
+        Task::Symptom => {
+            let symptoms: BTreeSet<&str> =
+                CONDITIONS.iter().flat_map(|condition| condition.symptoms).copied().collect();
+            symptoms.into_iter().collect()
+        }
+    };
+    names.into_iter().enumerate().filter(|(at, _)| at % UNKNOWN_EVERY > 0).map(|(_, name)| name).collect()
+}
 
 /// Hospitals and clinics in places that are known not to exist.
 pub(super) const SITES: &[&str] = &["Atlantis General", "Avalon Infirmary", "El Dorado Clinic", "Hôpital d’Ys"];

@@ -37,16 +37,16 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    /// The teachers that `run` is to ask; nothing if there are none.
+    /// The teachers that `run` is to ask; nothing if there are none. Without `keeps` they are only looked at, also while `run` has the
+    /// store.
     ///
     /// # Errors
     /// When one cannot be used, or may not see notes of real patients; when another process has the store.
-    pub(crate) fn open(config: &TeachersConfig) -> Result<Option<Asker>> {
+    pub(crate) fn open(config: &TeachersConfig, keeps: bool) -> Result<Option<Asker>> {
         if config.ask.is_empty() {
             return Ok(None);
         }
-        let wanted =
-            Wanted { teachers: &config.ask, budget: None, keeps: true, is_public: false, retries_failed: false };
+        let wanted = Wanted { teachers: &config.ask, budget: None, keeps, is_public: false, retries_failed: false };
         let (labeler, budget) = config.open(&wanted)?;
         Ok(Some(Asker { labeler: Arc::new(labeler), budget }))
     }

@@ -160,7 +160,7 @@ impl Site {
             self.properties,
             self.delivery,
         );
-        for topic in ["notes", "references", "extractions", "quality", "state", "dead_letters", "progress"] {
+        for topic in ["notes", "references", "labels", "extractions", "quality", "state", "dead_letters", "progress"] {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
         fs::write(&path, text).unwrap();
