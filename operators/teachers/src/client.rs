@@ -11,6 +11,7 @@
 
 mod attempt;
 mod breaker;
+mod credentials;
 mod gate;
 mod pace;
 mod purse;
@@ -22,8 +23,8 @@ pub use waits::Waits;
 
 use crate::wire::{self, Found, Repair};
 use crate::{Api, Asked, Profile, Question, Reply, TeacherError, ground};
-use attempt::{Ended, Tally, key_header};
-use reqwest::header::{HeaderName, HeaderValue};
+use attempt::{Ended, Tally};
+use credentials::Credentials;
 use std::time::Duration;
 use stillroom_schemas::{Task, TaskSet};
 
@@ -44,9 +45,7 @@ pub struct Client {
     name: String,
     profile: Profile,
     http: reqwest::Client,
-    key: Option<(HeaderName, HeaderValue)>,
-    /// Of Vertex AI, which takes no key.
-    tokens: Option<vertex::Tokens>,
+    credentials: Credentials,
     gate: gate::Gate,
     pace: pace::Pace,
     breaker: breaker::Breaker,
@@ -74,21 +73,7 @@ impl Client {
         if !reqwest::Url::parse(&wire::url(&profile)).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
             return Err(refuse(teacher, "has a base that is no URL; give one like http://localhost:8000"));
         }
-        let secret = read_secret(name, &profile)?;
-        let key = match secret.as_deref().and_then(|key| key_header(profile.api, key)) {
-            Some((header, value)) => {
-                let mut value = HeaderValue::from_str(&value).map_err(|_| {
-                    refuse(format!("the key of the teacher {name}"), "holds what no key holds; copy it again")
-                })?;
-                value.set_sensitive(true);
-                Some((HeaderName::from_static(header), value))
-            }
-            None => None,
-        };
-        let tokens = match profile.api {
-            Api::Vertex => Some(vertex::Tokens::new(name, &profile, secret.as_deref())?),
-            _ => None,
-        };
+        let credentials = Credentials::new(name, &profile)?;
         let timeout = Duration::from_millis(profile.timeout_ms);
         let http = reqwest::Client::builder()
             .timeout(timeout)
@@ -101,8 +86,7 @@ impl Client {
         Ok(Client {
             name: name.to_owned(),
             http,
-            key,
-            tokens,
+            credentials,
             gate: gate::Gate::new(profile.requests_open_max),
             pace: pace::Pace::new(profile.requests_a_minute_max, profile.tokens_a_minute_max),
             breaker: breaker::Breaker::new(waits.failures_max, waits.open),
@@ -221,18 +205,5 @@ impl Client {
             }
         };
         Reply { spans, ungrounded, parameters: self.parameters() }
-    }
-}
-
-/// The key, or the service account.
-fn read_secret(name: &str, profile: &Profile) -> Result<Option<String>, TeacherError> {
-    let Some(path) = &profile.key_file else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|source| TeacherError::File { path: path.clone(), source })?;
-    match text.trim() {
-        "" => Err(TeacherError::Config {
-            object: format!("the key_file of the teacher {name}"),
-            reason: "is empty; write the key into it".to_owned(),
-        }),
-        key => Ok(Some(key.to_owned())),
     }
 }

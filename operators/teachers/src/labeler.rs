@@ -351,6 +351,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_for_a_teacher_that_stops_does_not_ask() {
+        let base = server(&[401]);
+        let text = format!("api = 'openai'\nmodel = 'm'\nrequests_open_max = 1\nbase = '{base}'");
+        let store = Arc::new(Store::in_memory().unwrap());
+        let budget = Arc::new(Budget::new(Limits::default(), Prices::load(None).unwrap(), Arc::clone(&store)));
+        let teacher = Teacher::remote("mine", toml::from_str(&text).unwrap(), &budget).unwrap();
+        let labeler = Labeler::new(vec![teacher], store, &budget, false);
+        let (teacher, tasks) = (&labeler.teachers()[0], Task::ALL.into());
+        let ask = |text: &'static str| labeler.label(teacher, text, &tasks);
+        let asked = tokio::join!(ask("fever"), ask("gout"), ask("cough"));
+        for labeled in [asked.0, asked.1, asked.2] {
+            let Labeled::Unanswered { reason } = labeled.unwrap().unwrap() else { panic!("it was answered") };
+            assert!(reason.contains("mine does not take the key"), "{reason}");
+        }
+        // The server answers every later request well: that nobody asked shows in that nobody was answered. With the next day it is
+        // asked again.
+        teacher.stopped.lock().unwrap().as_mut().unwrap().day = Some("2025-01-01".to_owned());
+        assert!(matches!(ask("fever").await.unwrap().unwrap(), Labeled::Answered { .. }));
+        labeler.end();
+        let Labeled::Unanswered { reason } = ask("rash").await.unwrap().unwrap() else { panic!("it was answered") };
+        assert_eq!(reason, "the run ends");
+    }
+
+    #[tokio::test]
     async fn a_short_outage_is_waited_out_and_a_long_one_stops_the_teacher() {
         let (labeled, stopped) = label(&[503, 503]).await;
         let Labeled::Answered { answer, was_kept: false, .. } = labeled else { panic!("{labeled:?}") };

@@ -269,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_a_server_makes_up_break_nothing() {
+        let store = Store::in_memory().unwrap();
+        let huge = Usage { requests: u64::MAX, tokens_in: u64::MAX, tokens_cached: u64::MAX, tokens_out: u64::MAX };
+        let key = AnswerKey("key".to_owned());
+        let kept = Answer { usage: huge, cost_nano_usd: Some(NanoUsd::MAX), ..answer(f64::MAX) };
+        store.keep(&key, &kept).unwrap();
+        assert_eq!(store.answer(&key).unwrap(), Some(kept));
+        for _ in 0..2 {
+            store.open_spend("2026-11-24", "gpt", NanoUsd::MAX).unwrap();
+        }
+        store.close_spend("2026-11-24", "gpt", (NanoUsd::MAX, NanoUsd::MAX)).unwrap();
+        store.close_spend("2026-11-24", "gpt", (NanoUsd::MAX, NanoUsd::MAX)).unwrap();
+        assert_eq!(store.spent_on("2026-11-24").unwrap(), (NanoUsd::MAX, 0));
+    }
+
+    #[test]
     fn another_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");

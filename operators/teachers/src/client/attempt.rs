@@ -2,13 +2,14 @@
 
 use super::Client;
 use super::breaker::Pass;
+use super::credentials::Shown;
 use super::gate::Permit;
 use super::purse::{Purse, Reserved};
 use super::vertex::NoToken;
 use super::waits::{ASKED_BELIEVED_MAX, asked, until_left};
 use crate::wire::{self, Body, Call, Complaint, Fault, Found};
 use crate::{Api, Question, TeacherError, Usage};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{RequestBuilder, Response};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -20,6 +21,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) usage: Usage,
+    /// Whether a key or token was refused, and another taken.
+    is_renewed: bool,
     pub(super) first: Option<Instant>,
     pub(super) last: Option<Instant>,
 }
@@ -90,8 +93,8 @@ impl Client {
     ) -> Result<Ended, TeacherError> {
         let worst = worst(call, self.profile.tokens_out_max);
         let leave = self.leave(tokens(&worst)).await?;
-        let request = match self.request(call).await {
-            Ok(request) => request,
+        let shown = match self.credentials.shown().await {
+            Ok(shown) => shown,
             Err(NoToken::Denied { status }) => return Err(self.denied(status)),
             Err(NoToken::Later { reason }) => {
                 leave.unwell();
@@ -100,13 +103,18 @@ impl Client {
         };
         let reserved = Reserved::new(purse, worst).inspect_err(|_| self.pace.give_back(tokens(&worst)))?;
         tally.first.get_or_insert_with(Instant::now);
-        let heard = hear(request).await;
+        let heard = hear(self.request(call, shown.as_ref())).await;
         tally.last = Some(Instant::now());
-        let (real, ended) = self.understand(question, leave, heard).await;
+        let is_refused = matches!(heard, Heard::Answer { status: 401 | 403, .. });
+        let (real, ended) = self.understand(question, leave, heard);
         let real = real.unwrap_or(worst);
         reserved.settle(&real);
         tally.usage += real;
         self.pace.give_back(tokens(&worst).saturating_sub(tokens(&real)));
+        if is_refused && !tally.is_renewed && self.credentials.renew(&self.name, &self.profile, shown.as_ref()).await {
+            tally.is_renewed = true;
+            return Ok(Ended::Again { reason: "its key was refused".to_owned(), wait: Some(Duration::ZERO) });
+        }
         ended
     }
 
@@ -121,22 +129,19 @@ impl Client {
         Ok(Leave { permit, pass })
     }
 
-    async fn request(&self, call: &Call) -> Result<RequestBuilder, NoToken> {
+    fn request(&self, call: &Call, shown: Option<&Shown>) -> RequestBuilder {
         let mut request = self.http.post(&call.url);
-        if let Some((name, value)) = &self.key {
+        if let Some((name, value)) = shown {
             request = request.header(name, value);
         }
-        if let Some(tokens) = &self.tokens {
-            request = request.header(AUTHORIZATION, tokens.bearer().await?);
-        }
-        Ok(match &call.body {
+        match &call.body {
             Body::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.clone()),
             Body::Form(form) => request.form(form),
-        })
+        }
     }
 
     /// What was paid (none: as much as possible), and how it ended.
-    async fn understand(
+    fn understand(
         &self,
         question: &Question<'_>,
         leave: Leave<'_>,
@@ -161,9 +166,6 @@ impl Client {
             Heard::Answer { status, headers, body } => {
                 let complaint = wire::complaint(self.profile.api, &body);
                 let paid = paid_for_refusal(status, &complaint, question);
-                if let (401 | 403, Some(tokens)) = (status, &self.tokens) {
-                    tokens.forget().await;
-                }
                 (paid, self.refused(leave, status, &headers, complaint))
             }
         }

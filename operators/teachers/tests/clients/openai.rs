@@ -46,6 +46,30 @@ async fn azure_has_its_own_path_and_header() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_replaced_in_its_file_is_taken_from_there() {
+    let server = Server::start(|seen, spent| match seen.header("authorization") {
+        Some("Bearer second") => complete(seen, GOUT, spent),
+        _ => {
+            spent.requests += 1;
+            Say::This(401, String::new(), String::new())
+        }
+    })
+    .await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "Bearer first\n").unwrap();
+    let mut profile = client(&server, "api = 'azure'\nmodel = 'deployed'").profile().clone();
+    profile.key_file = Some(token.path().to_owned());
+    let (client, till) = (Client::new("mine", profile).unwrap(), Till::default());
+    assert!(matches!(ask(&client, &till).await.outcome, Err(TeacherError::Denied { status: 401, .. })));
+    assert_eq!(server.requests(), 1, "the same token is not tried twice");
+    std::fs::write(token.path(), "Bearer second\n").unwrap();
+    assert!(ask(&client, &till).await.outcome.is_ok());
+    assert!(ask(&client, &till).await.outcome.is_ok());
+    assert_eq!(server.requests(), 4, "the token is read anew once");
+    assert_eq!(till.books().spent, server.spent());
+}
+
+#[tokio::test]
 async fn a_local_server_is_shown_no_key() {
     let server = Server::completing(GOUT).await;
     let mut profile = client(&server, "").profile().clone();

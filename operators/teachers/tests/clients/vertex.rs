@@ -87,11 +87,14 @@ async fn the_metadata_server_gives_tokens_that_are_replaced_when_they_expire() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_taken_is_forgotten() {
+async fn a_token_that_is_not_taken_is_replaced_once() {
     let server = Server::start(|seen, spent| serve(seen, spent, 3600, |token| token != "Bearer token-0")).await;
     let client = with_metadata(&server);
-    assert!(matches!(ask(&client, &Till::default()).await.outcome, Err(TeacherError::Denied { status: 401, .. })));
     assert!(ask(&client, &Till::default()).await.outcome.is_ok());
+    assert_eq!(paths(&server), [METADATA, MODEL, METADATA, MODEL]);
+    let server = Server::start(|seen, spent| serve(seen, spent, 3600, |_| false)).await;
+    let client = with_metadata(&server);
+    assert!(matches!(ask(&client, &Till::default()).await.outcome, Err(TeacherError::Denied { status: 401, .. })));
     assert_eq!(paths(&server), [METADATA, MODEL, METADATA, MODEL]);
 }
 
