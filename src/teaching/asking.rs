@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use stillroom_connectors::{Appended, Log};
+use stillroom_connectors::{Appended, Appender, Log, LogError};
 use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_dataflow::{AskConfig, TeacherPanel, TeacherQuestion, label_key};
 use stillroom_schemas::{Task, TaskSet};
@@ -67,6 +67,7 @@ impl Asker {
             topic: topic.to_owned(),
             waiting: Arc::clone(&waiting),
             tallies: Tallies::default(),
+            appender: None,
         };
         let thread = std::thread::Builder::new().name("teachers".to_owned());
         let thread = thread.spawn(move || desk.run(receiver, ended)).context("cannot start a thread")?;
@@ -179,6 +180,8 @@ struct Desk {
     topic: String,
     waiting: Arc<Waiting>,
     tallies: Tallies,
+    /// Made by the first label; one that failed is not used again.
+    appender: Option<Box<dyn Appender>>,
 }
 
 impl Desk {
@@ -246,25 +249,38 @@ impl Desk {
     }
 
     /// Appends until it succeeds, or the run ends: the labels are paid for.
-    async fn append(&self, records: Arc<Vec<Appended>>) -> Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        loop {
+    async fn append(&mut self, records: Arc<Vec<Appended>>) -> Result<()> {
+        while !records.is_empty() {
             let (log, topic, of_try) = (Arc::clone(&self.log), self.topic.clone(), Arc::clone(&records));
-            let appended = tokio::task::spawn_blocking(move || log.append(&topic, &of_try));
-            let Err(error) = appended.await.context("writing labels ended before its time")? else { return Ok(()) };
+            let kept = self.appender.take();
+            let appended = tokio::task::spawn_blocking(move || -> Result<Box<dyn Appender>, LogError> {
+                let mut appender = kept.map_or_else(|| log.appender(&topic), Ok)?;
+                appender.append(&of_try)?;
+                Ok(appender)
+            });
             let labels = records.len();
-            if self.waiting.is_ending.load(Ordering::SeqCst) {
-                tracing::warn!(
-                    "{labels} labels could not be written to {}, and are in the store alone: {error}; `stillroom label` writes them \
-                     to a file without paying again",
-                    self.topic
-                );
-                return Ok(());
+            match appended.await.context("writing labels ended before its time")? {
+                Ok(appender) => {
+                    self.appender = Some(appender);
+                    return Ok(());
+                }
+                Err(error) if self.waiting.is_ending.load(Ordering::SeqCst) => {
+                    tracing::warn!(
+                        "{labels} labels could not be written to {}, and are in the store alone: {error}; `stillroom label` writes \
+                         them to a file without paying again",
+                        self.topic
+                    );
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "{labels} labels cannot be written to {}, which is tried again: {error}",
+                        self.topic
+                    );
+                    tokio::time::sleep(RETRY_EVERY).await;
+                }
             }
-            tracing::warn!("{labels} labels cannot be written to {}, which is tried again: {error}", self.topic);
-            tokio::time::sleep(RETRY_EVERY).await;
         }
+        Ok(())
     }
 }

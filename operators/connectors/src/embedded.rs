@@ -31,9 +31,8 @@ pub use producer::EmbeddedProducer;
 pub use source::EmbeddedSource;
 
 use crate::disk::{failed, sync_dir};
-use crate::{Appended, Committer, Log, LogError, Source, TopicPlan};
+use crate::{Appender, Committer, Log, LogError, Source, TopicPlan};
 use checkpoint::Checkpoint;
-use line::Content;
 use reader::PartitionReader;
 use segments::{End, find_end};
 use serde::{Deserialize, Serialize};
@@ -308,12 +307,8 @@ impl Log for EmbeddedLog {
         Ok(Box::new(EmbeddedCommitter::open(self, outputs)?))
     }
 
-    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError> {
-        let contents = records.iter().map(|Appended { key, value, headers, partition }| {
-            (*partition, Content { key: key.as_deref(), value: value.as_deref(), headers })
-        });
-        EmbeddedProducer::open(self, topic)?.append_contents(contents)?;
-        Ok(())
+    fn appender(&self, topic: &str) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(EmbeddedProducer::open(self, topic)?))
     }
 }
 

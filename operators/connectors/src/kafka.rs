@@ -12,7 +12,7 @@ mod topics;
 
 pub use topics::TopicInfo;
 
-use crate::{Appended, Committer, Log, LogError, Source, TopicPlan};
+use crate::{Appended, Appender, Committer, Log, LogError, Source, TopicPlan};
 use client::{Troubles, client_config, failed};
 use committer::KafkaCommitter;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -20,7 +20,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde::{Deserialize, Serialize};
 use source::KafkaSource;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use stillroom_dataflow::Record;
 use stillroom_schemas::Progress;
@@ -69,24 +69,16 @@ pub enum Delivery {
     AtLeastOnce,
 }
 
-/// A cluster. This value is only its address, with the producer that appends to input topics, and may be cloned.
-#[derive(Clone)]
+/// A cluster. This value is only its address and may be cloned.
+#[derive(Clone, Debug)]
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
-    /// Made by the first append; one that failed is not used again.
-    appending: Arc<Mutex<Option<BaseProducer<Troubles>>>>,
-}
-
-impl std::fmt::Debug for KafkaLog {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("KafkaLog").field("settings", &self.settings).finish_non_exhaustive()
-    }
 }
 
 impl KafkaLog {
     /// The cluster that `settings` speak of; nothing is connected yet.
     pub fn new(settings: KafkaSettings) -> KafkaLog {
-        KafkaLog { settings: Arc::new(settings), appending: Arc::default() }
+        KafkaLog { settings: Arc::new(settings) }
     }
 
     /// What the cluster says of a topic; nothing if there is no such topic.
@@ -134,18 +126,6 @@ impl KafkaLog {
 }
 
 impl KafkaLog {
-    /// With the partitioner of Kafka's own clients, so that a record goes where its like went.
-    fn appending_producer(&self) -> Result<BaseProducer<Troubles>, LogError> {
-        let defaults = [
-            ("partitioner", "murmur2_random"),
-            ("enable.idempotence", "true"),
-            ("message.max.bytes", committer::PRODUCED_BYTES_MAX),
-            ("message.timeout.ms", "60000"),
-        ];
-        let created = client_config(&self.settings, &defaults, &[]).create_with_context(Troubles::default());
-        created.map_err(|error| failed("connect to Kafka", &error, None))
-    }
-
     /// The number in a property, or in its default.
     fn number(&self, (property, default): (&str, &str)) -> usize {
         let value = self.settings.properties.get(property).map_or(default, String::as_str);
@@ -248,23 +228,36 @@ impl Log for KafkaLog {
         Ok(Box::new(KafkaCommitter::open(self, outputs)?))
     }
 
-    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError> {
-        let mut kept = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
-        let producer = match kept.take() {
-            Some(producer) => producer,
-            None => self.appending_producer()?,
-        };
+    fn appender(&self, topic: &str) -> Result<Box<dyn Appender>, LogError> {
+        // The partitioner of Kafka's own clients, so that a record goes where its like went.
+        let defaults = [
+            ("partitioner", "murmur2_random"),
+            ("enable.idempotence", "true"),
+            ("message.max.bytes", committer::PRODUCED_BYTES_MAX),
+            ("message.timeout.ms", "60000"),
+        ];
+        let created = client_config(&self.settings, &defaults, &[]).create_with_context(Troubles::default());
+        let producer = created.map_err(|error| failed("connect to Kafka", &error, None))?;
+        Ok(Box::new(KafkaAppender { topic: topic.to_owned(), producer }))
+    }
+}
+
+struct KafkaAppender {
+    topic: String,
+    producer: BaseProducer<Troubles>,
+}
+
+impl Appender for KafkaAppender {
+    fn append(&mut self, records: &[Appended]) -> Result<(), LogError> {
+        let KafkaAppender { topic, producer } = self;
         let action = || format!("append to the topic {topic}");
         for Appended { key, value, headers, partition } in records {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).headers(owned_headers(headers));
             (record.key, record.payload) = (key.as_deref(), value.as_deref());
             record.partition = partition.map(|partition| partition as i32);
-            committer::enqueue(&producer, record)
-                .map_err(|error| failed(action(), &error, Some(producer.context())))?;
+            committer::enqueue(producer, record).map_err(|error| failed(action(), &error, Some(producer.context())))?;
         }
-        committer::flush(&producer).map_err(|error| failed(action(), &error, Some(producer.context())))?;
-        *kept = Some(producer);
-        Ok(())
+        committer::flush(producer).map_err(|error| failed(action(), &error, Some(producer.context())))
     }
 }
 

@@ -23,4 +23,4 @@ pub use embedded::{
 pub use files::{FILES_TOPIC, NoteFiles, Origins};
 pub use gold::{GoldDocument, GoldDocuments};
 pub use kafka::{Delivery, KafkaLog, KafkaSettings, TopicInfo};
-pub use log::{Appended, Cleanup, Commit, Committer, Log, LogError, OutputRecord, Source, TopicPlan};
+pub use log::{Appended, Appender, Cleanup, Commit, Committer, Log, LogError, OutputRecord, Source, TopicPlan};

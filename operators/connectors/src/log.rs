@@ -95,11 +95,28 @@ pub trait Log: Send + Sync {
     /// lost records; when the log cannot be reached.
     fn committer(&self, outputs: &[&str]) -> Result<Box<dyn Committer>, LogError>;
 
-    /// Appends records to an input topic, each to its partition or to that of its key, and makes them durable.
+    /// Appends to an input topic.
     ///
     /// # Errors
-    /// When the topic is missing or the log cannot be written: then some of them may have been appended.
-    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError>;
+    /// When the topic is missing or the log cannot be reached.
+    fn appender(&self, topic: &str) -> Result<Box<dyn Appender>, LogError>;
+
+    /// Appends records once: as [`Log::appender`] and [`Appender::append`].
+    ///
+    /// # Errors
+    /// As both.
+    fn append(&self, topic: &str, records: &[Appended]) -> Result<(), LogError> {
+        self.appender(topic)?.append(records)
+    }
+}
+
+/// Appends to one input topic.
+pub trait Appender: Send {
+    /// Appends records, each to its partition or to that of its key, and makes them durable.
+    ///
+    /// # Errors
+    /// When the log cannot be written: then some of them may have been appended, and another appender is to be used.
+    fn append(&mut self, records: &[Appended]) -> Result<(), LogError>;
 }
 
 /// A topic as an engine needs it.

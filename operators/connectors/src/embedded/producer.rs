@@ -4,7 +4,7 @@ use super::EmbeddedLog;
 use super::line::Content;
 use super::partition_of;
 use super::segments::{End, SegmentWriter};
-use crate::LogError;
+use crate::{Appended, Appender, LogError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ impl EmbeddedProducer {
     }
 
     /// As [`EmbeddedProducer::append`], with headers, and to the partition that is named.
-    pub(super) fn append_contents<'a>(
+    fn append_contents<'a>(
         &mut self,
         records: impl Iterator<Item = (Option<u32>, Content<'a>)>,
     ) -> Result<BTreeMap<u32, u64>, LogError> {
@@ -86,6 +86,16 @@ impl EmbeddedProducer {
             partition.writer = Some(writer);
         }
         Ok(appended)
+    }
+}
+
+impl Appender for EmbeddedProducer {
+    fn append(&mut self, records: &[Appended]) -> Result<(), LogError> {
+        let contents = records.iter().map(|Appended { key, value, headers, partition }| {
+            (*partition, Content { key: key.as_deref(), value: value.as_deref(), headers })
+        });
+        self.append_contents(contents)?;
+        Ok(())
     }
 }
 
