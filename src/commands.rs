@@ -8,6 +8,7 @@ pub(crate) mod dlq;
 pub(crate) mod eval;
 pub(crate) mod extract;
 pub(crate) mod label;
+pub(crate) mod quality;
 pub(crate) mod run;
 pub(crate) mod teachers;
 pub(crate) mod train;

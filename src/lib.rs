@@ -45,6 +45,8 @@ enum Command {
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
     Check(commands::check::Check),
+    /// Print the live figures of students and teachers, side by side.
+    Quality(commands::quality::ShowQuality),
     /// Look at dead letters, and send them once more.
     #[command(subcommand)]
     Dlq(commands::dlq::Dlq),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Teachers(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Quality(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),
     };

@@ -30,6 +30,7 @@ pub use cluster::Cluster;
 pub use commit::QualityChange;
 pub use committer::{Committed, Observer};
 pub use config::{EngineConfig, Topics};
+pub(crate) use restore::published_quality;
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
@@ -112,7 +113,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     let committing = match &role {
         Role::Commits { committer, .. } => {
             let start = committer.progress().clone();
-            let published = restore::published_quality(history.as_mut(), &config.topics, wire.as_ref(), &start)?;
+            let published = published_quality(history.as_mut(), &config.topics, wire.as_ref(), &start)?;
             Some((start, published))
         }
         Role::Follows { .. } => None,

@@ -1,0 +1,136 @@
+//! `stillroom quality`: what is published of students, teachers and people, side by side.
+
+use crate::commands::{ConfigArgs, print_line};
+use crate::engine::published_quality;
+use crate::log::open_log;
+use crate::wire::Wire;
+use anyhow::Result;
+use clap::Args;
+use std::process::ExitCode;
+use stillroom_schemas::{Comparison, Level, Quality, Task};
+
+/// Subsets of teachers that are printed of each task and annotator.
+const SUBSETS_SHOWN: usize = 5;
+
+/// Arguments of `quality`.
+#[derive(Args)]
+pub(crate) struct ShowQuality {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print every subset of the teachers, not the best alone.
+    #[arg(long)]
+    all: bool,
+    /// Print lines of JSON, `quality.v1`: every level, note type and site.
+    #[arg(long, conflicts_with = "all")]
+    json: bool,
+}
+
+impl ShowQuality {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let config = self.config.load()?.config;
+        let (log, wire) = (open_log(&config)?, Wire::open(&config)?);
+        let mut history = wire.source(log.bounded()?);
+        let topics = &config.engine.topics;
+        let published = published_quality(history.as_mut(), topics, wire.format().as_ref(), &log.progress()?)?;
+        let figures: Vec<Quality> = published.into_values().collect();
+        if self.json {
+            figures.iter().try_for_each(|quality| print_line(serde_json::to_string(quality)?))?;
+        } else {
+            table(&figures, if self.all { usize::MAX } else { SUBSETS_SHOWN }).iter().try_for_each(print_line)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The figures in words over all note types and sites: of each task the student, then teachers, the best first, and so many of their
+/// subsets.
+fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
+    let mut lines = vec![row(["task", "measured", "against", "notes", "precision", "recall", "F1"].map(str::to_owned))];
+    let mut shown: Vec<&Quality> =
+        figures.iter().filter(|figure| figure.key.level == Level::Word && figure.key.rollup).collect();
+    // Stable, so that what is equal stays in the order of its key.
+    shown.sort_by(|one, other| {
+        let place = |figure: &Quality| (figure.key.task, figure.key.comparison, figure.key.reference.clone());
+        place(one).cmp(&place(other)).then(other.f1.total_cmp(&one.f1))
+    });
+    let mut subsets: (Option<(Task, &str)>, usize) = (None, 0);
+    for Quality { key, counts, precision, recall, f1 } in shown {
+        let against = match key.comparison {
+            Comparison::StudentReference => format!("reference {}", key.reference),
+            Comparison::StudentTeacher => format!("teacher {}", key.reference),
+            Comparison::StudentEnsemble => "the ensemble".to_owned(),
+            Comparison::TeachersReference => {
+                let group = Some((key.task, key.reference.as_str()));
+                subsets = (group, if subsets.0 == group { subsets.1 + 1 } else { 1 });
+                if subsets.1 > subsets_max {
+                    continue;
+                }
+                format!("reference {}", key.reference)
+            }
+        };
+        let [precision, recall, f1] = [precision, recall, f1].map(|figure| format!("{figure:.3}"));
+        let (task, notes) = (key.task.name().to_owned(), counts.notes.to_string());
+        lines.push(row([task, key.model.0.clone(), against, notes, precision, recall, f1]));
+    }
+    lines
+}
+
+fn row([task, measured, against, notes, precision, recall, f1]: [String; 7]) -> String {
+    format!("{task:<11} {measured:<36} {against:<28} {notes:>8} {precision:>10} {recall:>7} {f1:>6}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::{Counts, ModelId, QualityKey};
+
+    fn figure(task: Task, comparison: Comparison, model: &str, reference: &str, tp: i64) -> Quality {
+        let key = QualityKey {
+            task,
+            level: Level::Word,
+            comparison,
+            model: ModelId(model.to_owned()),
+            reference: reference.to_owned(),
+            note_type: None,
+            site: None,
+            rollup: true,
+        };
+        let counts = Counts { notes: 3, tp, fp: 2, fn_: 1 };
+        Quality { precision: counts.precision(), recall: counts.recall(), f1: counts.f1(), key, counts }
+    }
+
+    #[test]
+    fn sides_are_named_and_the_best_teachers_come_first() {
+        let mut figures = vec![
+            figure(Task::Symptom, Comparison::StudentReference, "s@1", "dr", 2),
+            figure(Task::Disease, Comparison::TeachersReference, "a", "dr", 1),
+            figure(Task::Disease, Comparison::TeachersReference, "b", "dr", 7),
+            figure(Task::Disease, Comparison::TeachersReference, "a + b (union)", "dr", 4),
+            figure(Task::Disease, Comparison::TeachersReference, "a", "second", 1),
+            figure(Task::Disease, Comparison::StudentEnsemble, "s@1", "ensemble", 3),
+            figure(Task::Disease, Comparison::StudentTeacher, "s@1", "dr", 5),
+            figure(Task::Disease, Comparison::StudentReference, "s@1", "dr", 6),
+        ];
+        let mut exact = figures[0].clone();
+        exact.key.level = Level::SpanExact;
+        let mut of_type = figures[0].clone();
+        of_type.key.rollup = false;
+        figures.extend([exact, of_type]);
+        let squeezed = |subsets_max| -> Vec<String> {
+            let lines = table(&figures, subsets_max);
+            lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        };
+        let expected = [
+            "task measured against notes precision recall F1",
+            "disease s@1 reference dr 3 0.750 0.857 0.800",
+            "disease s@1 teacher dr 3 0.714 0.833 0.769",
+            "disease s@1 the ensemble 3 0.600 0.750 0.667",
+            "disease b reference dr 3 0.778 0.875 0.824",
+            "disease a + b (union) reference dr 3 0.667 0.800 0.727",
+            "disease a reference second 3 0.333 0.500 0.400",
+            "symptom s@1 reference dr 3 0.500 0.667 0.571",
+        ];
+        assert_eq!(squeezed(2), expected);
+        assert_eq!(squeezed(usize::MAX).len(), expected.len() + 1);
+    }
+}
