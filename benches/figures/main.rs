@@ -1,7 +1,9 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `restart`, `score` or `student`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `restart`,
+//! `sampling`, `score` or `student`, each with numbers of its own.
 
 mod engine;
 mod kafka;
+mod sampling;
 mod score;
 mod student;
 mod support;
@@ -17,8 +19,9 @@ fn main() -> Result<()> {
         "engine" => engine::run_all(&numbers),
         "kafka" => kafka::run_all(&numbers),
         "restart" => kafka::restart(&numbers),
+        "sampling" => sampling::run_all(),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
-        _ => bail!("{name:?} is no group of figures; name engine, kafka, restart, score or student"),
+        _ => bail!("{name:?} is no group of figures; name engine, kafka, restart, sampling, score or student"),
     }
 }

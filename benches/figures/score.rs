@@ -4,10 +4,12 @@
 //!
 //! `LatestNotes` and `Score` are loaded with notes and one reference each. Then single notes are amended, withdrawn and labelled
 //! anew, an epoch each, and the time until the figures of that epoch are out is measured, twice: at first, and again after ten
-//! times as many changes, which must make no difference.
+//! times as many changes, which must make no difference. The first number of notes is measured once more with the labels of as many
+//! teachers as a panel may have on every note.
 
 use crate::support;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use stillroom_dataflow::{
     Epoch, LatestNotes, NoteEvent, ReferenceKey, ReferenceUpsert, Score, TeacherPanel, Tokenizer, worker_config,
@@ -26,11 +28,12 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let sizes = if numbers.is_empty() { &[10_000, 1_000_000] } else { numbers };
     let tokenizer = support::tokenizer()?;
     let samples = support::notes(200).iter().map(|note| sample(note, &tokenizer)).collect::<Result<Vec<_>>>()?;
-    for &notes in sizes {
+    let plain = sizes.iter().map(|notes| (*notes, 0));
+    for (notes, teachers) in plain.chain([(sizes[0], TeacherPanel::TEACHERS_MAX)]) {
         let samples = samples.clone();
         timely::execute(
             timely::Config { communication: timely::CommunicationConfig::Process(1), worker: worker_config() },
-            move |worker| measure(worker, notes, &samples),
+            move |worker| measure(worker, notes, teachers, &samples),
         )
         .and_then(|guards| guards.join().into_iter().collect::<Result<(), _>>())
         .map_err(anyhow::Error::msg)?;
@@ -84,6 +87,24 @@ impl Bench<'_> {
         self.references.send((key, (self.epoch, Some(reference))));
     }
 
+    /// What teachers say of a note: the spans of its reference, of which each leaves out others.
+    fn labels(&mut self, id: u64, teachers: &[String]) {
+        let (prediction, spans) = &self.samples[(id % self.samples.len() as u64) as usize];
+        for (number, teacher) in teachers.iter().enumerate() {
+            let (note_id, annotator) = (format!("note-{id:09}"), teacher.clone());
+            let (tasks, text_hash) = (Task::ALL.into(), prediction.text_hash.clone());
+            let left = spans.iter().enumerate().filter(|(at, _)| at % (number + 2) > 0).map(|(_, span)| *span);
+            let key = ReferenceKey {
+                note_id: note_id.clone(),
+                annotator: annotator.clone(),
+                text_hash: Some(text_hash.clone()),
+                partition: 0,
+            };
+            let label = Reference { note_id, annotator, text_hash, tasks, spans: left.collect() };
+            self.references.send((key, (self.epoch, Some(label))));
+        }
+    }
+
     /// Closes the epoch and waits for its figures.
     fn settle(&mut self, worker: &mut Worker) {
         self.epoch += 1;
@@ -109,20 +130,24 @@ impl Bench<'_> {
     }
 }
 
-fn measure(worker: &mut Worker, notes: u64, samples: &[(Prediction, Vec<Span>)]) {
+fn measure(worker: &mut Worker, notes: u64, teachers: usize, samples: &[(Prediction, Vec<Span>)]) {
+    let teachers: Vec<String> = (0..teachers).map(|number| format!("teacher-{number}")).collect();
+    let asked: Vec<_> = teachers.iter().map(|teacher| (teacher.clone(), Task::ALL.into())).collect();
+    let panel = TeacherPanel::new(&asked, BTreeMap::new());
     let (probe, before) = (Handle::new(), support::memory().unwrap_or(0));
     let (note_input, reference_input) = worker.dataflow(|scope| {
         let (note_input, events) = scope.new_input();
         let (reference_input, references) = scope.new_input();
         let (_latest, overtaken) = events.latest_notes();
         let predictions = overtaken.flat_map(|output| output.prediction());
-        predictions.score(references, TeacherPanel::default()).probe_with(&probe);
+        predictions.score(references, panel).probe_with(&probe);
         (note_input, reference_input)
     });
     let mut bench = Bench { notes: note_input, references: reference_input, probe, epoch: 0, samples };
     for id in 0..notes {
         bench.note(id, 1, true);
         bench.reference(id);
+        bench.labels(id, &teachers);
         if id % CHUNK == CHUNK - 1 {
             bench.settle(worker);
         }
@@ -135,7 +160,8 @@ fn measure(worker: &mut Worker, notes: u64, samples: &[(Prediction, Vec<Span>)])
     });
     let later = bench.change(worker, notes, 12);
     println!(
-        "{notes} notes with a reference each: {:.0} µs a changed note, {:.0} µs after {} more changes; {} MiB, {:.0} bytes a note",
+        "{notes} notes with a reference each and labels of {} teachers: {:.0} µs a changed note, {:.0} µs after {} more changes; {} MiB, {:.0} bytes a note",
+        teachers.len(),
         first.as_secs_f64() * 1e6,
         later.as_secs_f64() * 1e6,
         9 * CHANGES,
