@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stillroom_dataflow::{Sampling, TeacherPanel};
+use stillroom_dataflow::{ENSEMBLE, Sampling, TeacherPanel};
 use stillroom_teachers::vocabulary::{Vocabulary, VocabularyConfig};
 use stillroom_teachers::{Budget, Labeler, Limits, NanoUsd, Prices, Profile, Store, Teacher};
 
@@ -133,6 +133,10 @@ impl TeachersConfig {
                 teachers.iter().all(|other| other.name() != teacher.name()),
                 "the teacher {} is named twice; name it once",
                 teacher.name()
+            );
+            ensure!(
+                teacher.name() != ENSEMBLE,
+                "a teacher cannot be named {ENSEMBLE}, as all together are; rename its file"
             );
             teachers.push(teacher);
         }
