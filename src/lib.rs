@@ -34,7 +34,7 @@ enum Command {
     Extract(commands::extract::Extract),
     /// Measure a student, or given predictions, against gold annotations.
     Eval(commands::eval::Eval),
-    /// Train a student on annotated documents.
+    /// Train a student on annotated documents, and on notes that teachers labelled.
     Train(commands::train::Train),
     /// Ask teachers, language models and vocabularies, what is in notes.
     Label(commands::label::LabelNotes),

@@ -2,6 +2,8 @@
 
 pub(crate) mod asking;
 pub(crate) mod labels;
+pub(crate) mod merging;
+pub(crate) mod notes;
 pub(crate) mod tallies;
 
 use crate::refused::{Refused, in_range, not_empty};
@@ -38,7 +40,7 @@ pub(crate) struct TeachersConfig {
     /// Bytes of texts that `run` may have waiting for teachers, 64 KiB to 64 GiB; what is drawn beyond is not asked about. Default
     /// 16 MiB.
     pub(crate) waiting_bytes_max: usize,
-    /// The ensembles that `run` measures and `train` merges labels by: a file that `teachers select` wrote. Empty: none.
+    /// The ensembles that `run` measures: a file that `teachers select` wrote. Empty: none.
     pub(crate) ensemble: PathBuf,
 }
 

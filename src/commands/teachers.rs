@@ -54,7 +54,7 @@ pub(crate) struct Select {
     dev: Vec<PathBuf>,
     #[command(flatten)]
     teachers: TeacherArgs,
-    /// Where to write the choice, for `label --ensemble`.
+    /// Where to write the choice, for `train --ensemble` and, in the configuration of `run`, `[teachers] ensemble`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print every subset under every rule as JSON, a line each, instead of each subset under its best rule as a table.

@@ -1,14 +1,37 @@
-//! `stillroom train`: a student from annotated documents.
+//! `stillroom train`: a student from annotated documents, and from notes that teachers labelled.
 
 use crate::commands::print_line;
+use crate::teaching::merging::{Labels, Merging};
+use crate::teaching::notes::Notes;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
+use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::Task;
 use stillroom_student::{Corpus, DataFile, Document, Progress, Recipe, TrainConfig, sha256, train};
+use stillroom_teachers::ensemble::Choice;
+
+/// Notes to learn from, by what teachers said of them.
+#[derive(Args)]
+struct LabelledNotes {
+    /// Notes to learn from by their labels: folders, .txt files (a note each), .jsonl files (a note a line), or - for such lines on
+    /// stdin.
+    #[arg(long, value_name = "PATH", num_args = 1.., requires_all = ["labels", "ensemble"])]
+    notes: Vec<PathBuf>,
+    /// Labels of these notes, as `label` writes them; may be given again. A later label of the same teacher for the same text replaces
+    /// an earlier one.
+    #[arg(long, value_name = "FILE", requires = "notes")]
+    labels: Vec<PathBuf>,
+    /// The ensembles that merge the labels: a file that `teachers select` wrote. A task is learned from the notes that have a label of
+    /// every teacher of its ensemble.
+    #[arg(long, value_name = "FILE", requires = "notes")]
+    ensemble: Option<PathBuf>,
+}
 
 /// Arguments of `train`.
 #[derive(Args)]
@@ -17,8 +40,10 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     base: PathBuf,
     /// Annotated documents to learn from; a file that is given twice counts twice.
-    #[arg(long = "train", required = true, value_name = "FILE")]
+    #[arg(long = "train", required_unless_present = "notes", value_name = "FILE")]
     train: Vec<PathBuf>,
+    #[command(flatten)]
+    labelled: LabelledNotes,
     /// Annotated documents to choose the student and its thresholds by.
     #[arg(long = "dev", required = true, value_name = "FILE")]
     dev: Vec<PathBuf>,
@@ -66,14 +91,16 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
         ensure!(self.batch > 0, "--batch is 0; a step needs a window");
-        let train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let tasks = if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks };
+        let mut train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        train_files.extend(self.labelled.corpus(&self.base, &tasks)?);
         let dev_files = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
         let folder_name =
             || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
             name: self.name.clone().unwrap_or_else(folder_name),
             command: std::env::args().skip(1).fold("stillroom".into(), |line, argument| line + " " + &argument),
-            tasks: if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks },
+            tasks,
             recipe: Recipe {
                 learning_rate: self.rate,
                 head_rate_factor: self.head_rate_factor,
@@ -127,12 +154,54 @@ pub(crate) fn gold_documents(path: &Path) -> Result<Vec<GoldDocument>> {
     Ok(GoldDocuments::open(path)?.collect::<Result<_, _>>()?)
 }
 
+impl LabelledNotes {
+    /// The documents that the notes become; nothing when there are none.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one.
+    fn corpus(&self, base: &Path, tasks: &[Task]) -> Result<Option<Corpus>> {
+        let Some(ensemble) = &self.ensemble else { return Ok(None) };
+        let mut choice = Choice::load(ensemble)?;
+        choice.0.retain(|task, _| tasks.contains(task));
+        ensure!(
+            !choice.0.is_empty(),
+            "{} has no ensemble for the tasks that are to be learned; choose one by teachers select, or name other tasks",
+            ensemble.display()
+        );
+        let mut labels = Labels::default();
+        self.labels.iter().try_for_each(|path| labels.read(path))?;
+        let tokenizer = Tokenizer::load(base)?;
+        let mut merging = Merging::new(choice, Arc::new(move |text: &str| tokenizer.tokenize(text)), labels)?;
+        let (mut notes, mut documents) = (Notes::open(&self.notes)?, Vec::new());
+        while let Some(note) = notes.read()? {
+            documents.extend(merging.merge(note)?);
+        }
+        eprintln!("{}", merging.finish(notes.unreadable())?);
+        let of_notes: Vec<String> = self.notes.iter().map(|path| short(path)).collect();
+        let name = format!("{} by {}", of_notes.join(" + "), short(ensemble));
+        let file = DataFile { name, hash: hash_of(&documents)?, documents: documents.len() };
+        Ok(Some(Corpus { file, documents }))
+    }
+}
+
+/// Tells merged documents from others, as the hash of a file does.
+fn hash_of(documents: &[Document]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for Document { id, text, tasks, spans } in documents {
+        hash.update(serde_json::to_vec(&(id, text, tasks, spans))?);
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
+
 fn corpus(path: &Path) -> Result<Corpus> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let document = |gold: GoldDocument| Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans };
     let documents: Vec<Document> = gold_documents(path)?.into_iter().map(document).collect();
-    // Where a corpus lies differs from machine to machine; its folder and file are its name.
-    let name = path.iter().rev().take(2).collect::<Vec<_>>().into_iter().rev().collect::<PathBuf>();
-    let file = DataFile { name: name.display().to_string(), hash: sha256(&bytes), documents: documents.len() };
+    let file = DataFile { name: short(path), hash: sha256(&bytes), documents: documents.len() };
     Ok(Corpus { file, documents })
+}
+
+/// Where a corpus lies differs from machine to machine; its folder and file are its name.
+fn short(path: &Path) -> String {
+    path.iter().rev().take(2).collect::<Vec<_>>().into_iter().rev().collect::<PathBuf>().display().to_string()
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -114,6 +114,16 @@ impl Site {
     fn label(&self, more: &[&str]) -> Output {
         self.command(&["label", "notes.jsonl", "--teachers", "mine"]).args(more).output().unwrap()
     }
+}
+
+/// Describes a teacher in `folder` that knows these symptoms, a line each.
+pub(crate) fn vocabulary_teacher(folder: &Path, teacher: &str, names: &str) {
+    let rows: String = names.lines().map(|name| format!("{name}\t{name}\t{name}\tlabel\n")).collect();
+    std::fs::write(folder.join(format!("{teacher}.tsv")), format!("id\tpreferred_name\tsynonym\tkind\n{rows}"))
+        .unwrap();
+    let profile = format!("api = 'vocabulary'\nsources = [{{ task = 'symptom', path = '../{teacher}.tsv' }}]\n");
+    std::fs::create_dir_all(folder.join("teachers")).unwrap();
+    std::fs::write(folder.join(format!("teachers/{teacher}.toml")), profile).unwrap();
 }
 
 /// The dollars of the last line.
@@ -242,19 +252,11 @@ fn a_label_comes_while_the_next_note_is_awaited() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_not_taken_for_empty() {
+fn notes_are_not_written_over_and_other_tasks_not_asked_for() {
     let vendor = Vendor::start(|_| "stop");
     let site = Site::new(&vendor, 1);
-    let of_task = |task: &str| {
-        format!("[{task}]\nf1 = 0.5\ninterval = [0.4, 0.6]\ndocuments = 9\nteachers = ['mine']\nrule = 'union'\n")
-    };
-    std::fs::write(site.path("ensemble.toml"), of_task("disease") + &of_task("symptom")).unwrap();
-    let model = tiny();
-    let more = ["--public", "--task", "symptom", "--ensemble", "ensemble.toml", "--documents", "train.jsonl"];
-    let labels = json_lines(stdout(&site.label(&[&more[..], &["--model", model.to_str().unwrap()]].concat())));
-    assert_eq!((&labels[1]["annotator"], &labels[1]["tasks"]), (&json!("ensemble"), &json!(["symptom"])));
-    let documents = json_lines(&std::fs::read_to_string(site.path("train.jsonl")).unwrap());
-    assert_eq!(documents[0]["tasks"], json!(["symptom"]));
+    let labels = json_lines(stdout(&site.label(&["--public", "--task", "symptom"])));
+    assert_eq!(labels[0]["tasks"], json!(["symptom"]));
     let over = site.label(&["--public", "-o", "notes.jsonl"]);
     assert!(stderr(&over).contains("would be read with the notes"), "{}", stderr(&over));
     assert!(std::fs::read_to_string(site.path("notes.jsonl")).unwrap().contains("fever"), "the notes are still there");
@@ -295,17 +297,11 @@ fn a_check_asks_every_teacher_that_has_a_file() {
 }
 
 #[test]
-fn the_best_subset_is_chosen_and_labels_by_it_can_be_trained_on() {
+fn the_best_subset_is_chosen() {
     let vendor = Vendor::start(|_| "stop");
     let site = Site::new(&vendor, 2);
     let names = [("wide", "fever\nchills\nnote\n"), ("narrow", "fever\n"), ("other", "chills\nfever\nand\n")];
-    for (teacher, names) in names {
-        let rows: String = names.lines().map(|name| format!("{name}\t{name}\t{name}\tlabel\n")).collect();
-        std::fs::write(site.path(&format!("{teacher}.tsv")), format!("id\tpreferred_name\tsynonym\tkind\n{rows}"))
-            .unwrap();
-        let profile = format!("api = 'vocabulary'\nsources = [{{ task = 'symptom', path = '../{teacher}.tsv' }}]\n");
-        std::fs::write(site.path(&format!("teachers/{teacher}.toml")), profile).unwrap();
-    }
+    names.iter().for_each(|(teacher, names)| vocabulary_teacher(site.folder.path(), teacher, names));
     let text = "Note 0: fever and chills.";
     let entity = |start: usize, text: &str| json!({ "task": "symptom", "start": start, "end": start + text.len(), "text": text });
     let entities = [entity(8, "fever"), entity(18, "chills")];
@@ -321,27 +317,8 @@ fn the_best_subset_is_chosen_and_labels_by_it_can_be_trained_on() {
     assert!(rows[0].contains("1.0000") && rows[0].contains("intersection   wide + other"), "{}", rows[0]);
     let all = json_lines(stdout(&site.command(&select).arg("--json").output().unwrap())).len();
     assert_eq!(all, 3 + 3 * 3 + 5, "every rule");
-
-    let label = [
-        "label",
-        "notes.jsonl",
-        "--teachers",
-        "wide,other",
-        "--ensemble",
-        "ensemble.toml",
-        "--documents",
-        "train.jsonl",
-    ];
-    let labels = json_lines(stdout(&site.command(&label).args(["--model", model]).output().unwrap()));
-    let by_ensemble: Vec<&Value> = labels.iter().filter(|label| label["annotator"] == "ensemble").collect();
-    assert_eq!(by_ensemble.len(), 2);
-    assert_eq!(
-        by_ensemble[0]["spans"],
-        json!([{ "task": "symptom", "start": 8, "end": 13 }, { "task": "symptom", "start": 18, "end": 24 }])
-    );
-    let eval = ["eval", "--gold", "train.jsonl", "--json", "--model", model];
-    assert!(site.command(&eval).output().unwrap().status.success(), "the documents can be read as annotated ones");
-    let lacking =
-        site.command(&["label", "notes.jsonl", "--teachers", "wide", "--ensemble", "ensemble.toml"]).output().unwrap();
-    assert!(stderr(&lacking).contains("have the teacher other, which is not asked"), "{}", stderr(&lacking));
+    let chosen: toml::Table = std::fs::read_to_string(site.path("ensemble.toml")).unwrap().parse().unwrap();
+    let symptom = &chosen["symptom"];
+    assert_eq!((symptom["rule"].as_str(), symptom["documents"].as_integer()), (Some("intersection"), Some(1)));
+    assert_eq!(symptom["teachers"], toml::Value::from(vec!["wide", "other"]));
 }

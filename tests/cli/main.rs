@@ -5,3 +5,4 @@ mod extract;
 mod label;
 mod recovery;
 mod support;
+mod train;

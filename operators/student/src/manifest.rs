@@ -52,12 +52,12 @@ pub struct Recipe {
     pub seed: u64,
 }
 
-/// A file of documents.
+/// A file of documents, or notes that became documents by their labels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
-    /// Its name, as given on the command line.
+    /// Its folder and file; of notes their paths, and the file of the ensembles.
     pub name: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes; of notes, of what was learned from them.
     pub hash: String,
     /// Documents in it.
     pub documents: usize,

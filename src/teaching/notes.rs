@@ -1,0 +1,68 @@
+//! The notes of files, parsed.
+
+use anyhow::Result;
+use std::path::PathBuf;
+use std::time::Duration;
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, Source};
+use stillroom_dataflow::Record;
+use stillroom_schemas::Note;
+use tokio::sync::mpsc;
+
+/// The notes of files, each parsed; one that is none is said and left out.
+pub(crate) struct Notes {
+    files: NoteFiles,
+    records: std::vec::IntoIter<Record>,
+    unreadable: u64,
+}
+
+impl Notes {
+    /// The notes under `paths`.
+    ///
+    /// # Errors
+    /// When a path does not exist or cannot hold notes.
+    pub(crate) fn open(paths: &[PathBuf]) -> Result<Notes> {
+        let mut files = NoteFiles::open(paths)?;
+        files.assign(FILES_TOPIC, 0, 0)?;
+        Ok(Notes { files, records: Vec::new().into_iter(), unreadable: 0 })
+    }
+
+    /// How many were left out so far.
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The next note; nothing at the end.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn read(&mut self) -> Result<Option<Note>> {
+        loop {
+            for record in self.records.by_ref() {
+                match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
+                    Ok(note) => return Ok(Some(note)),
+                    Err(error) => {
+                        self.unreadable += 1;
+                        // What the parser says may quote the text.
+                        let (origin, column) = (self.files.origins().of(record.position.offset), error.column());
+                        eprintln!("{origin}: left out, not a note from column {column} on");
+                    }
+                }
+            }
+            if self.files.is_finished() {
+                return Ok(None);
+            }
+            self.records = self.files.poll(1 << 20, Duration::from_millis(100))?.into_iter();
+        }
+    }
+
+    /// Sends all notes, or the error that ends them; how many could not be read.
+    pub(crate) fn send(mut self, notes: &mpsc::Sender<Result<Note>>) -> u64 {
+        while let Some(note) = self.read().transpose() {
+            // Nobody takes them any more once something went wrong.
+            if notes.blocking_send(note).is_err() {
+                break;
+            }
+        }
+        self.unreadable
+    }
+}
