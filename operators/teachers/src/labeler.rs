@@ -44,7 +44,8 @@ enum Kind {
 
 struct Remote {
     client: Client,
-    /// So that those that wait see that the teacher has stopped, before they ask.
+    /// So that those that wait see that the teacher has stopped, before they ask. One is held until the answer is kept: a kill loses no
+    /// more answers than there are.
     permits: Semaphore,
     purse: TeacherPurse,
     /// Of its own.
@@ -62,7 +63,6 @@ impl Remote {
     /// Asks, and waits where that is all that is in the way: for money that is set aside, and for a teacher that is left alone for a
     /// moment. Nothing if the teacher has stopped before its turn came.
     async fn ask(&self, teacher: &Teacher, question: &Question<'_>) -> Option<Asked> {
-        let _permit = self.permits.acquire().await;
         let (mut all, mut outages) = (None::<Asked>, 0);
         while teacher.stopped().is_none() {
             let settled = self.purse.settled();
@@ -256,6 +256,7 @@ impl Labeler {
         remote: &Remote,
         (question, key, failed): (&Question<'_>, &AnswerKey, Option<Answer>),
     ) -> Result<Labeled, TeacherError> {
+        let _permit = remote.permits.acquire().await;
         let Some(asked) = remote.ask(teacher, question).await else {
             let reason = teacher.stopped().unwrap_or_default();
             return Ok(Labeled::Unanswered { reason });
