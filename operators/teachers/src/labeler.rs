@@ -138,6 +138,10 @@ impl Teacher {
     /// The first reason stays, unless it ends with its day and this one does not.
     fn stop(&self, reason: String, day: Option<String>) {
         let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() && day.is_some() {
+            // A stream may go on for long after, and its end is where it would be heard of otherwise.
+            tracing::warn!("the teacher {} is not asked any more today: {reason}", self.name);
+        }
         if stopped.as_ref().is_none_or(|stopped| stopped.day.is_some() && day.is_none()) {
             *stopped = Some(Stopped { reason, day });
         }
