@@ -47,7 +47,7 @@ impl Asker {
             return Ok(None);
         }
         let wanted = Wanted { teachers: &config.ask, budget: None, keeps, is_public: false, retries_failed: false };
-        let (labeler, budget) = config.open(&wanted)?;
+        let (labeler, budget) = config.open(&wanted).context("cannot ask the teachers of [teachers] ask")?;
         Ok(Some(Asker { labeler: Arc::new(labeler), budget }))
     }
 
@@ -73,9 +73,9 @@ impl Asker {
         let thread = thread.spawn(move || desk.run(receiver, ended)).context("cannot start a thread")?;
         let waiting_of_ask = Arc::clone(&waiting);
         let ask = move |question: TeacherQuestion| {
-            if waiting_of_ask.admits(question.text.len()) && sender.send(question).is_err() {
-                // Why nobody asks any more is said at the end.
-                waiting_of_ask.skipped.fetch_add(1, Ordering::Relaxed);
+            if waiting_of_ask.admits(question.text.len()) {
+                // Where nobody asks any more it waits for ever: why is said at the end.
+                let _asked = sender.send(question);
             }
         };
         let ask = AskConfig { sampling: config.sampling.clone(), ask: Arc::new(ask) };
@@ -93,7 +93,7 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
     });
     let mut chosen: BTreeMap<Task, Ensemble> = BTreeMap::new();
     if let Some(path) = config.ensemble() {
-        let choice = Choice::load(path)?;
+        let choice = Choice::load(path).context("cannot measure the ensembles of [teachers] ensemble")?;
         for teacher in choice.teachers() {
             ensure!(
                 asked.is_empty() || asked.iter().any(|(name, _)| *name == teacher),
@@ -111,6 +111,7 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
 struct Waiting {
     bytes: AtomicUsize,
     bytes_max: usize,
+    questions: AtomicU64,
     /// Questions that were not asked, because too much was waiting.
     skipped: AtomicU64,
     is_ending: AtomicBool,
@@ -121,7 +122,9 @@ impl Waiting {
     fn admits(&self, bytes: usize) -> bool {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let is_admitted = before + bytes <= self.bytes_max;
-        if !is_admitted {
+        if is_admitted {
+            self.questions.fetch_add(1, Ordering::Relaxed);
+        } else {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
@@ -130,6 +133,7 @@ impl Waiting {
 
     fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.questions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -158,8 +162,14 @@ impl Asking {
         // A thread that has ended by itself hears nothing.
         let _heard = ending.send(());
         let tallies = thread.join().map_err(|_| anyhow!("the thread that asks teachers panicked"))??;
-        let skipped = waiting.skipped.load(Ordering::Relaxed);
+        let [waited, skipped] = [&waiting.questions, &waiting.skipped].map(|count| count.load(Ordering::Relaxed));
         let mut table = tallies.table(&labeler, &budget)?;
+        if waited > 0 {
+            table += &format!(
+                "\n{waited} notes were drawn and are without labels, as not all teachers had answered when the run ended; they are not asked \
+                 about again"
+            );
+        }
         if skipped > 0 {
             table += &format!(
                 "\n{skipped} notes were drawn and not asked about, as too many were waiting: raise [teachers] waiting_bytes_max, or lower \
