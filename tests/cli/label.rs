@@ -1,82 +1,16 @@
 //! `stillroom label` and `stillroom teachers`, with a vendor that keeps books of its own.
 
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
+use crate::vendor::{ANSWER_USD, OPEN_MAX, Reply, Vendor, spent_today, vocabulary_teacher};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tiny_http::{Header, Request, Response, Server};
-
-/// Requests that the profile allows at once.
-const OPEN_MAX: usize = 4;
-
-/// Tokens of an answer, and what it costs with the prices of gpt-4o: 100 in and 10 out.
-const TOKENS: (u64, u64) = (100, 10);
-const ANSWER_USD: f64 = 0.00035;
-
-/// What is answered to a note, by its number.
-type Script = dyn Fn(usize) -> &'static str + Send + Sync;
-
-/// A vendor.
-struct Vendor {
-    server: Arc<Server>,
-    base: String,
-    /// How often each note was answered.
-    answers: Arc<Mutex<BTreeMap<usize, u64>>>,
-}
-
-impl Vendor {
-    /// `finish` gives the reason why an answer ends.
-    fn start(finish: impl Fn(usize) -> &'static str + Send + Sync + 'static) -> Vendor {
-        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
-        let base = format!("http://{}", server.server_addr());
-        let (answers, finish): (Arc<Mutex<BTreeMap<usize, u64>>>, Arc<Script>) = (Arc::default(), Arc::new(finish));
-        for _ in 0..OPEN_MAX {
-            let (server, answers, finish) = (Arc::clone(&server), Arc::clone(&answers), Arc::clone(&finish));
-            std::thread::spawn(move || server.incoming_requests().for_each(|asked| answer(asked, &answers, &*finish)));
-        }
-        Vendor { server, base, answers }
-    }
-
-    fn answers(&self) -> BTreeMap<usize, u64> {
-        self.answers.lock().unwrap().clone()
-    }
-
-    fn answered(&self) -> u64 {
-        self.answers().values().sum()
-    }
-}
-
-impl Drop for Vendor {
-    fn drop(&mut self) {
-        (0..OPEN_MAX).for_each(|_| self.server.unblock());
-    }
-}
-
-fn answer(mut asked: Request, answers: &Mutex<BTreeMap<usize, u64>>, finish: &Script) {
-    let body: Value = serde_json::from_reader(asked.as_reader()).unwrap();
-    let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
-    // What is no note of these is a text to try the teacher by.
-    let number = text.split("Note ").last().unwrap().split(':').next().unwrap().parse().unwrap_or(usize::MAX);
-    let findings = json!({ "findings": [
-        { "task": "symptom", "text": "fever", "before": "" },
-        { "task": "disease", "text": "not in the note", "before": "" },
-    ] });
-    let said = json!({
-        "choices": [{ "message": { "content": findings.to_string() }, "finish_reason": finish(number) }],
-        "usage": { "prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1 },
-    });
-    *answers.lock().unwrap().entry(number).or_default() += 1;
-    let header: Header = "Content-Type: application/json".parse().unwrap();
-    // Nobody may be there any more.
-    let _sent = asked.respond(Response::from_string(said.to_string()).with_header(header));
-}
 
 /// A folder with notes, a teacher and a store.
 struct Site {
@@ -93,11 +27,7 @@ impl Site {
         }
         std::fs::write(folder.path().join("notes.jsonl"), lines).unwrap();
         std::fs::create_dir(folder.path().join("teachers")).unwrap();
-        let profile = format!(
-            "api = 'openai'\nbase = '{}'\nmodel = 'gpt-4o-2024-08-06'\ntokens_out_max = 50\nrequests_open_max = {OPEN_MAX}\n",
-            vendor.base
-        );
-        std::fs::write(folder.path().join("teachers/mine.toml"), profile).unwrap();
+        std::fs::write(folder.path().join("teachers/mine.toml"), vendor.profile()).unwrap();
         Site { folder }
     }
 
@@ -116,26 +46,10 @@ impl Site {
     }
 }
 
-/// Describes a teacher in `folder` that knows these symptoms, a line each.
-pub(crate) fn vocabulary_teacher(folder: &Path, teacher: &str, names: &str) {
-    let rows: String = names.lines().map(|name| format!("{name}\t{name}\t{name}\tlabel\n")).collect();
-    std::fs::write(folder.join(format!("{teacher}.tsv")), format!("id\tpreferred_name\tsynonym\tkind\n{rows}"))
-        .unwrap();
-    let profile = format!("api = 'vocabulary'\nsources = [{{ task = 'symptom', path = '../{teacher}.tsv' }}]\n");
-    std::fs::create_dir_all(folder.join("teachers")).unwrap();
-    std::fs::write(folder.join(format!("teachers/{teacher}.toml")), profile).unwrap();
-}
-
-/// The dollars of the last line.
-fn spent_today(said: &str) -> f64 {
-    let line = said.lines().find_map(|line| line.strip_prefix("spent today, by all that use this store: ")).unwrap();
-    line.strip_suffix(" USD").unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_budget_is_hard_and_the_next_run_pays_for_the_rest_alone() {
     const NOTES: usize = 30;
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, NOTES);
     let stopped = site.label(&["--public", "--budget", "0.01usd"]);
     assert_eq!(stopped.status.code(), Some(3), "{}", stderr(&stopped));
@@ -163,7 +77,7 @@ fn a_budget_is_hard_and_the_next_run_pays_for_the_rest_alone() {
 fn kills_cost_no_more_than_what_was_under_way() {
     const NOTES: usize = 80;
     const KILLS: u64 = 5;
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, NOTES);
     let mut random = SmallRng::seed_from_u64(4);
     let arguments = ["label", "notes.jsonl", "--teachers", "mine", "--public", "-o", "labels.jsonl"];
@@ -197,7 +111,10 @@ fn an_answer_of_no_use_is_paid_once_until_it_is_asked_for_again() {
     let is_well = Arc::new(Mutex::new(false));
     let vendor = Vendor::start({
         let is_well = Arc::clone(&is_well);
-        move |number| if number == 1 && !*is_well.lock().unwrap() { "length" } else { "stop" }
+        move |text| {
+            let is_cut = text.starts_with("Note 1:") && !*is_well.lock().unwrap();
+            Reply::Fever(if is_cut { "length" } else { "stop" })
+        }
     });
     let site = Site::new(&vendor, 3);
     for _ in 0..2 {
@@ -216,7 +133,7 @@ fn notes_of_one_text_are_asked_about_once_a_run() {
     let is_well = Arc::new(Mutex::new(false));
     let vendor = Vendor::start({
         let is_well = Arc::clone(&is_well);
-        move |_| if *is_well.lock().unwrap() { "stop" } else { "length" }
+        move |_| Reply::Fever(if *is_well.lock().unwrap() { "stop" } else { "length" })
     });
     let site = Site::new(&vendor, 0);
     let note = |id: &str| json!({ "note_id": id, "text": "Note 1: fever." }).to_string();
@@ -235,7 +152,7 @@ fn notes_of_one_text_are_asked_about_once_a_run() {
 
 #[test]
 fn a_label_comes_while_the_next_note_is_awaited() {
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, 0);
     let mut command = site.command(&["label", "-", "--teachers", "mine", "--public"]);
     let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -253,7 +170,7 @@ fn a_label_comes_while_the_next_note_is_awaited() {
 
 #[test]
 fn notes_are_not_written_over_and_other_tasks_not_asked_for() {
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, 1);
     let labels = json_lines(stdout(&site.label(&["--public", "--task", "symptom"])));
     assert_eq!(labels[0]["tasks"], json!(["symptom"]));
@@ -264,7 +181,7 @@ fn notes_are_not_written_over_and_other_tasks_not_asked_for() {
 
 #[test]
 fn a_teacher_that_may_not_see_patients_is_sent_nothing() {
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, 1);
     let refused = site.label(&[]);
     assert_eq!(refused.status.code(), Some(1));
@@ -278,7 +195,7 @@ fn a_teacher_that_may_not_see_patients_is_sent_nothing() {
 
 #[test]
 fn a_check_asks_every_teacher_that_has_a_file() {
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, 1);
     let model = format!("student.folders=[{:?}]", tiny());
     let check = |more: &[&str]| site.command(&["check", "--set", &model]).args(more).output().unwrap();
@@ -292,13 +209,14 @@ fn a_check_asks_every_teacher_that_has_a_file() {
     let said = String::from_utf8(check(&["--connect"]).stdout).unwrap();
     assert!(said.contains("FAIL  teacher wrong: wrong gave no answer after 1 attempts"), "{said}");
     assert!(said.contains("pass  teacher mine: answers as it should"), "{said}");
-    assert_eq!(vendor.answers().into_keys().collect::<Vec<_>>(), [usize::MAX], "a made-up text and no note");
+    let asked: Vec<String> = vendor.asked().into_keys().collect();
+    assert!(asked.len() == 1 && !asked[0].starts_with("Note"), "a made-up text and no note: {asked:?}");
     assert!(!site.path("labels.redb").exists(), "a check keeps nothing");
 }
 
 #[test]
 fn the_best_subset_is_chosen() {
-    let vendor = Vendor::start(|_| "stop");
+    let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = Site::new(&vendor, 2);
     let names = [("wide", "fever\nchills\nnote\n"), ("narrow", "fever\n"), ("other", "chills\nfever\nand\n")];
     names.iter().for_each(|(teacher, names)| vocabulary_teacher(site.folder.path(), teacher, names));

@@ -1,8 +1,12 @@
 //! The binary, as users call it.
 
+mod asking;
 mod demo;
 mod extract;
 mod label;
 mod recovery;
+mod running;
+mod site;
 mod support;
 mod train;
+mod vendor;

@@ -1,7 +1,7 @@
 //! `stillroom train` on notes that teachers labelled.
 
-use crate::label::vocabulary_teacher;
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
+use crate::vendor::vocabulary_teacher;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Output;

@@ -1,6 +1,7 @@
 //! Several processes as one.
 
-use crate::site::{Broker, Running, Site};
+use crate::running::Running;
+use crate::site::{Broker, Site};
 use crate::support::{stderr, stillroom};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ impl Cluster {
         let mut command = stillroom();
         command.arg("run").arg("-c").arg(self.site.config(workers)).arg("--processes").arg(&self.hosts);
         command.args(["--process", &process.to_string()]).env("STILLROOM_LOG", "stillroom=info");
+        // If teachers are asked: a store belongs to one process.
+        command.env("STILLROOM__TEACHERS__STORE", self.site.folder.path().join(format!("labels-{process}.redb")));
         command
     }
 

@@ -1,6 +1,7 @@
 //! What becomes of a run when something is wrong with the input, the topics, or the number of processes.
 
-use crate::site::{Broker, DEADLINE, Site};
+use crate::running::DEADLINE;
+use crate::site::{Broker, Site};
 use crate::support::stderr;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Log;

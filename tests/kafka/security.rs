@@ -1,6 +1,7 @@
 //! SASL/SCRAM over TLS: what works, and what is said when it does not.
 
-use crate::site::{Broker, DEADLINE, Site};
+use crate::running::DEADLINE;
+use crate::site::{Broker, Site};
 use crate::support::stderr;
 use std::path::PathBuf;
 use std::process::Output;
