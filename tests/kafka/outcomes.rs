@@ -258,7 +258,7 @@ fn missing_topics_are_named() {
     let refused = site.command(&["run", "--set", "kafka.create_topics=false"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        stderr(&refused).contains(&format!("the log has no topic {}", site.topic("extractions"))),
+        stderr(&refused).contains(&format!("the log has no topic {}", site.topic("labels"))),
         "{}",
         stderr(&refused)
     );
