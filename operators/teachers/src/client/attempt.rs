@@ -105,8 +105,8 @@ impl Client {
         tally.first.get_or_insert_with(Instant::now);
         let heard = hear(self.request(call, shown.as_ref())).await;
         tally.last = Some(Instant::now());
-        let is_refused = matches!(heard, Heard::Answer { status: 401 | 403, .. });
         let (real, ended) = self.understand(question, leave, heard);
+        let is_refused = matches!(ended, Err(TeacherError::Denied { .. }));
         let real = real.unwrap_or(worst);
         reserved.settle(&real);
         tally.usage += real;

@@ -3,7 +3,7 @@
 use crate::server::{GOUT, Say, Seen, Server};
 use crate::till::{KEY, NOTE, Till, ask, client, endless, gout};
 use serde_json::{Value, json};
-use stillroom_teachers::Usage;
+use stillroom_teachers::{Client, Usage};
 
 pub(crate) const GEMINI: &str = "api = 'gemini'\nmodel = 'flash'\ntemperature = 0.01\ntop_p = 0.9";
 
@@ -83,6 +83,28 @@ async fn it_waits_as_long_as_the_body_asks_for() {
     let asked = ask(&client, &Till::default()).await;
     assert!(asked.outcome.is_ok());
     assert_eq!((server.requests(), asked.usage), (2, server.spent()));
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_in_its_file_is_taken_from_there() {
+    let server = Server::start(|seen, spent| match seen.header("x-goog-api-key") {
+        Some("second") => generate(seen, spent),
+        _ => {
+            spent.requests += 1;
+            let details = json!([{ "reason": "API_KEY_INVALID" }]);
+            let error = json!({ "error": { "status": "INVALID_ARGUMENT", "details": details } });
+            Say::This(400, String::new(), error.to_string())
+        }
+    })
+    .await;
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "first").unwrap();
+    let mut profile = client(&server, GEMINI).profile().clone();
+    profile.key_file = Some(key.path().to_owned());
+    let client = Client::new("mine", profile).unwrap();
+    std::fs::write(key.path(), "second").unwrap();
+    assert!(ask(&client, &Till::default()).await.outcome.is_ok());
+    assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test]
