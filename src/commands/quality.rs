@@ -2,11 +2,13 @@
 
 use crate::commands::{ConfigArgs, print_line};
 use crate::engine::published_quality;
+use crate::highlight::plain;
 use crate::log::open_log;
 use crate::wire::Wire;
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
+use stillroom_dataflow::ENSEMBLE;
 use stillroom_schemas::{Comparison, Level, Quality, Task};
 
 /// Subsets of teachers that are printed of each task and annotator.
@@ -42,8 +44,8 @@ impl ShowQuality {
     }
 }
 
-/// The figures in words over all note types and sites: of each task the student, then teachers, the best first, and so many of their
-/// subsets.
+/// The figures in words over all note types and sites: of each task the student, then teachers, the best first, so many of their
+/// subsets and the ensemble.
 fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
     let mut lines = vec![row(["task", "measured", "against", "notes", "precision", "recall", "F1"].map(str::to_owned))];
     let mut shown: Vec<&Quality> =
@@ -61,8 +63,10 @@ fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
             Comparison::StudentEnsemble => "the ensemble".to_owned(),
             Comparison::TeachersReference => {
                 let group = Some((key.task, key.reference.as_str()));
-                subsets = (group, if subsets.0 == group { subsets.1 + 1 } else { 1 });
-                if subsets.1 > subsets_max {
+                // The chosen ensemble is no subset of its own, and always there.
+                let is_subset = usize::from(key.model.0 != ENSEMBLE);
+                subsets = (group, is_subset + if subsets.0 == group { subsets.1 } else { 0 });
+                if is_subset > 0 && subsets.1 > subsets_max {
                     continue;
                 }
                 format!("reference {}", key.reference)
@@ -70,7 +74,9 @@ fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
         };
         let [precision, recall, f1] = [precision, recall, f1].map(|figure| format!("{figure:.3}"));
         let (task, notes) = (key.task.name().to_owned(), counts.notes.to_string());
-        lines.push(row([task, key.model.0.clone(), against, notes, precision, recall, f1]));
+        // Names come from topics that others write too, and go to a terminal.
+        let (model, against) = (plain(&key.model.0), plain(&against));
+        lines.push(row([task, model, against, notes, precision, recall, f1]));
     }
     lines
 }
@@ -106,7 +112,8 @@ mod tests {
             figure(Task::Disease, Comparison::TeachersReference, "a", "dr", 1),
             figure(Task::Disease, Comparison::TeachersReference, "b", "dr", 7),
             figure(Task::Disease, Comparison::TeachersReference, "a + b (union)", "dr", 4),
-            figure(Task::Disease, Comparison::TeachersReference, "a", "second", 1),
+            figure(Task::Disease, Comparison::TeachersReference, "ensemble", "dr", 0),
+            figure(Task::Disease, Comparison::TeachersReference, "a", "second\u{1b}[2J", 1),
             figure(Task::Disease, Comparison::StudentEnsemble, "s@1", "ensemble", 3),
             figure(Task::Disease, Comparison::StudentTeacher, "s@1", "dr", 5),
             figure(Task::Disease, Comparison::StudentReference, "s@1", "dr", 6),
@@ -127,7 +134,8 @@ mod tests {
             "disease s@1 the ensemble 3 0.600 0.750 0.667",
             "disease b reference dr 3 0.778 0.875 0.824",
             "disease a + b (union) reference dr 3 0.667 0.800 0.727",
-            "disease a reference second 3 0.333 0.500 0.400",
+            "disease ensemble reference dr 3 0.000 0.000 0.000",
+            "disease a reference second [2J 3 0.333 0.500 0.400",
             "symptom s@1 reference dr 3 0.500 0.667 0.571",
         ];
         assert_eq!(squeezed(2), expected);
