@@ -87,6 +87,11 @@ impl QualityBook {
         }
         Ok(())
     }
+
+    /// Whether figures are to be published anew, whatever comes.
+    pub(crate) fn is_outdated(&self) -> bool {
+        !self.outdated.is_empty()
+    }
 }
 
 fn quality_of(key: &QualityKey, counts: Counts) -> Quality {

@@ -127,6 +127,10 @@ impl CommitLoop {
             self.is_live = frontier >= self.live.first_epoch;
             if self.is_live && control.is_restored.load(Ordering::SeqCst) {
                 self.book.take_over(std::mem::take(&mut self.live.published))?;
+                if self.book.is_outdated() {
+                    // A commit of no record, so that figures of other teachers do not stand until one comes.
+                    self.pending.entry(self.live.first_epoch).or_default();
+                }
             }
         }
         if !self.is_live || !control.is_restored.load(Ordering::SeqCst) {
