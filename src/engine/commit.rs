@@ -15,7 +15,7 @@ pub type QualityChange = (QualityKey, Option<Quality>);
 pub(crate) struct Sealed {
     /// To be written.
     pub(crate) commit: Commit,
-    /// Settled notes, then references that were dead-lettered; each by partition and offset.
+    /// Settled notes, then references and labels that were dead-lettered; each by partition and offset.
     pub(crate) outputs: Vec<Output>,
     /// By key.
     pub(crate) quality: Vec<QualityChange>,
@@ -107,7 +107,7 @@ fn quality_of(key: &QualityKey, counts: Counts) -> Quality {
 pub(crate) fn seal(epoch: Epoch, outputs: Vec<Output>, topics: &Topics, book: &mut QualityBook) -> Result<Sealed> {
     let quality = book.apply(&outputs);
     let (inputs, mut outputs) = take_offsets(outputs);
-    outputs.sort_by_key(order);
+    outputs.sort_by(|one, other| order(one).cmp(&order(other)));
     let mut commit = Commit { epoch, inputs, ..Commit::default() };
     let mut writer = Writer::new(topics, &mut commit.outputs);
     for output in &outputs {
@@ -161,14 +161,15 @@ fn take_offsets(outputs: Vec<Output>) -> (TopicOffsets, Vec<Output>) {
     (offsets, settled)
 }
 
-/// Notes before references, then by partition and offset.
-fn order(output: &Output) -> (bool, u32, u64) {
+/// Notes before references and labels, then by partition and offset.
+fn order(output: &Output) -> (bool, u32, u64, &str) {
     match output {
         Output::Extracted { position, .. } | Output::Withdrawn { position, .. } | Output::Superseded { position } => {
-            (false, position.partition, position.offset)
+            (false, position.partition, position.offset, "")
         }
-        Output::DeadLettered { letter, is_note, .. } => (!is_note, letter.partition, letter.offset),
-        Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX),
+        Output::DeadLettered { letter, is_note: true, .. } => (false, letter.partition, letter.offset, ""),
+        Output::DeadLettered { letter, .. } => (true, letter.partition, letter.offset, &letter.topic),
+        Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX, ""),
     }
 }
 
@@ -232,5 +233,37 @@ impl<'a> Writer<'a> {
         let key = state.note_id.clone().into_bytes();
         self.put(Kind::State, partition, key, Some(serde_json::to_vec(state)?));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::Stage;
+
+    #[test]
+    fn letters_of_two_topics_stand_in_one_order() {
+        let letter = |topic: &str, offset| {
+            let letter = DeadLetter {
+                topic: topic.to_owned(),
+                partition: 0,
+                offset,
+                stage: Stage::Decode,
+                error: String::new(),
+                replays: 0,
+                key: Some(format!("{topic} {offset}").into_bytes()),
+                value: None,
+            };
+            Output::DeadLettered { letter: Box::new(letter), is_note: false, state: None }
+        };
+        let arrived = [letter("references", 1), letter("labels", 1), letter("references", 0)];
+        let keys_of = |outputs: Vec<Output>| -> Vec<String> {
+            let sealed = seal(1, outputs, &Topics::default(), &mut QualityBook::default()).unwrap();
+            let keys = sealed.commit.outputs.into_iter().filter_map(|record| record.key);
+            keys.map(|key| String::from_utf8(key).unwrap()).collect()
+        };
+        let expected = ["references 0", "labels 1", "references 1"];
+        assert_eq!(keys_of(arrived.to_vec()), expected);
+        assert_eq!(keys_of(arrived.into_iter().rev().collect()), expected);
     }
 }
