@@ -47,7 +47,7 @@ impl Asker {
             return Ok(None);
         }
         let wanted = Wanted { teachers: &config.ask, budget: None, keeps, is_public: false, retries_failed: false };
-        let (labeler, budget) = config.open(&wanted).context("cannot ask the teachers of [teachers] ask")?;
+        let (labeler, budget) = config.open(&wanted)?;
         Ok(Some(Asker { labeler: Arc::new(labeler), budget }))
     }
 
@@ -73,9 +73,9 @@ impl Asker {
         let thread = thread.spawn(move || desk.run(receiver, ended)).context("cannot start a thread")?;
         let waiting_of_ask = Arc::clone(&waiting);
         let ask = move |question: TeacherQuestion| {
-            if waiting_of_ask.admits(question.text.len()) {
-                // Where nobody asks any more it waits for ever: why is said at the end.
-                let _asked = sender.send(question);
+            if waiting_of_ask.admits(question.bytes()) && sender.send(question).is_err() {
+                // Why nobody asks any more is said at the end.
+                waiting_of_ask.skipped.fetch_add(1, Ordering::Relaxed);
             }
         };
         let ask = AskConfig { sampling: config.sampling.clone(), ask: Arc::new(ask) };
@@ -93,7 +93,7 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
     });
     let mut chosen: BTreeMap<Task, Ensemble> = BTreeMap::new();
     if let Some(path) = config.ensemble() {
-        let choice = Choice::load(path).context("cannot measure the ensembles of [teachers] ensemble")?;
+        let choice = Choice::load(path)?;
         for teacher in choice.teachers() {
             ensure!(
                 asked.is_empty() || asked.iter().any(|(name, _)| *name == teacher),
@@ -111,20 +111,17 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
 struct Waiting {
     bytes: AtomicUsize,
     bytes_max: usize,
-    questions: AtomicU64,
     /// Questions that were not asked, because too much was waiting.
     skipped: AtomicU64,
     is_ending: AtomicBool,
 }
 
 impl Waiting {
-    /// Whether a text may wait; it is counted if so.
+    /// Whether a question of so many bytes may wait; it is counted if so.
     fn admits(&self, bytes: usize) -> bool {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let is_admitted = before + bytes <= self.bytes_max;
-        if is_admitted {
-            self.questions.fetch_add(1, Ordering::Relaxed);
-        } else {
+        if !is_admitted {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
@@ -133,7 +130,6 @@ impl Waiting {
 
     fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.questions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -162,14 +158,8 @@ impl Asking {
         // A thread that has ended by itself hears nothing.
         let _heard = ending.send(());
         let tallies = thread.join().map_err(|_| anyhow!("the thread that asks teachers panicked"))??;
-        let [waited, skipped] = [&waiting.questions, &waiting.skipped].map(|count| count.load(Ordering::Relaxed));
+        let skipped = waiting.skipped.load(Ordering::Relaxed);
         let mut table = tallies.table(&labeler, &budget)?;
-        if waited > 0 {
-            table += &format!(
-                "\n{waited} notes were drawn and are without labels, as not all teachers had answered when the run ended; they are not asked \
-                 about again"
-            );
-        }
         if skipped > 0 {
             table += &format!(
                 "\n{skipped} notes were drawn and not asked about, as too many were waiting: raise [teachers] waiting_bytes_max, or lower \
@@ -246,7 +236,7 @@ impl Desk {
                     records.push(Appended { key: Some(key), value, ..Appended::default() });
                 }
             }
-            self.waiting.release(question.text.len());
+            self.waiting.release(question.bytes());
         }
         self.append(Arc::new(records)).await?;
         tracing::info!(
@@ -292,5 +282,22 @@ impl Desk {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::TextHash;
+
+    #[test]
+    fn short_texts_have_a_bound_too() {
+        let question = TeacherQuestion { note_id: "n".to_owned(), text: "x".to_owned(), text_hash: TextHash::of("x") };
+        let waiting = Waiting { bytes_max: 64 << 10, ..Waiting::default() };
+        let admitted = (0..64 << 10).take_while(|_| waiting.admits(question.bytes())).count();
+        assert!((100..1000).contains(&admitted), "{admitted}");
+        waiting.release(question.bytes());
+        assert!(waiting.admits(question.bytes()) && !waiting.admits(question.bytes()));
+        assert_eq!(waiting.skipped.load(Ordering::Relaxed), 2);
     }
 }

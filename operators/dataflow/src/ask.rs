@@ -24,10 +24,17 @@ pub struct TeacherQuestion {
     pub text_hash: TextHash,
 }
 
+impl TeacherQuestion {
+    /// Bytes that it takes while it waits.
+    pub fn bytes(&self) -> usize {
+        size_of::<TeacherQuestion>() + self.note_id.len() + self.text.len() + self.text_hash.0.len()
+    }
+}
+
 /// Takes a question, and gives it up when too many are waiting. It does not block.
 pub type AskTeachers = Arc<dyn Fn(TeacherQuestion) + Send + Sync>;
 
-/// Which notes are drawn. A note is drawn with all its revisions, and the greater the shares, the more notes beside the same ones.
+/// Which notes are drawn. A note is drawn by its id: with every revision of the same share, and with every greater share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
