@@ -37,8 +37,8 @@ pub(crate) struct TeachersConfig {
     pub(crate) ask: Vec<String>,
     /// Which notes they are asked about.
     pub(crate) sampling: Sampling,
-    /// Bytes of notes that `run` may have waiting for teachers, 64 KiB to 64 GiB; what is drawn beyond is not asked about. Default
-    /// 16 MiB.
+    /// Bytes of notes that `run` may have waiting for teachers, an equal share for each, 64 KiB to 64 GiB; what is drawn beyond is not
+    /// asked about. Default 16 MiB.
     pub(crate) waiting_bytes_max: usize,
     /// The ensembles that `run` measures: a file that `teachers select` wrote. Empty: none.
     pub(crate) ensemble: PathBuf,

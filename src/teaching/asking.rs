@@ -1,11 +1,11 @@
 //! Teachers that are asked while notes flow.
 //!
 //! In: the questions that `Ask` draws, without waiting. Out: labels on their topic, from where they come back as input. A thread of its
-//! own asks, and nothing that becomes of a question holds up a note: what is drawn while too much is waiting is not asked. An
-//! answer is kept in the store before it is written, so a question that comes again after a kill is not paid again; a question that
+//! own asks, and nothing that becomes of a question holds up a note: what is drawn while too much is waiting is not asked. Each teacher
+//! has a queue of its own, and its labels are written as they come, so that none waits for a slower one. An answer is kept in the store before it is written, so a question that comes again after a kill is not paid again; a question that
 //! was waiting when the process ended is not asked again.
 
-use crate::teaching::labels::{TEXTS_OPEN_MAX, label_all, label_of, runtime, usd};
+use crate::teaching::labels::{TEXTS_OPEN_MAX, label_of, runtime, usd};
 use crate::teaching::tallies::Tallies;
 use crate::teaching::{TeachersConfig, Wanted};
 use anyhow::{Context, Result, anyhow, ensure};
@@ -57,29 +57,36 @@ impl Asker {
     /// When no thread can be started.
     pub(crate) fn start(self, config: &TeachersConfig, log: Arc<dyn Log>, topic: &str) -> Result<Asking> {
         let Asker { labeler, budget } = self;
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let teachers = labeler.teachers().len();
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..teachers).map(|_| mpsc::unbounded_channel()).unzip();
         let (ending, ended) = oneshot::channel();
-        let waiting = Arc::new(Waiting { bytes_max: config.waiting_bytes_max, ..Waiting::default() });
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let queue = |_| Waiting { bytes_max: config.waiting_bytes_max / teachers, ..Waiting::default() };
+        let waiting: Arc<[Waiting]> = (0..teachers).map(queue).collect();
         let desk = Desk {
             labeler: Arc::clone(&labeler),
             budget: Arc::clone(&budget),
             log,
             topic: topic.to_owned(),
             waiting: Arc::clone(&waiting),
+            is_ending: Arc::clone(&is_ending),
             tallies: Tallies::default(),
             appender: None,
         };
         let thread = std::thread::Builder::new().name("teachers".to_owned());
-        let thread = thread.spawn(move || desk.run(receiver, ended)).context("cannot start a thread")?;
+        let thread = thread.spawn(move || desk.run(receivers, ended)).context("cannot start a thread")?;
         let waiting_of_ask = Arc::clone(&waiting);
         let ask = move |question: TeacherQuestion| {
-            if waiting_of_ask.admits(question.bytes()) && sender.send(question).is_err() {
-                // Why nobody asks any more is said at the end.
-                waiting_of_ask.skipped.fetch_add(1, Ordering::Relaxed);
+            let question = Arc::new(question);
+            for (sender, waiting) in senders.iter().zip(waiting_of_ask.iter()) {
+                if waiting.admits(question.bytes()) {
+                    // Why nobody asks any more is said at the end.
+                    let _sent = sender.send(Arc::clone(&question));
+                }
             }
         };
         let ask = AskConfig { sampling: config.sampling.clone(), ask: Arc::new(ask) };
-        Ok(Asking { ask, ending, labeler, budget, waiting, thread })
+        Ok(Asking { ask, ending, is_ending, labeler, budget, waiting, thread })
     }
 }
 
@@ -106,14 +113,14 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
     Ok(TeacherPanel::new(&asked, chosen))
 }
 
-/// What is drawn and not yet labelled.
+/// What is drawn and not yet labelled by one teacher.
 #[derive(Default)]
 struct Waiting {
+    questions: AtomicUsize,
     bytes: AtomicUsize,
     bytes_max: usize,
     /// Questions that were not asked, because too much was waiting.
     skipped: AtomicU64,
-    is_ending: AtomicBool,
 }
 
 impl Waiting {
@@ -121,7 +128,9 @@ impl Waiting {
     fn admits(&self, bytes: usize) -> bool {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let is_admitted = before + bytes <= self.bytes_max;
-        if !is_admitted {
+        if is_admitted {
+            self.questions.fetch_add(1, Ordering::Relaxed);
+        } else {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
@@ -129,6 +138,7 @@ impl Waiting {
     }
 
     fn release(&self, bytes: usize) {
+        self.questions.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -138,9 +148,11 @@ pub(crate) struct Asking {
     /// For the engine.
     pub(crate) ask: AskConfig,
     ending: oneshot::Sender<()>,
+    is_ending: Arc<AtomicBool>,
     labeler: Arc<Labeler>,
     budget: Arc<Budget>,
-    waiting: Arc<Waiting>,
+    /// Of each teacher.
+    waiting: Arc<[Waiting]>,
     thread: JoinHandle<Result<Tallies>>,
 }
 
@@ -151,26 +163,43 @@ impl Asking {
     /// # Errors
     /// Why asking ended before its time.
     pub(crate) fn finish(self) -> Result<String> {
-        let Asking { ask, ending, labeler, budget, waiting, thread } = self;
-        waiting.is_ending.store(true, Ordering::SeqCst);
+        let Asking { ask, ending, is_ending, labeler, budget, waiting, thread } = self;
+        is_ending.store(true, Ordering::SeqCst);
         labeler.end();
         drop(ask);
         // A thread that has ended by itself hears nothing.
         let _heard = ending.send(());
         let tallies = thread.join().map_err(|_| anyhow!("the thread that asks teachers panicked"))??;
-        let skipped = waiting.skipped.load(Ordering::Relaxed);
         let mut table = tallies.table(&labeler, &budget)?;
-        if skipped > 0 {
-            table += &format!(
-                "\n{skipped} notes were drawn and not asked about, as too many were waiting: raise [teachers] waiting_bytes_max, or lower \
-                 the rates of [teachers.sampling]"
-            );
+        for (teacher, waiting) in labeler.teachers().iter().zip(waiting.iter()) {
+            let (teacher, skipped) = (teacher.name(), waiting.skipped.load(Ordering::Relaxed));
+            let left = waiting.questions.load(Ordering::Relaxed);
+            if skipped > 0 {
+                table += &format!(
+                    "\n{teacher} was not asked about {skipped} notes that were drawn, as too many were waiting: raise [teachers] \
+                     waiting_bytes_max, or lower the rates of [teachers.sampling]"
+                );
+            }
+            if left > 0 {
+                table += &format!("\n{teacher} had not answered for {left} notes when the run ended");
+            }
         }
         Ok(table)
     }
 }
 
-type Answered = (TeacherQuestion, Result<Vec<Option<Labeled>>>);
+type Question = Arc<TeacherQuestion>;
+
+/// A teacher, what it was asked, and what it said.
+type Answered = (usize, Question, Result<Option<Labeled>>);
+
+/// Asks by a task of its own, which goes on while labels are written.
+async fn ask(labeler: Arc<Labeler>, teacher: usize, question: Question) -> Answered {
+    let of_task = Arc::clone(&question);
+    let asked = async move { labeler.label(&labeler.teachers()[teacher], &of_task.text, &Task::ALL.into()).await };
+    let labeled = tokio::spawn(asked).await.context("a question ended before its time");
+    (teacher, question, labeled.and_then(|labeled| Ok(labeled?)))
+}
 
 /// Where questions become labels.
 struct Desk {
@@ -178,7 +207,8 @@ struct Desk {
     budget: Arc<Budget>,
     log: Arc<dyn Log>,
     topic: String,
-    waiting: Arc<Waiting>,
+    waiting: Arc<[Waiting]>,
+    is_ending: Arc<AtomicBool>,
     tallies: Tallies,
     /// Made by the first label; one that failed is not used again.
     appender: Option<Box<dyn Appender>>,
@@ -187,7 +217,7 @@ struct Desk {
 impl Desk {
     fn run(
         mut self,
-        questions: mpsc::UnboundedReceiver<TeacherQuestion>,
+        questions: Vec<mpsc::UnboundedReceiver<Question>>,
         ended: oneshot::Receiver<()>,
     ) -> Result<Tallies> {
         let asked = runtime()?.block_on(self.answer(questions, ended));
@@ -199,49 +229,46 @@ impl Desk {
 
     async fn answer(
         &mut self,
-        questions: mpsc::UnboundedReceiver<TeacherQuestion>,
+        questions: Vec<mpsc::UnboundedReceiver<Question>>,
         ended: oneshot::Receiver<()>,
     ) -> Result<()> {
-        let labeler = Arc::clone(&self.labeler);
-        let ask = |question: TeacherQuestion| {
-            let labeled = label_all(Arc::clone(&labeler), question.text.clone(), Task::ALL.into());
-            async move { (question, labeled.await) }
+        let of_teacher = |(teacher, questions): (usize, mpsc::UnboundedReceiver<Question>)| {
+            let labeler = Arc::clone(&self.labeler);
+            let questions = stream::unfold(questions, async |mut questions| Some((questions.recv().await?, questions)));
+            let asked = questions.map(move |question| ask(Arc::clone(&labeler), teacher, question));
+            asked.buffer_unordered(TEXTS_OPEN_MAX).boxed()
         };
-        let questions = stream::unfold(questions, async |mut questions| Some((questions.recv().await?, questions)));
+        let answered = stream::select_all(questions.into_iter().enumerate().map(of_teacher));
         let drained = async {
             // An error says as much: nobody waits any more.
             let _ended = ended.await;
             tokio::time::sleep(DRAIN_MAX).await;
         };
         // What comes while labels are written is written at once.
-        let answered = questions.map(ask).buffer_unordered(TEXTS_OPEN_MAX).ready_chunks(TEXTS_OPEN_MAX);
-        let mut answered = pin!(answered.take_until(drained));
+        let mut answered = pin!(answered.ready_chunks(TEXTS_OPEN_MAX).take_until(drained));
         while let Some(chunk) = answered.next().await {
             self.write(chunk).await?;
         }
         Ok(())
     }
 
-    /// Writes the labels of some texts.
+    /// Writes what is of use of some answers.
     async fn write(&mut self, answered: Vec<Answered>) -> Result<()> {
         let mut records = Vec::new();
-        for (question, labels) in answered {
-            let labels = labels?;
-            for (teacher, labeled) in self.labeler.teachers().iter().zip(labels) {
-                let Some(labeled) = labeled else { continue };
-                self.tallies.add(teacher, &labeled);
-                if let Some(label) = label_of(&question.note_id, &question.text_hash, teacher, &labeled) {
-                    let key = label_key(&question.note_id, teacher.name(), &question.text_hash);
-                    let value = Some(serde_json::to_vec(&label)?);
-                    records.push(Appended { key: Some(key), value, ..Appended::default() });
-                }
+        for (teacher, question, labeled) in answered {
+            self.waiting[teacher].release(question.bytes());
+            let (teacher, Some(labeled)) = (&self.labeler.teachers()[teacher], labeled?) else { continue };
+            self.tallies.add(teacher, &labeled);
+            if let Some(label) = label_of(&question.note_id, &question.text_hash, teacher, &labeled) {
+                let key = label_key(&question.note_id, teacher.name(), &question.text_hash);
+                let value = Some(serde_json::to_vec(&label)?);
+                records.push(Appended { key: Some(key), value, ..Appended::default() });
             }
-            self.waiting.release(question.bytes());
         }
         self.append(Arc::new(records)).await?;
         tracing::info!(
-            waiting_bytes = self.waiting.bytes.load(Ordering::Relaxed),
-            skipped = self.waiting.skipped.load(Ordering::Relaxed),
+            waiting = self.waiting.iter().map(|of| of.questions.load(Ordering::Relaxed)).sum::<usize>(),
+            skipped = self.waiting.iter().map(|of| of.skipped.load(Ordering::Relaxed)).sum::<u64>(),
             usd_today = usd(self.budget.spent_today()?),
             "labels written"
         );
@@ -264,7 +291,7 @@ impl Desk {
                     self.appender = Some(appender);
                     return Ok(());
                 }
-                Err(error) if self.waiting.is_ending.load(Ordering::SeqCst) => {
+                Err(error) if self.is_ending.load(Ordering::SeqCst) => {
                     tracing::warn!(
                         "{labels} labels could not be written to {}, and are in the store alone: {error}; `stillroom label` writes \
                          them to a file without paying again",
@@ -288,7 +315,66 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::TextHash;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use stillroom_connectors::EmbeddedLog;
+    use stillroom_schemas::{Label, TextHash};
+
+    /// A model that says nothing until it is told to; its address.
+    fn slow_server(told: std::sync::mpsc::Receiver<()>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut bytes = [0; 4096];
+                let read = stream.read(&mut bytes).unwrap();
+                request.extend_from_slice(&bytes[..read]);
+            }
+            told.recv().unwrap();
+            let body = r#"{"choices":[{"message":{"content":"{\"findings\":[]}"},"finish_reason":"stop"}]}"#;
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        });
+        base
+    }
+
+    #[test]
+    fn no_teacher_waits_for_a_slower_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let slow = slow_server(told);
+        write("slow.toml", &format!("api = 'openai'\nbase = '{slow}'\nmodel = 'm'\nphi_allowed = true"));
+        write("quick.toml", "api = 'vocabulary'\nsources = [{ task = 'symptom', path = 'names.tsv' }]");
+        write("names.tsv", "id\tsynonym\n1\tfever\n");
+        let config = TeachersConfig {
+            profiles: folder.path().to_owned(),
+            store: folder.path().join("labels.redb"),
+            ask: vec!["slow".to_owned(), "quick".to_owned()],
+            ..TeachersConfig::default()
+        };
+        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
+        log.create_topic("labels", 1).unwrap();
+        let asker = Asker::open(&config, true).unwrap().unwrap();
+        let asking = asker.start(&config, Arc::new(log.clone()), "labels").unwrap();
+        let text = "fever".to_owned();
+        (asking.ask.ask)(TeacherQuestion { note_id: "n".to_owned(), text_hash: TextHash::of(&text), text });
+
+        let mut labels = Log::tail(&log).unwrap();
+        labels.assign("labels", 0, 0).unwrap();
+        let mut next = || loop {
+            if let Some(record) = labels.poll(1 << 20, Duration::from_secs(1)).unwrap().pop() {
+                return serde_json::from_slice::<Label>(&record.value.unwrap()).unwrap().reference;
+            }
+        };
+        let first = next();
+        assert_eq!((&*first.annotator, first.spans.len()), ("quick", 1));
+        tell.send(()).unwrap();
+        assert_eq!(next().annotator, "slow");
+        let said = asking.finish().unwrap();
+        assert!(!said.contains("not answered") && !said.contains("not asked"), "{said}");
+    }
 
     #[test]
     fn short_texts_have_a_bound_too() {
