@@ -47,7 +47,7 @@ impl Asker {
             return Ok(None);
         }
         let wanted = Wanted { teachers: &config.ask, budget: None, keeps, is_public: false, retries_failed: false };
-        let (labeler, budget) = config.open(&wanted)?;
+        let (labeler, budget) = config.open(&wanted).context("cannot ask the teachers of [teachers] ask")?;
         Ok(Some(Asker { labeler: Arc::new(labeler), budget }))
     }
 
@@ -100,7 +100,7 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
     });
     let mut chosen: BTreeMap<Task, Ensemble> = BTreeMap::new();
     if let Some(path) = config.ensemble() {
-        let choice = Choice::load(path)?;
+        let choice = Choice::load(path).context("cannot measure the ensembles of [teachers] ensemble")?;
         for teacher in choice.teachers() {
             ensure!(
                 asked.is_empty() || asked.iter().any(|(name, _)| *name == teacher),
@@ -172,16 +172,19 @@ impl Asking {
         let tallies = thread.join().map_err(|_| anyhow!("the thread that asks teachers panicked"))??;
         let mut table = tallies.table(&labeler, &budget)?;
         for (teacher, waiting) in labeler.teachers().iter().zip(waiting.iter()) {
-            let (teacher, skipped) = (teacher.name(), waiting.skipped.load(Ordering::Relaxed));
-            let left = waiting.questions.load(Ordering::Relaxed);
-            if skipped > 0 {
+            let (teacher, left) = (teacher.name(), waiting.questions.load(Ordering::Relaxed));
+            let skipped = waiting.skipped.load(Ordering::Relaxed);
+            if left > 0 {
                 table += &format!(
-                    "\n{teacher} was not asked about {skipped} notes that were drawn, as too many were waiting: raise [teachers] \
-                     waiting_bytes_max, or lower the rates of [teachers.sampling]"
+                    "\n{left} notes that were drawn are without labels of {teacher}, which had not answered when the run ended; it is \
+                     not asked about them again"
                 );
             }
-            if left > 0 {
-                table += &format!("\n{teacher} had not answered for {left} notes when the run ended");
+            if skipped > 0 {
+                table += &format!(
+                    "\n{skipped} notes that were drawn were not shown to {teacher}, as too many were waiting: raise [teachers] \
+                     waiting_bytes_max, or lower the rates of [teachers.sampling]"
+                );
             }
         }
         Ok(table)
@@ -354,7 +357,7 @@ mod tests {
             ask: vec!["slow".to_owned(), "quick".to_owned()],
             ..TeachersConfig::default()
         };
-        let log = EmbeddedLog::open(&folder.path().join("log")).unwrap();
+        let log = EmbeddedLog::open(folder.path().join("log")).unwrap();
         log.create_topic("labels", 1).unwrap();
         let asker = Asker::open(&config, true).unwrap().unwrap();
         let asking = asker.start(&config, Arc::new(log.clone()), "labels").unwrap();
@@ -373,7 +376,7 @@ mod tests {
         tell.send(()).unwrap();
         assert_eq!(next().annotator, "slow");
         let said = asking.finish().unwrap();
-        assert!(!said.contains("not answered") && !said.contains("not asked"), "{said}");
+        assert!(!said.contains("without labels") && !said.contains("not shown"), "{said}");
     }
 
     #[test]
