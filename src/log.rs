@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::engine::Topics;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::sync::Arc;
 use stillroom_connectors::{Cleanup, EmbeddedLog, KafkaLog, KafkaSettings, Log, TopicPlan};
 use stillroom_schemas::Progress;
@@ -22,6 +22,20 @@ pub(crate) fn open_log(config: &Config) -> Result<Arc<dyn Log>> {
         return Ok(Arc::new(open_kafka(config)?));
     }
     Ok(Arc::new(EmbeddedLog::open(&config.log.dir)?))
+}
+
+/// The same for who reads what was written: a folder that is not there is not made.
+///
+/// # Errors
+/// Also when there is no such folder.
+pub(crate) fn open_written_log(config: &Config) -> Result<Arc<dyn Log>> {
+    let dir = &config.log.dir;
+    ensure!(
+        config.kafka.uses_broker() || dir.exists(),
+        "there is no log in {}; name its folder in [log] dir, or a broker in [kafka.properties]",
+        dir.display()
+    );
+    open_log(config)
 }
 
 /// # Errors

@@ -9,6 +9,7 @@ pub(crate) mod tallies;
 use crate::refused::{Refused, in_range, not_empty};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillroom_dataflow::{ENSEMBLE, Sampling, TeacherPanel};
@@ -93,6 +94,11 @@ impl TeachersConfig {
             return Err(Refused::new("teachers.ask", reason));
         }
         let Sampling { rate, note_types, uncertainty_min, uncertain_rate } = &self.sampling;
+        let mut named = BTreeSet::new();
+        if let Some(twice) = note_types.iter().find(|of_type| !named.insert(&of_type.note_type)) {
+            let reason = format!("has the type {} twice; name it once", twice.note_type);
+            return Err(Refused::new("teachers.sampling.note_types", reason));
+        }
         let of_types = note_types.iter().map(|of_type| ("note_types", of_type.rate));
         let shares = [("rate", *rate), ("uncertainty_min", *uncertainty_min), ("uncertain_rate", *uncertain_rate)];
         match shares.into_iter().chain(of_types).find(|(_, share)| !(0.0..=1.0).contains(share)) {

@@ -2,7 +2,7 @@
 
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::log::open_log;
+use crate::log::open_written_log;
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -104,7 +104,7 @@ impl Dlq {
 }
 
 fn list(config: &Config, which: &Which) -> Result<()> {
-    read(config, open_log(config)?.as_ref(), |position, letter| {
+    read(config, open_written_log(config)?.as_ref(), |position, letter| {
         if which.holds(&letter) {
             let bytes = letter.value.as_ref().map(Vec::len);
             print_line(json!({
@@ -119,7 +119,7 @@ fn list(config: &Config, which: &Which) -> Result<()> {
 
 fn show(config: &Config, places: &[Place], is_value_alone: bool) -> Result<()> {
     ensure!(!is_value_alone || places.len() == 1, "--value writes one letter's value; name one letter");
-    for (_, letter) in find(config, open_log(config)?.as_ref(), places)? {
+    for (_, letter) in find(config, open_written_log(config)?.as_ref(), places)? {
         match letter.value {
             Some(value) if is_value_alone => {
                 std::io::stdout().lock().write_all(&value).context("cannot write to stdout")?;
@@ -131,7 +131,7 @@ fn show(config: &Config, places: &[Place], is_value_alone: bool) -> Result<()> {
 }
 
 fn replay(config: &Config, places: &[Place], which: &Which) -> Result<()> {
-    let log = open_log(config)?;
+    let log = open_written_log(config)?;
     let mut batch = Batch::default();
     if places.is_empty() {
         // What comes back as a letter in the meantime lies behind the ends that are read to.

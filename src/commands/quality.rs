@@ -3,7 +3,7 @@
 use crate::commands::{ConfigArgs, print_line};
 use crate::engine::published_quality;
 use crate::highlight::plain;
-use crate::log::open_log;
+use crate::log::open_written_log;
 use crate::wire::Wire;
 use anyhow::Result;
 use clap::Args;
@@ -30,7 +30,7 @@ pub(crate) struct ShowQuality {
 impl ShowQuality {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.config.load()?.config;
-        let (log, wire) = (open_log(&config)?, Wire::open(&config)?);
+        let (log, wire) = (open_written_log(&config)?, Wire::open(&config)?);
         let mut history = wire.source(log.bounded()?);
         let topics = &config.engine.topics;
         let published = published_quality(history.as_mut(), topics, wire.format().as_ref(), &log.progress()?)?;

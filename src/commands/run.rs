@@ -3,7 +3,7 @@
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
-use crate::log::{first_progress, open_log, output_topics, prepare_topics};
+use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking;
 use crate::teaching::asking::{Asker, Asking};
 use crate::{offline, wire};
@@ -48,10 +48,10 @@ impl Run {
             config.engine.workers = workers;
             config.engine.check()?;
         }
-        let log = open_log(&config)?;
         if self.dry_run {
-            return dry_run(&config, log.as_ref(), self.limit);
+            return dry_run(&config, open_written_log(&config)?.as_ref(), self.limit);
         }
+        let log = open_log(&config)?;
         let cluster = match (&self.processes, self.process) {
             (Some(processes), Some(process)) => Some(cluster(&config, processes, process)?),
             _ => None,
@@ -191,10 +191,11 @@ impl LogRun<'_> {
         let parts = Parts { sources, history, role, wire, tokenize, pool, cluster, ask, panel };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
-        let progress = ran?;
-        if let Some(table) = asked.context("not all that teachers said is written")? {
+        if let Ok(Some(table)) = &asked {
             eprintln!("{table}");
         }
+        let progress = ran?;
+        asked.context("not all that teachers said is written")?;
         Ok(progress)
     }
 }

@@ -76,7 +76,7 @@ impl QualityBook {
                 let say = |counts: Option<Counts>| counts.map_or_else(|| "nothing".to_owned(), |c| format!("{c:?}"));
                 bail!(
                     "quality restored from the state differs from what was published under {}: restored {}, published {}; \
-                     the state or quality topic was changed: restore it, or start with a new progress",
+                     the topic of states, references, labels or quality was changed: restore it, or start with a new progress",
                     serde_json::to_string(&key)?,
                     say(restored),
                     say(published)

@@ -2,24 +2,26 @@
 
 mod history;
 mod memory;
+mod teachers;
 
 use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use anyhow::Result;
 use history::{History, TEACHERS, UNLUCKY, tokenize};
-use memory::{Fault, MemoryLog, is_killed};
+use memory::{Fault, MemoryLog, append_note, empty_log, is_killed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stillroom_dataflow::ensemble::{Ensemble, Rule};
+use stillroom_dataflow::ensemble::Rule;
 use stillroom_dataflow::{
-    AskConfig, Output, PlainJson, Probabilities, Record, Sampling, Tagger, TaggerError, TaggerFactory, TaggerPool,
-    TeacherPanel, TeacherQuestion, Window, label_key, score_spans, spans_of,
+    AskConfig, Output, PlainJson, Probabilities, Record, Tagger, TaggerError, TaggerFactory, TaggerPool, TeacherPanel,
+    Window, score_spans, spans_of,
 };
 use stillroom_schemas::{
-    Comparison, Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Reference,
-    Span, Stage, Task, TextHash, Totals,
+    Comparison, Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Span, Stage,
+    Task, Totals,
 };
+use teachers::panel;
 
 const MODEL: &str = "by-length@000000000000";
 
@@ -106,13 +108,6 @@ struct Run {
     ask: Option<AskConfig>,
     panel: TeacherPanel,
     stop: Arc<AtomicBool>,
-}
-
-/// Teachers that are asked for all tasks, and the ensemble that merges them.
-fn panel(teachers: &[&str], rule: Rule) -> TeacherPanel {
-    let names: Vec<String> = teachers.iter().map(|teacher| (*teacher).to_owned()).collect();
-    let asked: Vec<_> = names.iter().map(|name| (name.clone(), Task::ALL.into())).collect();
-    TeacherPanel::new(&asked, [(Task::Symptom, Ensemble { teachers: names, rule })].into())
 }
 
 impl Run {
@@ -240,75 +235,6 @@ fn every_record_has_its_outcome_for_any_number_of_workers() {
 }
 
 #[test]
-fn other_teachers_and_another_ensemble_are_measured_from_the_next_start_on() {
-    let mut changed = 0;
-    for seed in 10..30 {
-        let history = History::random(seed, 150, 3, &Topics::default());
-        let with = |log: &MemoryLog, panel: TeacherPanel| {
-            Run { panel, ..Run::new(log, 2, seed) }.run(Fault::None).unwrap();
-            snapshot(log).quality
-        };
-        let (log, fresh) = (history.log.copy(), history.log.copy());
-        let first = with(&log, panel(&TEACHERS, Rule::Intersection));
-        // What was published for the panel before is published anew, also when nothing comes.
-        if seed % 2 == 0 {
-            append_note(&log, "one more", "xxx");
-            append_note(&fresh, "one more", "xxx");
-        }
-        let second = with(&log, panel(&TEACHERS[..1], Rule::Union));
-        let anew = with(&fresh, panel(&TEACHERS[..1], Rule::Union));
-        assert_eq!(second, anew, "seed {seed}");
-        changed += first.keys().filter(|key| !second.contains_key(key)).count();
-    }
-    assert!(changed > 10, "the histories are too poor: {changed} figures were withdrawn");
-}
-
-#[test]
-fn what_teachers_say_comes_back_as_input_and_holds_up_nothing() {
-    let topics = Topics::default();
-    let history = History::random(3, 200, 3, &topics);
-    let log = history.log.copy();
-    let of_ask = log.clone();
-    let ask = move |question: TeacherQuestion| {
-        let TeacherQuestion { note_id, text, text_hash } = question;
-        assert_eq!(TextHash::of(&text), text_hash);
-        let key = label_key(&note_id, "asked", &text_hash);
-        let (annotator, tasks) = ("asked".to_owned(), Task::ALL.into());
-        let said = Reference { note_id, annotator, text_hash, tasks, spans: Vec::new() };
-        of_ask.append(&Topics::default().labels, 0, &key, Some(serde_json::to_vec(&said).unwrap()));
-    };
-    let sampling = Sampling { rate: 1.0, ..Sampling::default() };
-    let ask = AskConfig { sampling, ask: Arc::new(ask) };
-    Run { ask: Some(ask), ..Run::new(&log, 2, 3) }.run(Fault::None).unwrap();
-    // A run that reads to an end does not see labels that come behind it.
-    Run::new(&log, 2, 4).run(Fault::None).unwrap();
-    let values = |topic: &str| -> Vec<Vec<u8>> {
-        log.records(topic).concat().into_iter().filter_map(|record| record.value).collect()
-    };
-    let said = values(&topics.labels).into_iter().filter_map(|value| serde_json::from_slice::<Reference>(&value).ok());
-    let mut asked: Vec<_> =
-        said.filter(|said| said.annotator == "asked").map(|said| (said.note_id, said.text_hash)).collect();
-    let read =
-        values(&topics.extractions).into_iter().map(|value| serde_json::from_slice::<Extraction>(&value).unwrap());
-    let mut read: Vec<_> =
-        read.filter(|read| read.coverage.words > 0).map(|read| (read.note_id, read.text_hash)).collect();
-    asked.sort();
-    read.sort();
-    assert_eq!(asked, read, "every revision is asked about once");
-    let live = history.live().filter(|(note, _)| !note.text.trim().is_empty()).count() as i64;
-    let notes: Vec<i64> = snapshot(&log)
-        .quality
-        .into_iter()
-        .filter(|(key, _)| key.reference == "asked" && key.rollup && key.level == Level::Word)
-        .map(|(key, counts)| {
-            assert_eq!(key.comparison, Comparison::StudentTeacher);
-            counts.notes
-        })
-        .collect();
-    assert_eq!(notes, [live; 3], "labels of earlier revisions are kept, and not joined");
-}
-
-#[test]
 fn a_run_killed_anywhere_resumes_to_the_same_output() {
     for seed in 0..4 {
         let history = History::random(seed, 250, 4, &Topics::default());
@@ -362,18 +288,6 @@ fn a_slow_committer_slows_the_sources() {
     let progress = run.run(Fault::Slow(Duration::from_millis(3))).unwrap();
     assert_eq!(progress.totals.extracted, 1500);
     assert!(log.ahead_max() <= bound, "{} bytes were open, more than {bound}", log.ahead_max());
-}
-
-fn append_note(log: &MemoryLog, id: &str, text: &str) {
-    let value = serde_json::json!({"note_id": id, "text": text}).to_string();
-    log.append(&Topics::default().notes, 0, id.as_bytes(), Some(value.into_bytes()));
-}
-
-fn empty_log() -> MemoryLog {
-    let topics = Topics::default();
-    let Topics { notes, references, labels, extractions, quality, state, .. } = &topics;
-    let names = [notes, references, labels, extractions, quality, state];
-    MemoryLog::new(names.into_iter().chain([&topics.dead_letters]), 1)
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::teaching::labels::{TEXTS_OPEN_MAX, label_of, runtime, usd};
 use crate::teaching::tallies::Tallies;
 use crate::teaching::{TeachersConfig, Wanted};
 use anyhow::{Context, Result, anyhow, ensure};
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -101,12 +102,19 @@ pub(crate) fn panel(config: &TeachersConfig, asker: Option<&Asker>) -> Result<Te
     let mut chosen: BTreeMap<Task, Ensemble> = BTreeMap::new();
     if let Some(path) = config.ensemble() {
         let choice = Choice::load(path).context("cannot measure the ensembles of [teachers] ensemble")?;
-        for teacher in choice.teachers() {
-            ensure!(
-                asked.is_empty() || asked.iter().any(|(name, _)| *name == teacher),
-                "the ensembles in {} have the teacher {teacher}, which is not asked; add it to [teachers] ask",
-                path.display()
-            );
+        for (task, chosen) in &choice.0 {
+            for teacher in &chosen.ensemble.teachers {
+                let found = asked.iter().find(|(name, _)| name == teacher);
+                let (path, task_name) = (path.display(), task.name());
+                ensure!(
+                    asked.is_empty() || found.is_some(),
+                    "the ensembles in {path} have the teacher {teacher}, which is not asked; add it to [teachers] ask"
+                );
+                ensure!(
+                    found.is_none_or(|(_, tasks)| tasks.contains(task)),
+                    "the ensemble for {task_name} in {path} has the teacher {teacher}, which does not label it; choose anew"
+                );
+            }
         }
         chosen = choice.0.into_iter().map(|(task, chosen)| (task, chosen.ensemble)).collect();
     }
@@ -223,7 +231,10 @@ impl Desk {
         questions: Vec<mpsc::UnboundedReceiver<Question>>,
         ended: oneshot::Receiver<()>,
     ) -> Result<Tallies> {
-        let asked = runtime()?.block_on(self.answer(questions, ended));
+        let runtime = runtime()?;
+        let asked = runtime.block_on(self.answer(questions, ended));
+        // A log that is away may keep a thread that writes to it for a minute.
+        runtime.shutdown_background();
         if let Err(error) = &asked {
             tracing::error!("teachers are not asked any more: {error:#}");
         }
@@ -248,19 +259,29 @@ impl Desk {
             tokio::time::sleep(DRAIN_MAX).await;
         };
         // What comes while labels are written is written at once.
-        let mut answered = pin!(answered.ready_chunks(TEXTS_OPEN_MAX).take_until(drained));
-        while let Some(chunk) = answered.next().await {
-            self.write(chunk).await?;
+        let mut answered = answered.ready_chunks(TEXTS_OPEN_MAX);
+        let writing = async {
+            while let Some(chunk) = answered.next().await {
+                self.write(chunk).await?;
+            }
+            Ok(())
+        };
+        match select(pin!(writing), pin!(drained)).await {
+            Either::Left((written, _)) => written,
+            Either::Right(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what is of use of some answers.
     async fn write(&mut self, answered: Vec<Answered>) -> Result<()> {
-        let mut records = Vec::new();
+        let (mut records, mut failed) = (Vec::new(), None);
         for (teacher, question, labeled) in answered {
             self.waiting[teacher].release(question.bytes());
-            let (teacher, Some(labeled)) = (&self.labeler.teachers()[teacher], labeled?) else { continue };
+            let labeled = labeled.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                None
+            });
+            let (teacher, Some(labeled)) = (&self.labeler.teachers()[teacher], labeled) else { continue };
             self.tallies.add(teacher, &labeled);
             if let Some(label) = label_of(&question.note_id, &question.text_hash, teacher, &labeled) {
                 let key = label_key(&question.note_id, teacher.name(), &question.text_hash);
@@ -269,6 +290,9 @@ impl Desk {
             }
         }
         self.append(Arc::new(records)).await?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         tracing::info!(
             waiting = self.waiting.iter().map(|of| of.questions.load(Ordering::Relaxed)).sum::<usize>(),
             skipped = self.waiting.iter().map(|of| of.skipped.load(Ordering::Relaxed)).sum::<u64>(),
@@ -316,77 +340,4 @@ impl Desk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use stillroom_connectors::EmbeddedLog;
-    use stillroom_schemas::{Label, TextHash};
-
-    /// A model that says nothing until it is told to; its address.
-    fn slow_server(told: std::sync::mpsc::Receiver<()>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"}") {
-                let mut bytes = [0; 4096];
-                let read = stream.read(&mut bytes).unwrap();
-                request.extend_from_slice(&bytes[..read]);
-            }
-            told.recv().unwrap();
-            let body = r#"{"choices":[{"message":{"content":"{\"findings\":[]}"},"finish_reason":"stop"}]}"#;
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        });
-        base
-    }
-
-    #[test]
-    fn no_teacher_waits_for_a_slower_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let slow = slow_server(told);
-        write("slow.toml", &format!("api = 'openai'\nbase = '{slow}'\nmodel = 'm'\nphi_allowed = true"));
-        write("quick.toml", "api = 'vocabulary'\nsources = [{ task = 'symptom', path = 'names.tsv' }]");
-        write("names.tsv", "id\tsynonym\n1\tfever\n");
-        let config = TeachersConfig {
-            profiles: folder.path().to_owned(),
-            store: folder.path().join("labels.redb"),
-            ask: vec!["slow".to_owned(), "quick".to_owned()],
-            ..TeachersConfig::default()
-        };
-        let log = EmbeddedLog::open(folder.path().join("log")).unwrap();
-        log.create_topic("labels", 1).unwrap();
-        let asker = Asker::open(&config, true).unwrap().unwrap();
-        let asking = asker.start(&config, Arc::new(log.clone()), "labels").unwrap();
-        let text = "fever".to_owned();
-        (asking.ask.ask)(TeacherQuestion { note_id: "n".to_owned(), text_hash: TextHash::of(&text), text });
-
-        let mut labels = Log::tail(&log).unwrap();
-        labels.assign("labels", 0, 0).unwrap();
-        let mut next = || loop {
-            if let Some(record) = labels.poll(1 << 20, Duration::from_secs(1)).unwrap().pop() {
-                return serde_json::from_slice::<Label>(&record.value.unwrap()).unwrap().reference;
-            }
-        };
-        let first = next();
-        assert_eq!((&*first.annotator, first.spans.len()), ("quick", 1));
-        tell.send(()).unwrap();
-        assert_eq!(next().annotator, "slow");
-        let said = asking.finish().unwrap();
-        assert!(!said.contains("without labels") && !said.contains("not shown"), "{said}");
-    }
-
-    #[test]
-    fn short_texts_have_a_bound_too() {
-        let question = TeacherQuestion { note_id: "n".to_owned(), text: "x".to_owned(), text_hash: TextHash::of("x") };
-        let waiting = Waiting { bytes_max: 64 << 10, ..Waiting::default() };
-        let admitted = (0..64 << 10).take_while(|_| waiting.admits(question.bytes())).count();
-        assert!((100..1000).contains(&admitted), "{admitted}");
-        waiting.release(question.bytes());
-        assert!(waiting.admits(question.bytes()) && !waiting.admits(question.bytes()));
-        assert_eq!(waiting.skipped.load(Ordering::Relaxed), 2);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ pub use rule::{Ensemble, Rule};
 
 use crate::Words;
 use std::collections::BTreeMap;
-use stillroom_schemas::{Counts, Span, Task};
+use stillroom_schemas::{Counts, Span, Task, TaskSet};
 
 /// Which teachers mark a word: teacher `i` is bit `i`.
 pub type Pattern = u16;
@@ -35,6 +35,24 @@ pub fn members(subset: Pattern, teachers: usize) -> Vec<usize> {
 /// The pattern of some teachers alone.
 pub fn project(pattern: Pattern, members: &[usize]) -> Pattern {
     members.iter().enumerate().map(|(at, member)| (pattern >> member & 1) << at).sum()
+}
+
+/// What ensembles of several tasks say of a text: the tasks for which each of their teachers gave a label, and the spans, by task and
+/// position. `label_of` a teacher that was not asked for a task is nothing: it did not say that there is none.
+pub fn merge_tasks<'a, 'b>(
+    ensembles: impl Iterator<Item = (Task, &'b Ensemble)>,
+    words: &Words,
+    label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
+) -> (TaskSet, Vec<Span>) {
+    let (mut tasks, mut merged) = (TaskSet::new(), Vec::new());
+    for (task, ensemble) in ensembles {
+        let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(|teacher| label_of(teacher, task)).collect();
+        if let Some(labels) = labels {
+            tasks.insert(task);
+            merged.extend(ensemble.merge(words, task, &labels));
+        }
+    }
+    (tasks, merged)
 }
 
 /// How often each pattern stands at words that people marked (`true`), and at others.

@@ -5,7 +5,7 @@
 //! ensemble, with the parameters that were chosen.
 
 use crate::Words;
-use crate::ensemble::{Ensemble, NoteVotes, Pattern, Rule, members, project};
+use crate::ensemble::{Ensemble, NoteVotes, Pattern, Rule, members, merge_tasks, project};
 use std::collections::BTreeMap;
 use stillroom_schemas::{Counts, ModelId, Span, Task, TaskSet};
 
@@ -54,18 +54,12 @@ impl TeacherPanel {
 
     /// What the chosen ensembles say of a text: the tasks that each teacher of the task's ensemble has labelled, and the spans.
     pub(crate) fn merge(&self, words: &Words, labels: &[LabelOf<'_>]) -> (TaskSet, Vec<Span>) {
-        let (mut tasks, mut merged) = (TaskSet::new(), Vec::new());
-        for (&task, ensemble) in &self.chosen {
-            if let Some(spans) = spans_of_all(&ensemble.teachers, task, labels) {
-                tasks.insert(task);
-                merged.extend(ensemble.merge(words, task, &spans));
-            }
-        }
-        (tasks, merged)
+        let chosen = self.chosen.iter().map(|(task, ensemble)| (*task, ensemble));
+        merge_tasks(chosen, words, |teacher, task| spans_of(teacher, task, labels))
     }
 
-    /// The counts of words of every subset and of the chosen ensemble against the spans of a reference, for one task; none of teachers
-    /// that have not all labelled the text.
+    /// The counts of words of every subset and of the chosen ensemble against the spans of a reference, for one task: of those whose
+    /// teachers have all labelled the text.
     pub(crate) fn against(
         &self,
         words: &Words,
@@ -74,11 +68,13 @@ impl TeacherPanel {
         reference: &[Span],
     ) -> Vec<(ModelId, Counts)> {
         let mut counted = Vec::new();
-        if let Some(panel) = self.tasks.get(&task)
-            && let Some(spans) = spans_of_all(&panel.teachers, task, labels)
-        {
-            let votes = NoteVotes::count(words, task, &spans, reference);
-            counted.extend(panel.subsets.iter().map(|subset| (subset.model.clone(), subset.counts(&votes))));
+        if let Some(panel) = self.tasks.get(&task) {
+            let spans: Vec<_> = panel.teachers.iter().map(|teacher| spans_of(teacher, task, labels)).collect();
+            let given: Vec<&[Span]> = spans.iter().map(|spans| spans.unwrap_or_default()).collect();
+            let votes = NoteVotes::count(words, task, &given, reference);
+            let whole = |subset: &&Subset| subset.members.iter().all(|member| spans[*member].is_some());
+            let whole = panel.subsets.iter().filter(whole);
+            counted.extend(whole.map(|subset| (subset.model.clone(), subset.counts(&votes))));
         }
         if let Some(chosen) = self.chosen.get(&task)
             && let Some(spans) = spans_of_all(&chosen.teachers, task, labels)
@@ -118,13 +114,15 @@ pub(crate) struct LabelOf<'a> {
     pub(crate) spans: &'a [Span],
 }
 
-/// The spans of these teachers, in their order, if there are any teachers and each was asked for the task.
+/// The spans of a teacher, if it was asked for the task.
+fn spans_of<'a>(teacher: &str, task: Task, labels: &[LabelOf<'a>]) -> Option<&'a [Span]> {
+    let label = labels.iter().find(|label| label.teacher == teacher && label.tasks.contains(&task));
+    label.map(|label| label.spans)
+}
+
+/// The spans of these teachers, in their order, if each was asked for the task.
 fn spans_of_all<'a>(teachers: &[String], task: Task, labels: &[LabelOf<'a>]) -> Option<Vec<&'a [Span]>> {
-    let spans_of = |teacher: &String| {
-        let label = labels.iter().find(|label| label.teacher == teacher && label.tasks.contains(&task));
-        label.map(|label| label.spans)
-    };
-    if teachers.is_empty() { None } else { teachers.iter().map(spans_of).collect() }
+    teachers.iter().map(|teacher| spans_of(teacher, task, labels)).collect()
 }
 
 #[cfg(test)]
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_subset_is_counted_once_all_have_spoken() {
+    fn a_subset_is_counted_once_all_of_it_have_spoken() {
         let (panel, words) = (panel(), Words((0..4).map(|word| 2 * word..2 * word + 1).collect()));
         let tasks = TaskSet::from([Task::Symptom]);
         let (a, b, people) = ([span(0), span(1)], [span(1), span(2)], [span(1), span(3)]);
@@ -167,7 +165,8 @@ mod tests {
         assert_eq!(merged_tasks, tasks);
         assert_eq!(score_spans(&words, Task::Symptom, &merged, &b)[0].fp, 0, "b has the weight: {merged:?}");
 
-        assert_eq!(panel.against(&words, Task::Symptom, &labels[..1], &people), [], "b is missing");
+        let alone = panel.against(&words, Task::Symptom, &labels[..1], &people);
+        assert_eq!(alone, counted[..1], "b is missing");
         assert_eq!(panel.merge(&words, &labels[..1]), (TaskSet::new(), Vec::new()));
         assert_eq!(panel.against(&words, Task::Disease, &labels, &people), [], "nobody knows diseases");
         let c = LabelOf { teacher: "c", tasks: &[Task::Medication].into(), spans: &[] };

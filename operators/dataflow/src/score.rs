@@ -6,12 +6,12 @@
 //! and an addition at the same epoch. Rows change when an epoch is complete, and only those that the epoch touched.
 //!
 //! ```text
-//! predictions ─► KeepPredictions ─► Predictions ─► ArrangeByNote ─┬───────────────────────┐
-//!                                                                 │                       ├► JoinCore ─► student, reference ──┐
-//! references, ─► KeepReferences ──► References ─┬► ArrangeByNote ─│─┬─────────────────────┘              and teacher          │
-//! labels                                        │                 │ └────────────┐                                          explode
-//!                                               └► LabelsOfNote ──┴► JoinCore ─┬─│────────────► student, ensemble ────────────┤
-//!                                                                              └─┴► JoinCore ─► teachers, reference ──────────┴► CountTotal ─► quality
+//! predictions ─► KeepPredictions ─► Predictions ─► ArrangeByNote ─┬─┐
+//!                                                                 │ ├► JoinCore ─► student, reference ─────────────┐
+//! references, ─► KeepReferences ──► References ─┬► ArrangeByNote ─│─┴───────────┐                                explode
+//! labels                                        │                 │             │                                  │
+//!                                               └► LabelsOfNote ──┴► JoinCore ─┬─│► student, teachers, ensemble ───┤
+//!                                                                              └─┴► JoinCore ─► teachers, reference┴► CountTotal ─► quality
 //! ```
 //!
 //! State: the latest prediction of each note, the latest reference of each note and annotator and the latest label of each text and
@@ -145,37 +145,36 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
                 })
                 .arrange_by_key_named("ArrangeByNote");
             let references = stamp(references.enter(region), "KeepReferences", keep_reference);
-            let references =
-                arrange_upserts(references, "References").flat_map_ref(|(note, annotator, ..), (_, labels)| {
-                    labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
-                });
-            let of_text = references.clone().filter(|(_, (_, labels))| labels.is_of_teacher).reduce_named(
+            let said = arrange_upserts(references, "References").flat_map_ref(|(note, annotator, ..), (_, labels)| {
+                labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
+            });
+            let of_note = said.clone().filter(|(_, (_, labels))| labels.is_of_teacher).reduce_named(
                 "LabelsOfNote",
                 |_, labels, all: &mut Vec<(Arc<NoteLabels>, isize)>| {
                     all.push((Arc::new(labels.iter().map(|(label, _)| (*label).clone()).collect()), 1));
                 },
             );
-            let references = references.arrange_by_key_named("ArrangeByNote");
-            let of_students =
+            let references =
+                said.filter(|(_, (_, labels))| !labels.is_of_teacher).arrange_by_key_named("ArrangeByNote");
+            let of_references =
                 predictions.clone().join_core(references.clone(), |_, prediction, (annotator, labels)| {
                     student_against(&prediction.0, annotator, labels)
                 });
             let labelled =
-                predictions.join_core(of_text.arrange_by_key_named("ArrangeByNote"), |note, prediction, labels| {
+                predictions.join_core(of_note.arrange_by_key_named("ArrangeByNote"), |note, prediction, labels| {
                     labels_of(prediction, labels).map(|labelled| (note.clone(), Arc::new(labelled)))
                 });
             let panel = Arc::new(panel);
             let panel_of_region = Arc::clone(&panel);
-            let of_ensemble =
-                labelled.clone().flat_map(move |(_, labelled)| student_against_ensemble(&labelled, &panel));
+            let of_labels = labelled.clone().flat_map(move |(_, labelled)| student_against_labels(&labelled, &panel));
             let of_teachers = labelled.arrange_by_key_named("ArrangeByNote").join_core(
                 references,
                 move |_, labelled, (annotator, reference)| {
                     teachers_against(labelled, annotator, reference, &panel_of_region)
                 },
             );
-            of_students
-                .concat(of_ensemble)
+            of_references
+                .concat(of_labels)
                 .concat(of_teachers)
                 .explode(|(key, counts)| Some((AsJson(key), diff_of(counts))))
                 .count_total()
@@ -241,10 +240,12 @@ fn keep_reference((key, (offset, reference)): ReferenceUpsert) -> (KeptKey, Kept
     ((note_id.into(), annotator.into(), text_hash.map(|hash| hash.0.into()), partition), (offset, labels))
 }
 
-/// The labels of the prediction's text, if there are any.
+/// The labels of the prediction's text, if there are any; one of each teacher, also where partitions that were added, or another
+/// producer, put what it said into two.
 fn labels_of(prediction: &Arc<AsJson<Prediction>>, labels: &NoteLabels) -> Option<Labelled> {
     let of_text = labels.iter().filter(|(_, labels)| labels.text_hash == prediction.0.text_hash);
-    let labels: NoteLabels = of_text.cloned().collect();
+    let mut labels: NoteLabels = of_text.cloned().collect();
+    labels.dedup_by(|later, kept| later.0 == kept.0);
     (!labels.is_empty()).then(|| Labelled { prediction: Arc::clone(prediction), labels })
 }
 
@@ -263,20 +264,25 @@ fn words_of(prediction: &Prediction) -> Words {
     Words::from_bytes(&prediction.words).expect("words are kept as Words::to_bytes writes them")
 }
 
-/// The counts of one note against one reference or label, for each row that they belong to; none when the texts differ.
-fn student_against(prediction: &Prediction, annotator: &str, labels: &Labels) -> Vec<(QualityKey, Counts)> {
-    if prediction.text_hash != labels.text_hash {
+/// The counts of one note against one reference, for each row that they belong to; none when the texts differ.
+fn student_against(prediction: &Prediction, annotator: &str, reference: &Labels) -> Vec<(QualityKey, Counts)> {
+    if prediction.text_hash != reference.text_hash {
         return Vec::new();
     }
-    let comparison = if labels.is_of_teacher { Comparison::StudentTeacher } else { Comparison::StudentReference };
-    rows(prediction, &words_of(prediction), (comparison, annotator), (&labels.tasks, &labels.spans))
+    let sides = (Comparison::StudentReference, annotator);
+    rows(prediction, &words_of(prediction), sides, (&reference.tasks, &reference.spans))
 }
 
-/// The counts of one note against the chosen ensembles.
-fn student_against_ensemble(labelled: &Labelled, panel: &TeacherPanel) -> Vec<(QualityKey, Counts)> {
-    let words = labelled.words();
-    let (tasks, spans) = panel.merge(&words, &labelled.views());
-    rows(&labelled.prediction.0, &words, (Comparison::StudentEnsemble, ENSEMBLE), (&tasks, &spans))
+/// The counts of one note against each teacher's label and against the chosen ensembles.
+fn student_against_labels(labelled: &Labelled, panel: &TeacherPanel) -> Vec<(QualityKey, Counts)> {
+    let (prediction, words, labels) = (&labelled.prediction.0, labelled.words(), labelled.views());
+    let of_teacher = |label: &LabelOf<'_>| {
+        rows(prediction, &words, (Comparison::StudentTeacher, label.teacher), (label.tasks, label.spans))
+    };
+    let mut counted: Vec<_> = labels.iter().flat_map(of_teacher).collect();
+    let (tasks, spans) = panel.merge(&words, &labels);
+    counted.extend(rows(prediction, &words, (Comparison::StudentEnsemble, ENSEMBLE), (&tasks, &spans)));
+    counted
 }
 
 /// A row of a note's type and site and one of all, for each task and level.
@@ -315,7 +321,7 @@ fn teachers_against(
     reference: &Labels,
     panel: &TeacherPanel,
 ) -> Vec<(QualityKey, Counts)> {
-    if reference.is_of_teacher || reference.text_hash != labelled.prediction.0.text_hash {
+    if reference.text_hash != labelled.prediction.0.text_hash {
         return Vec::new();
     }
     let (words, labels) = (labelled.words(), labelled.views());

@@ -201,11 +201,18 @@ fn add_of_note(
 ) {
     let words = Words::from_bytes(&prediction.words).unwrap();
     let (asked, chosen) = panel();
-    // Of a label that stands in two partitions, that of the first.
+    // Of a label that stands in two partitions, one.
+    let mut of_teachers: BTreeMap<&str, &Reference> = BTreeMap::new();
+    for (key, said) in labels {
+        let kept = of_teachers.entry(&key.annotator).or_insert(said);
+        if (&said.tasks, &said.spans) < (&kept.tasks, &kept.spans) {
+            *kept = said;
+        }
+    }
     let spans_of = |teachers: &[String], task| -> Option<Vec<&[Span]>> {
         let of = |teacher: &String| {
-            let of_task = labels.iter().filter(|(key, said)| key.annotator == *teacher && said.tasks.contains(&task));
-            of_task.map(|(_, said)| (&said.tasks, &said.spans[..])).min().map(|(_, spans)| spans)
+            let said = of_teachers.get(teacher.as_str()).filter(|said| said.tasks.contains(&task));
+            said.map(|said| &said.spans[..])
         };
         teachers.iter().map(of).collect()
     };
@@ -229,12 +236,13 @@ fn add_of_note(
             *counts.entry(rollup).or_default() += scored;
         }
     };
-    for (said, comparison) in labels
-        .iter()
-        .map(|said| (said, Comparison::StudentTeacher))
-        .chain(references.iter().map(|said| (said, Comparison::StudentReference)))
-    {
-        said.1.tasks.iter().for_each(|&task| add_student(comparison, task, &said.0.annotator, &said.1.spans));
+    for (teacher, said) in &of_teachers {
+        said.tasks.iter().for_each(|&task| add_student(Comparison::StudentTeacher, task, teacher, &said.spans));
+    }
+    for (key, said) in references {
+        said.tasks
+            .iter()
+            .for_each(|&task| add_student(Comparison::StudentReference, task, &key.annotator, &said.spans));
     }
     for (&task, ensemble) in &chosen {
         if let Some(spans) = merged(ensemble, task) {
@@ -253,9 +261,6 @@ fn add_of_note(
             }
             let able = asked.iter().filter(|(_, tasks)| tasks.contains(&task)).map(|(name, _)| name.clone());
             let able: Vec<String> = able.collect();
-            if spans_of(&able, task).is_none() {
-                continue;
-            }
             for subset in 1..1u32 << able.len() {
                 let of_subset = (0..able.len()).filter(|at| subset & (1 << at) != 0).map(|at| able[at].clone());
                 let teachers: Vec<String> = of_subset.collect();
@@ -266,7 +271,9 @@ fn add_of_note(
                 };
                 for rule in rules {
                     let ensemble = Ensemble { teachers: teachers.clone(), rule };
-                    add(&ensemble.name(), &merged(&ensemble, task).unwrap());
+                    if let Some(spans) = merged(&ensemble, task) {
+                        add(&ensemble.name(), &spans);
+                    }
                 }
             }
         }

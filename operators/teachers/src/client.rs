@@ -172,7 +172,9 @@ impl Client {
         let teacher = || self.name.clone();
         let mut repair: Option<Repair> = None;
         let mut call = wire::call(&self.profile, question, None);
-        for attempts in 1.. {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
             let is_last = attempts >= self.profile.attempts_max;
             match self.attempt(question, &call, purse, tally).await? {
                 Ended::Found(found) => return Ok(self.reply(question, found)),
@@ -183,6 +185,8 @@ impl Client {
                     call = wire::call(&self.profile, question, Some(repair.insert(Repair { said, reason })));
                 }
                 Ended::Malformed { reason, .. } => return Err(TeacherError::Malformed { teacher: teacher(), reason }),
+                // It came to nothing for want of a key that there is now.
+                Ended::Renewed => attempts -= 1,
                 Ended::Again { reason, .. } if is_last => {
                     return Err(TeacherError::Unavailable { teacher: teacher(), attempts, reason });
                 }
@@ -193,7 +197,6 @@ impl Client {
                 }
             }
         }
-        unreachable!("the last attempt returns")
     }
 
     fn reply(&self, question: &Question, found: Found) -> Reply {

@@ -1,6 +1,7 @@
 //! Asks several teachers about a text, each question once.
 
 use crate::client::Client;
+use crate::stop::Stop;
 use crate::vocabulary::Vocabulary;
 use crate::{
     Answer, AnswerKey, Api, Asked, Budget, Found, Profile, Prompt, Question, Store, TeacherError, TeacherPurse, Usage,
@@ -8,7 +9,7 @@ use crate::{
 };
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillroom_schemas::TaskSet;
 use tokio::sync::{Mutex, Semaphore};
@@ -27,14 +28,7 @@ pub struct Teacher {
     name: String,
     tasks: TaskSet,
     kind: Kind,
-    /// Why it is not asked any more, and until when.
-    stopped: std::sync::Mutex<Option<Stopped>>,
-}
-
-struct Stopped {
-    reason: String,
-    /// With the next one, UTC, budgets and quotas of a day begin anew; absent where it has stopped for good.
-    day: Option<String>,
+    stop: Stop,
 }
 
 enum Kind {
@@ -64,7 +58,7 @@ impl Remote {
     /// moment. Nothing if the teacher has stopped before its turn came.
     async fn ask(&self, teacher: &Teacher, question: &Question<'_>) -> Option<Asked> {
         let (mut all, mut outages) = (None::<Asked>, 0);
-        while teacher.stopped().is_none() {
+        while teacher.stop.reason().is_none() {
             let settled = self.purse.settled();
             let mut asked = self.client.ask(question, &self.purse).await;
             if let Some(before) = &all {
@@ -78,7 +72,7 @@ impl Remote {
                     outages += 1;
                     tokio::time::sleep(*left).await;
                 }
-                Err(error) if error.is_final() => teacher.stop(error.to_string(), Some(today())),
+                Err(error) if error.is_final() => teacher.stop.stop(&teacher.name, error),
                 _ => break,
             }
         }
@@ -117,34 +111,13 @@ impl Teacher {
         let permits = Semaphore::new(profile.requests_open_max);
         let kind =
             Kind::Remote(Box::new(Remote { client: Client::new(name, profile)?, permits, purse, prompt, fingerprint }));
-        Ok(Teacher { name: name.to_owned(), tasks, kind, stopped: std::sync::Mutex::default() })
+        Ok(Teacher { name: name.to_owned(), tasks, kind, stop: Stop::default() })
     }
 
     /// A vocabulary as a teacher.
     pub fn local(name: &str, vocabulary: Vocabulary) -> Teacher {
         let (name, tasks) = (name.to_owned(), vocabulary.tasks().clone());
-        Teacher { name, tasks, kind: Kind::Local(Box::new(vocabulary)), stopped: std::sync::Mutex::default() }
-    }
-
-    /// Why it is not asked today.
-    fn stopped(&self) -> Option<String> {
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        if stopped.as_ref().is_some_and(|stopped| stopped.day.as_ref().is_some_and(|day| *day != today())) {
-            *stopped = None;
-        }
-        stopped.as_ref().map(|stopped| stopped.reason.clone())
-    }
-
-    /// The first reason stays, unless it ends with its day and this one does not.
-    fn stop(&self, reason: String, day: Option<String>) {
-        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
-        if stopped.is_none() && day.is_some() {
-            // A stream may go on for long after, and its end is where it would be heard of otherwise.
-            tracing::warn!("the teacher {} is not asked any more today: {reason}", self.name);
-        }
-        if stopped.as_ref().is_none_or(|stopped| stopped.day.is_some() && day.is_none()) {
-            *stopped = Some(Stopped { reason, day });
-        }
+        Teacher { name, tasks, kind: Kind::Local(Box::new(vocabulary)), stop: Stop::default() }
     }
 
     /// Its name.
@@ -197,7 +170,7 @@ impl Labeler {
 
     /// Asks nothing any more; what is under way may end.
     pub fn end(&self) {
-        self.teachers.iter().for_each(|teacher| teacher.stop("the run ends".to_owned(), None));
+        self.teachers.iter().for_each(|teacher| teacher.stop.end("the run ends"));
     }
 
     /// The teachers.
@@ -207,7 +180,7 @@ impl Labeler {
 
     /// What a teacher says of a text, for those of `tasks` that it can find; nothing if it can find none.
     ///
-    /// A teacher that has stopped, for its budget or quota of a day or as its key is refused, is asked again with the next day, UTC.
+    /// A teacher that has stopped is asked again: with the next day, UTC, if its budget or quota of a day is used up; else after minutes.
     ///
     /// # Errors
     /// When the store cannot be read or written. That a teacher does not answer is no error.
@@ -262,7 +235,7 @@ impl Labeler {
     ) -> Result<Labeled, TeacherError> {
         let _permit = remote.permits.acquire().await;
         let Some(asked) = remote.ask(teacher, question).await else {
-            let reason = teacher.stopped().unwrap_or_default();
+            let reason = teacher.stop.reason().unwrap_or_default();
             return Ok(Labeled::Unanswered { reason });
         };
         let found = match asked.outcome {
@@ -352,7 +325,7 @@ mod tests {
         let labeler = Labeler::new(vec![teacher], store, &budget, false);
         let teacher = &labeler.teachers()[0];
         let labeled = labeler.label(teacher, "fever", &Task::ALL.into()).await.unwrap().unwrap();
-        (labeled, teacher.stopped())
+        (labeled, teacher.stop.reason())
     }
 
     #[tokio::test]
@@ -370,9 +343,8 @@ mod tests {
             let Labeled::Unanswered { reason } = labeled.unwrap().unwrap() else { panic!("it was answered") };
             assert!(reason.contains("mine does not take the key"), "{reason}");
         }
-        // The server answers every later request well: that nobody asked shows in that nobody was answered. With the next day it is
-        // asked again.
-        teacher.stopped.lock().unwrap().as_mut().unwrap().day = Some("2025-01-01".to_owned());
+        // The server answers every later request well: that nobody asked shows in that nobody was answered.
+        teacher.stop.elapse();
         assert!(matches!(ask("fever").await.unwrap().unwrap(), Labeled::Answered { .. }));
         labeler.end();
         let Labeled::Unanswered { reason } = ask("rash").await.unwrap().unwrap() else { panic!("it was answered") };

@@ -15,6 +15,7 @@ mod prices;
 mod profile;
 mod prompt;
 mod question;
+mod stop;
 mod store;
 pub mod vocabulary;
 mod wire;

@@ -1,5 +1,6 @@
 //! A log in memory whose sources cut their records at random.
 
+use crate::engine::Topics;
 use anyhow::{Result, bail};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -244,4 +245,16 @@ pub(crate) fn is_killed(result: &Result<Progress>) -> Result<bool> {
         Err(error) if format!("{error:#}").contains("killed") => Ok(true),
         Err(error) => bail!("{error:#}"),
     }
+}
+
+pub(crate) fn append_note(log: &MemoryLog, id: &str, text: &str) {
+    let value = serde_json::json!({"note_id": id, "text": text}).to_string();
+    log.append(&Topics::default().notes, 0, id.as_bytes(), Some(value.into_bytes()));
+}
+
+pub(crate) fn empty_log() -> MemoryLog {
+    let topics = Topics::default();
+    let Topics { notes, references, labels, extractions, quality, state, .. } = &topics;
+    let names = [notes, references, labels, extractions, quality, state];
+    MemoryLog::new(names.into_iter().chain([&topics.dead_letters]), 1)
 }

@@ -94,7 +94,7 @@ fn a_vendor_that_fails_at_everything() {
 fn a_budget_of_a_day_that_is_spent() {
     let vendor = Vendor::start(|_| Reply::Fever("stop"));
     let site = site(&vendor, ("", "usd_a_day_max = 0.01"), 0);
-    let said = run(&site, |running| running.hear("the teacher mine is not asked any more today"));
+    let said = run(&site, |running| running.hear("the teacher mine is not asked until tomorrow"));
     assert!(said.contains("mine: the budget of 0.01 USD for a day has"), "{said}");
     let [labels, kept, failed, unanswered] = row(&said);
     assert_eq!((labels, kept, failed), (vendor.answered(), 0, 0));

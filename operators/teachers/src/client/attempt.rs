@@ -35,6 +35,8 @@ pub(super) enum Ended {
         reason: String,
         said: Option<String>,
     },
+    /// The key was refused, and there is another; no question is asked so twice.
+    Renewed,
     /// To be tried again after what the server asks for.
     Again {
         reason: String,
@@ -113,7 +115,7 @@ impl Client {
         self.pace.give_back(tokens(&worst).saturating_sub(tokens(&real)));
         if is_refused && !tally.is_renewed && self.credentials.renew(&self.name, &self.profile, shown.as_ref()).await {
             tally.is_renewed = true;
-            return Ok(Ended::Again { reason: "its key was refused".to_owned(), wait: Some(Duration::ZERO) });
+            return Ok(Ended::Renewed);
         }
         ended
     }

@@ -52,7 +52,9 @@ impl Credentials {
                 is_new
             }
             Credentials::Tokens(tokens) => {
-                tokens.forget().await;
+                if let Some((_, refused)) = refused {
+                    tokens.forget(refused).await;
+                }
                 true
             }
         }

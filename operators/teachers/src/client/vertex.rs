@@ -115,9 +115,12 @@ impl Tokens {
         Ok(bearer)
     }
 
-    /// Forgets the token in use, which was not taken.
-    pub(super) async fn forget(&self) {
-        *self.cached.lock().await = None;
+    /// Forgets a token that was not taken, unless another has taken its place.
+    pub(super) async fn forget(&self, refused: &HeaderValue) {
+        let mut cached = self.cached.lock().await;
+        if cached.as_ref().is_some_and(|token| token.bearer == *refused) {
+            *cached = None;
+        }
     }
 
     async fn fetch(&self) -> Result<Token, NoToken> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use stillroom_dataflow::Words;
-use stillroom_dataflow::ensemble::Ensemble;
+use stillroom_dataflow::ensemble::{Ensemble, merge_tasks};
 use stillroom_schemas::{Span, Task, TaskSet};
 
 /// The ensemble of each task, as TOML.
@@ -76,16 +76,8 @@ impl Choice {
         words: &Words,
         label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
     ) -> (TaskSet, Vec<Span>) {
-        let (mut tasks, mut merged) = (TaskSet::new(), Vec::new());
-        for (task, Chosen { ensemble, .. }) in &self.0 {
-            let labels: Option<Vec<&[Span]>> =
-                ensemble.teachers.iter().map(|teacher| label_of(teacher, *task)).collect();
-            if let Some(labels) = labels {
-                tasks.insert(*task);
-                merged.extend(ensemble.merge(words, *task, &labels));
-            }
-        }
-        (tasks, merged)
+        let ensembles = self.0.iter().map(|(task, chosen)| (*task, &chosen.ensemble));
+        merge_tasks(ensembles, words, label_of)
     }
 }
 
