@@ -9,7 +9,7 @@
 //! A line that is no note, and a text that is not UTF-8, is passed on as it is: decoding makes a dead letter of it, and
 //! [`Origins`] tells where it came from. One file is open at a time; of a folder, only the names are kept.
 
-mod lines;
+pub(crate) mod lines;
 mod origins;
 mod walk;
 

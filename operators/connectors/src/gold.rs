@@ -2,7 +2,7 @@
 
 use crate::LogError;
 use crate::disk::failed;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,51 @@ pub struct GoldDocument {
     pub tasks: TaskSet,
     /// The mentions, in code points, in the order of the file.
     pub spans: Vec<Span>,
+}
+
+impl GoldDocument {
+    /// The document as a line that [`GoldDocuments`] reads, without its end.
+    ///
+    /// # Panics
+    /// When a span does not lie in the text.
+    pub fn to_line(&self) -> String {
+        let points = CodePoints::new(&self.text);
+        let entity = |&Span { task, start, end }: &Span| {
+            let text = points.slice(start, end).expect("a span lies in its text").to_owned();
+            Entity { task: task.name().to_owned(), start, end, text }
+        };
+        let row = Row {
+            id: self.id.clone(),
+            text: self.text.clone(),
+            tasks: self.tasks.iter().map(|task| task.name().to_owned()).collect(),
+            entities: self.spans.iter().map(entity).collect(),
+        };
+        serde_json::to_string(&row).expect("strings and numbers are JSON")
+    }
+}
+
+/// A text by code points.
+pub(crate) struct CodePoints<'a> {
+    text: &'a str,
+    /// The byte at which each code point starts, and the text's length.
+    starts: Vec<usize>,
+}
+
+impl<'a> CodePoints<'a> {
+    pub(crate) fn new(text: &'a str) -> CodePoints<'a> {
+        let starts = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+        CodePoints { text, starts }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// What stands at `start..end`; nothing when that is empty or goes beyond the text.
+    pub(crate) fn slice(&self, start: u32, end: u32) -> Option<&'a str> {
+        let bytes = *self.starts.get(start as usize)?..*self.starts.get(end as usize)?;
+        self.text.get(bytes).filter(|_| start < end)
+    }
 }
 
 /// Reads documents from a file of lines
@@ -38,7 +83,7 @@ pub struct GoldDocuments {
     line: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Row {
     id: String,
     text: String,
@@ -46,7 +91,7 @@ struct Row {
     entities: Vec<Entity>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Entity {
     task: String,
     start: u32,
@@ -89,19 +134,18 @@ impl Iterator for GoldDocuments {
 fn document(line: &[u8]) -> Result<GoldDocument, String> {
     let row: Row = serde_json::from_slice(line).map_err(|error| what_is_wrong(&error))?;
     let tasks: TaskSet = row.tasks.iter().map(|name| task(name)).collect::<Result<_, _>>()?;
-    // The byte at which each code point starts, and the text's length.
-    let starts: Vec<usize> = row.text.char_indices().map(|(byte, _)| byte).chain([row.text.len()]).collect();
+    let points = CodePoints::new(&row.text);
     let span = |(index, entity): (usize, &Entity)| {
         let Entity { start, end, .. } = *entity;
         let task = task(&entity.task).map_err(|cause| format!("entity {index}: {cause}"))?;
         if !tasks.contains(&task) {
             return Err(format!("entity {index} is a {}, but `tasks` does not list that", task.name()));
         }
-        if start >= end || end as usize >= starts.len() {
-            let length = starts.len() - 1;
+        let Some(found) = points.slice(start, end) else {
+            let length = points.len();
             return Err(format!("entity {index} is at {start}..{end}, but the text has {length} code points"));
-        }
-        if row.text[starts[start as usize]..starts[end as usize]] != entity.text {
+        };
+        if found != entity.text {
             return Err(format!(
                 "entity {index}: its `text` is not what stands at {start}..{end}, counted in code points"
             ));

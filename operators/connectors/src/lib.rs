@@ -8,7 +8,9 @@
 //! - [`EmbeddedLog`] is a log in a folder, for one machine.
 //! - [`NoteFiles`] is a source over files and folders of notes.
 //! - [`GoldDocuments`] are annotated documents, read from JSON Lines.
+//! - [`Corpus`] is a corpus as its publisher writes it: annotated documents, or notes.
 
+mod corpora;
 mod disk;
 mod embedded;
 mod files;
@@ -16,6 +18,9 @@ mod gold;
 mod kafka;
 mod log;
 
+pub use corpora::{
+    Corpus, CorpusConfig, CorpusDocument, CorpusFormat, CorpusItem, CorpusProblem, KnownCorpus, Part, Sample, Split,
+};
 pub use embedded::{
     EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, SEGMENT_BYTES_MAX_DEFAULT, TopicRecords,
     partition_of,

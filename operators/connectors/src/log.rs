@@ -209,7 +209,7 @@ pub struct OutputRecord {
     pub headers: Vec<Header>,
 }
 
-/// Why a log, or a file of notes or of gold, could not be used. No message carries text of a note.
+/// Why a log, or a file of notes, of gold or of a corpus, could not be used. No message carries text of a note.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// Another process has the log.
@@ -273,6 +273,32 @@ pub enum LogError {
     NotNotes {
         /// The file.
         path: PathBuf,
+    },
+    /// A file is of no format of a corpus.
+    #[error("{path} {cause}")]
+    NotCorpus {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it lacks, and what to do.
+        cause: String,
+    },
+    /// A label that is to be read as a task is not there.
+    #[error("no annotation has the label {label}; there are {labels}")]
+    NoLabel {
+        /// What was asked for.
+        label: String,
+        /// The first of those that are there.
+        labels: String,
+    },
+    /// So many documents or notes cannot be drawn.
+    #[error("{wanted} {what} cannot be drawn from {has}; ask for fewer, or name all files of the corpus")]
+    TooFew {
+        /// Documents or notes.
+        what: &'static str,
+        /// What was asked for.
+        wanted: usize,
+        /// What there is.
+        has: usize,
     },
     /// A line of a file does not hold what it should.
     #[error("{path}, line {line}: {cause}; correct or remove the line")]

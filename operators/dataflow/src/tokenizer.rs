@@ -75,8 +75,24 @@ impl Tokenizer {
         Ok(Tokenizer { inner, cls, sep })
     }
 
+    /// Cuts texts into the words that every student reads, without a vocabulary: for counting words where there is no student.
+    ///
+    /// ```
+    /// let words = stillroom_dataflow::Tokenizer::words_only().tokenize("Fièvre, 38.5°.").unwrap().words;
+    /// assert_eq!(words.0, [0..6, 6..7, 8..10, 10..11, 11..13, 13..14]);
+    /// ```
+    pub fn words_only() -> Tokenizer {
+        let special = [("[UNK]", 0), ("[CLS]", 1), ("[SEP]", 2)].map(|(piece, id)| (piece.to_owned(), id));
+        let model = WordPiece::builder().vocab(special).unk_token("[UNK]".into()).build();
+        let inner = model.and_then(Self::of_model).expect("a vocabulary of special pieces is one");
+        Tokenizer { inner, cls: 1, sep: 2 }
+    }
+
     fn from_vocabulary(path: &Path) -> tokenizers::Result<tokenizers::Tokenizer> {
-        let model = WordPiece::from_file(&path.to_string_lossy()).unk_token("[UNK]".into()).build()?;
+        Self::of_model(WordPiece::from_file(&path.to_string_lossy()).unk_token("[UNK]".into()).build()?)
+    }
+
+    fn of_model(model: WordPiece) -> tokenizers::Result<tokenizers::Tokenizer> {
         let mut inner = tokenizers::Tokenizer::new(model);
         inner.with_normalizer(Some(BertNormalizer::default()))?;
         inner.with_pre_tokenizer(Some(BertPreTokenizer));

@@ -17,7 +17,7 @@ const LINES_AHEAD_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The lines that are not blank.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     path: PathBuf,
     supply: Supply,
 }
@@ -31,7 +31,7 @@ enum Supply {
 
 /// What asking for a line gave.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line, without its end.
     Read {
         /// From 1, blank ones counted.
@@ -46,7 +46,7 @@ pub(super) enum Line {
 }
 
 impl Lines {
-    pub(super) fn of_file(path: PathBuf) -> Result<Lines, LogError> {
+    pub(crate) fn of_file(path: PathBuf) -> Result<Lines, LogError> {
         let file = File::open(&path).map_err(failed("open", &path))?;
         Ok(Lines { supply: Supply::File(Reader::new(path.clone(), file)), path })
     }
@@ -74,7 +74,7 @@ impl Lines {
     }
 
     /// The next line; of a stream, waits up to `wait` for it.
-    pub(super) fn next(&mut self, wait: Duration) -> Result<Line, LogError> {
+    pub(crate) fn next(&mut self, wait: Duration) -> Result<Line, LogError> {
         match &mut self.supply {
             Supply::File(reader) => reader.next(),
             Supply::Thread(lines) => match lines.recv_timeout(wait) {
