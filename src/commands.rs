@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod corpus;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod eval;

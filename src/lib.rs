@@ -36,6 +36,9 @@ enum Command {
     Eval(commands::eval::Eval),
     /// Train a student on annotated documents, and on notes that teachers labelled.
     Train(commands::train::Train),
+    /// Look at corpora in their publishers' formats, and convert them.
+    #[command(subcommand)]
+    Corpus(commands::corpus::CorpusCommand),
     /// Ask teachers, language models and vocabularies, what is in notes.
     Label(commands::label::LabelNotes),
     /// Look at teachers, and choose those that label best together.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Extract(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Corpus(command) => command.run(),
         Command::Label(command) => command.run(),
         Command::Teachers(command) => command.run(),
         Command::Run(command) => command.run(),

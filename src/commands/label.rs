@@ -127,7 +127,11 @@ impl Sheet {
     }
 }
 
-fn writer(path: &Path) -> Result<Box<dyn Write>> {
+/// Where lines of results go; - is stdout.
+///
+/// # Errors
+/// When the file cannot be made.
+pub(crate) fn writer(path: &Path) -> Result<Box<dyn Write>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufWriter::new(std::io::stdout())));
     }

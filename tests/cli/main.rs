@@ -1,6 +1,7 @@
 //! The binary, as users call it.
 
 mod asking;
+mod corpus;
 mod demo;
 mod extract;
 mod label;

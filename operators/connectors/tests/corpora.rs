@@ -18,7 +18,7 @@ fn read(files: &[(&str, &[u8])], config: &CorpusConfig) -> Result<String, LogErr
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let corpus = Corpus::open(&[root.clone()], config)?;
+    let corpus = Corpus::open(std::slice::from_ref(&root), config)?;
     let lines: Result<Vec<String>, LogError> = corpus.items().map(|item| item.map(|item| shown(&item))).collect();
     Ok(lines?.join("\n").replace(&format!("{}/", root.display()), ""))
 }
@@ -256,6 +256,18 @@ fn notes_of_mimic_are_read_from_quoted_rows_of_many_lines() {
         message,
         "/D_ITEMS.csv has the header neither of NOTEEVENTS.csv nor of OMOP's note.csv; give such a file"
     );
+}
+
+#[test]
+fn a_quote_that_nobody_closes_does_not_take_the_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("NOTEEVENTS.csv");
+    fs::write(&path, "ROW_ID,SUBJECT_ID,CATEGORY,ISERROR,TEXT\n1,7,ECG,,\"Sinus").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    let corpus = Corpus::open(&[path], &CorpusConfig::default()).unwrap();
+    let items: Vec<Result<CorpusItem, LogError>> = corpus.items().collect();
+    let [Err(LogError::Io { source, .. })] = items.as_slice() else { panic!("{} items", items.len()) };
+    assert_eq!(source.to_string(), "a row of over 64 MiB: is a quote open?");
 }
 
 #[test]
