@@ -184,8 +184,8 @@ impl Asking {
             let skipped = waiting.skipped.load(Ordering::Relaxed);
             if left > 0 {
                 table += &format!(
-                    "\n{left} notes that were drawn are without labels of {teacher}, which had not answered when the run ended; it is \
-                     not asked about them again"
+                    "\n{left} notes that were drawn are without labels of {teacher}, as it had not answered when the run ended, or its \
+                     labels could not be written; it is not asked about them again"
                 );
             }
             if skipped > 0 {
@@ -274,9 +274,9 @@ impl Desk {
 
     /// Writes what is of use of some answers.
     async fn write(&mut self, answered: Vec<Answered>) -> Result<()> {
-        let (mut records, mut failed) = (Vec::new(), None);
+        let (mut records, mut written, mut failed) = (Vec::new(), Vec::new(), None);
         for (teacher, question, labeled) in answered {
-            self.waiting[teacher].release(question.bytes());
+            written.push((teacher, question.bytes()));
             let labeled = labeled.unwrap_or_else(|error| {
                 failed.get_or_insert(error);
                 None
@@ -290,6 +290,8 @@ impl Desk {
             }
         }
         self.append(Arc::new(records)).await?;
+        // Until then they are without labels, should the run end meanwhile.
+        written.into_iter().for_each(|(teacher, bytes)| self.waiting[teacher].release(bytes));
         if let Some(error) = failed {
             return Err(error);
         }
