@@ -1,0 +1,221 @@
+//! The network on one window.
+
+use crate::attention::{self, Head};
+use crate::kernel::Kernel;
+use crate::matrix::{After, Matrix};
+use crate::pointwise::{Norm, dot, layer_norm};
+use crate::quantise::Quantised;
+use crate::weights::Tensors;
+use crate::{EncoderConfig, EncoderError};
+
+/// Tokens that go through a feed-forward block together: their inner features, 590 kB for 1536 of them, stay in the second
+/// cache.
+const BLOCK: usize = 96;
+
+/// A BERT encoder with a token-classification head, packed for one kernel. Threads share it and have a [`Scratch`] each.
+///
+/// ```
+/// use stillroom_encoder::{Encoder, EncoderConfig, Scratch};
+/// let config = EncoderConfig {
+///     hidden: 8, layers: 1, heads: 2, intermediate: 16, layer_norm_eps: 1e-12, vocabulary: 10, positions: 4,
+/// };
+/// let length = |name: &str| match name {
+///     "bert.embeddings.word_embeddings.weight" => 80,
+///     "bert.embeddings.position_embeddings.weight" => 32,
+///     "bert.embeddings.token_type_embeddings.weight" => 16,
+///     "classifier.weight" => 16,
+///     "classifier.bias" => 2,
+///     name if name.contains("intermediate") || name.ends_with("output.dense.weight") && !name.contains("attention") => {
+///         if name.ends_with("bias") { 16 } else { 128 }
+///     }
+///     name if name.ends_with("weight") && !name.contains("LayerNorm") => 64,
+///     _ => 8,
+/// };
+/// let encoder = Encoder::new(config, 2, |name| Some(vec![0.5; length(name)])).unwrap();
+/// assert_eq!(encoder.logits(&[1, 7, 2], &mut Scratch::default()).unwrap().len(), 3 * 2);
+/// ```
+pub struct Encoder {
+    config: EncoderConfig,
+    kernel: Kernel,
+    /// `[vocabulary, hidden]`.
+    words: Vec<f32>,
+    /// `[positions, hidden]`, with the embedding of token type 0, which notes are of, added.
+    positions: Vec<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+    /// `[outputs, hidden]`.
+    head: Vec<f32>,
+    head_bias: Vec<f32>,
+}
+
+struct Layer {
+    /// Queries, keys and values: `[3 hidden, hidden]`. Queries are scaled by `1 / sqrt(head size)`.
+    project: Matrix,
+    attended: Matrix,
+    attended_norm: Norm,
+    up: Matrix,
+    down: Matrix,
+    norm: Norm,
+}
+
+/// A thread's memory, which grows to what the longest window needs and is used again.
+#[derive(Default)]
+pub struct Scratch {
+    /// The tokens, `[tokens, hidden]`, and the same in bytes.
+    x: Vec<f32>,
+    x_bytes: Quantised,
+    /// `[tokens, 3 hidden]`.
+    projected: Vec<f32>,
+    /// `[tokens, hidden]`.
+    context: Vec<f32>,
+    /// Inside a feed-forward block: `[BLOCK, intermediate]`, and the same in bytes.
+    inner: Vec<f32>,
+    inner_bytes: Quantised,
+    attention: attention::Buffers,
+    /// `[tokens, outputs]`.
+    logits: Vec<f32>,
+}
+
+impl Encoder {
+    /// An encoder with a head of `outputs`, from tensors by Hugging Face's names (`bert.…`, `classifier.…`) in PyTorch's
+    /// layout, `[outputs, inputs]` row by row. Matrices are rounded to 8 bits and packed; `tensors` is asked once for each.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another length than the configuration says or a value that is not finite, or when the
+    /// configuration contradicts itself.
+    pub fn new(
+        config: EncoderConfig,
+        outputs: usize,
+        tensors: impl FnMut(&str) -> Option<Vec<f32>>,
+    ) -> Result<Encoder, EncoderError> {
+        config.check()?;
+        let hidden = config.hidden;
+        let mut tensors = Tensors::new(tensors, &config);
+        let embedding = |name: &str| format!("bert.embeddings.{name}.weight");
+        let words = tensors.take(&embedding("word_embeddings"), config.vocabulary * hidden)?;
+        let mut positions = tensors.take(&embedding("position_embeddings"), config.positions * hidden)?;
+        let kind = tensors.first_row(&embedding("token_type_embeddings"), hidden)?;
+        for position in positions.chunks_exact_mut(hidden) {
+            position.iter_mut().zip(&kind).for_each(|(position, kind)| *position += kind);
+        }
+        let norm = tensors.norm("bert.embeddings.LayerNorm", hidden)?;
+        let layers = (0..config.layers).map(|index| Layer::new(&config, index, &mut tensors)).collect::<Result<_, _>>()?;
+        let head = tensors.take("classifier.weight", outputs * hidden)?;
+        let head_bias = tensors.take("classifier.bias", outputs)?;
+        Ok(Encoder { config, kernel: Kernel::fastest(), words, positions, norm, layers, head, head_bias })
+    }
+
+    /// The same encoder by another kernel than the fastest, to compare them.
+    ///
+    /// # Panics
+    /// When this processor does not have it.
+    pub fn with_kernel(self, kernel: Kernel) -> Encoder {
+        assert!(kernel.is_available(), "{kernel:?} is not a kernel of this processor");
+        Encoder { kernel, ..self }
+    }
+
+    /// The kernel that multiplies.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// The logits of a window's word pieces, `[tokens, outputs]`, computed on this thread.
+    ///
+    /// # Errors
+    /// When the window is longer than the model's positions, or a word piece is outside of the vocabulary.
+    pub fn logits<'a>(&self, ids: &[u32], scratch: &'a mut Scratch) -> Result<&'a [f32], EncoderError> {
+        self.embed(ids, scratch)?;
+        for layer in &self.layers {
+            self.attend(layer, scratch);
+            self.feed_forward(layer, scratch);
+        }
+        let hidden = self.config.hidden;
+        scratch.logits.clear();
+        for token in scratch.x.chunks_exact(hidden) {
+            let outputs = self.head.chunks_exact(hidden).zip(&self.head_bias);
+            scratch.logits.extend(outputs.map(|(weights, bias)| dot(token, weights) + bias));
+        }
+        Ok(&scratch.logits)
+    }
+
+    /// Words and positions, `[tokens, hidden]`, and room for what is to come.
+    fn embed(&self, ids: &[u32], scratch: &mut Scratch) -> Result<(), EncoderError> {
+        let EncoderConfig { hidden, intermediate, vocabulary, positions, .. } = self.config;
+        let tokens = ids.len();
+        if tokens > positions {
+            return Err(EncoderError::TooLong { tokens, positions });
+        }
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
+            return Err(EncoderError::Vocabulary { id, vocabulary });
+        }
+        scratch.x.resize(tokens * hidden, 0.0);
+        scratch.x_bytes.reserve(tokens, hidden);
+        scratch.projected.resize(tokens * 3 * hidden, 0.0);
+        scratch.context.resize(tokens * hidden, 0.0);
+        scratch.inner.resize(tokens.min(BLOCK) * intermediate, 0.0);
+        scratch.inner_bytes.reserve(tokens.min(BLOCK), intermediate);
+        let rows = scratch.x.chunks_exact_mut(hidden).zip(self.positions.chunks_exact(hidden));
+        for (token, ((x, position), &id)) in rows.zip(ids).enumerate() {
+            let word = &self.words[id as usize * hidden..][..hidden];
+            x.iter_mut().zip(word).zip(position).for_each(|((x, word), position)| *x = word + position);
+            layer_norm(x, &self.norm);
+            scratch.x_bytes.set(token, x);
+        }
+        Ok(())
+    }
+
+    fn attend(&self, layer: &Layer, scratch: &mut Scratch) {
+        let (hidden, size) = (self.config.hidden, self.config.hidden / self.config.heads);
+        layer.project.product(self.kernel, (&scratch.x_bytes, 0), After::Write, &mut scratch.projected);
+        for first in (0..hidden).step_by(size) {
+            let head = Head { projected: &scratch.projected, hidden, size, first };
+            attention::attend(head, &mut scratch.attention, &mut scratch.context);
+        }
+        for (token, context) in scratch.context.chunks_exact(hidden).enumerate() {
+            scratch.x_bytes.set(token, context);
+        }
+        layer.attended.product(self.kernel, (&scratch.x_bytes, 0), After::Add, &mut scratch.x);
+        for (token, x) in scratch.x.chunks_exact_mut(hidden).enumerate() {
+            layer_norm(x, &layer.attended_norm);
+            scratch.x_bytes.set(token, x);
+        }
+    }
+
+    fn feed_forward(&self, layer: &Layer, scratch: &mut Scratch) {
+        let (hidden, intermediate) = (self.config.hidden, self.config.intermediate);
+        for (block, x) in scratch.x.chunks_mut(BLOCK * hidden).enumerate() {
+            let (first, tokens) = (block * BLOCK, x.len() / hidden);
+            let inner = &mut scratch.inner[..tokens * intermediate];
+            layer.up.product(self.kernel, (&scratch.x_bytes, first), After::Gelu, inner);
+            for (token, inner) in inner.chunks_exact(intermediate).enumerate() {
+                scratch.inner_bytes.set(token, inner);
+            }
+            layer.down.product(self.kernel, (&scratch.inner_bytes, 0), After::Add, x);
+            for (token, x) in x.chunks_exact_mut(hidden).enumerate() {
+                layer_norm(x, &layer.norm);
+                scratch.x_bytes.set(first + token, x);
+            }
+        }
+    }
+}
+
+impl Layer {
+    fn new<F: FnMut(&str) -> Option<Vec<f32>>>(
+        config: &EncoderConfig,
+        index: usize,
+        tensors: &mut Tensors<F>,
+    ) -> Result<Layer, EncoderError> {
+        let (hidden, inner) = (config.hidden, config.intermediate);
+        let name = |part: &str| format!("bert.encoder.layer.{index}.{part}");
+        let projections = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let scale = ((hidden / config.heads) as f32).sqrt().recip();
+        Ok(Layer {
+            project: tensors.linear(&projections, [hidden, hidden])?.scaled(0..hidden, scale),
+            attended: tensors.linear(&[name("attention.output.dense")], [hidden, hidden])?,
+            attended_norm: tensors.norm(&name("attention.output.LayerNorm"), hidden)?,
+            up: tensors.linear(&[name("intermediate.dense")], [inner, hidden])?,
+            down: tensors.linear(&[name("output.dense")], [hidden, inner])?,
+            norm: tensors.norm(&name("output.LayerNorm"), hidden)?,
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! BERT token classification for one window on one core, with its matrices in 8 bits.
+//!
+//! Word pieces flow in, logits `[tokens, outputs]` flow out. [`Encoder`] holds the packed weights and is shared between threads
+//! by `Arc`; each thread has a [`Scratch`], so that nothing is allocated once the longest window was seen. Windows are never
+//! padded and never batched: a window is long enough to keep one core busy, and another core takes another window.
+//!
+//! ```text
+//! ids ─ embeddings ─ norm ─┬─ query, key, value ─ attention ─ output + ─ norm ─ up, gelu ─ down + ─ norm ─┬─ head ─ logits
+//!                          └──────────────────────────── layers ──────────────────────────────────────────┘
+//! ```
+//!
+//! The products with weights ([`Matrix`]) take most of the time. They multiply bytes and add up in `i32`, exactly, by the
+//! [`Kernel`] that the processor has; every kernel gives the same integers. Embeddings, attention, norms and the head are `f32`.
+
+mod attention;
+mod encoder;
+mod error;
+mod kernel;
+mod matrix;
+mod pointwise;
+mod quantise;
+mod weights;
+
+pub use encoder::{Encoder, Scratch};
+pub use error::EncoderError;
+pub use kernel::Kernel;
+pub use matrix::{After, Matrix};
+pub use pointwise::{bias_gelu, gelu_backward};
+pub use quantise::Quantised;
+pub use weights::EncoderConfig;

@@ -1,0 +1,97 @@
+//! The architecture, and its tensors by Hugging Face's names.
+
+use crate::EncoderError;
+use crate::matrix::Matrix;
+use crate::pointwise::Norm;
+
+/// The shape of a BERT encoder (Devlin et al., arXiv 1810.04805), under the names of `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderConfig {
+    /// Features of a token.
+    pub hidden: usize,
+    /// Encoder layers.
+    pub layers: usize,
+    /// Attention heads; they share `hidden`.
+    pub heads: usize,
+    /// Features inside a feed-forward block.
+    pub intermediate: usize,
+    /// Added to the variance in layer normalisation.
+    pub layer_norm_eps: f32,
+    /// Word pieces in the vocabulary.
+    pub vocabulary: usize,
+    /// Longest window in word pieces.
+    pub positions: usize,
+}
+
+impl EncoderConfig {
+    pub(crate) fn check(&self) -> Result<(), EncoderError> {
+        let refuse = |cause: &str| Err(EncoderError::Config(cause.to_owned()));
+        match self {
+            _ if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) => {
+                refuse("the features are not a multiple of the heads")
+            }
+            _ if self.hidden == 0 || self.intermediate == 0 => refuse("it has layers without features"),
+            _ if !(self.layer_norm_eps >= 0.0) => refuse("layer_norm_eps is not a number from 0 on"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Tensors as they are asked for, checked.
+pub(crate) struct Tensors<F> {
+    find: F,
+    eps: f32,
+}
+
+impl<F: FnMut(&str) -> Option<Vec<f32>>> Tensors<F> {
+    pub(crate) fn new(find: F, config: &EncoderConfig) -> Self {
+        Tensors { find, eps: config.layer_norm_eps }
+    }
+
+    /// The finite values of a tensor of any length.
+    fn any(&mut self, name: &str) -> Result<Vec<f32>, EncoderError> {
+        let tensor = (self.find)(name).ok_or_else(|| EncoderError::Missing { tensor: name.to_owned() })?;
+        match tensor.iter().all(|value| value.is_finite()) {
+            true => Ok(tensor),
+            false => Err(EncoderError::NotFinite { tensor: name.to_owned() }),
+        }
+    }
+
+    /// The values of a tensor of a known length.
+    pub(crate) fn take(&mut self, name: &str, expected: usize) -> Result<Vec<f32>, EncoderError> {
+        let tensor = self.any(name)?;
+        match tensor.len() {
+            values if values == expected => Ok(tensor),
+            values => Err(EncoderError::Length { tensor: name.to_owned(), values, expected }),
+        }
+    }
+
+    /// The first row of a tensor of rows of `columns`.
+    pub(crate) fn first_row(&mut self, name: &str, columns: usize) -> Result<Vec<f32>, EncoderError> {
+        let mut tensor = self.any(name)?;
+        if tensor.is_empty() || !tensor.len().is_multiple_of(columns) {
+            let (tensor, values) = (name.to_owned(), tensor.len());
+            return Err(EncoderError::Length { tensor, values, expected: columns });
+        }
+        tensor.truncate(columns);
+        Ok(tensor)
+    }
+
+    /// The linear layers `names`, all from `inputs` to `outputs` features, one below the other in one matrix.
+    pub(crate) fn linear(&mut self, names: &[String], shape: [usize; 2]) -> Result<Matrix, EncoderError> {
+        let [outputs, inputs] = shape;
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            weights.append(&mut self.take(&format!("{name}.weight"), outputs * inputs)?);
+            bias.append(&mut self.take(&format!("{name}.bias"), outputs)?);
+        }
+        Ok(Matrix::pack(&weights, &bias))
+    }
+
+    /// A layer normalisation of `features`.
+    pub(crate) fn norm(&mut self, name: &str, features: usize) -> Result<Norm, EncoderError> {
+        let weight = self.take(&format!("{name}.weight"), features)?;
+        let bias = self.take(&format!("{name}.bias"), features)?;
+        Ok(Norm { weight, bias, eps: self.eps })
+    }
+}
