@@ -1,8 +1,8 @@
 //! What the kernels reach on this machine: the product by shape and kernel, and an encoder of MiniLM's shape by window length.
 //!
-//!     cargo run --release -p stillroom-encoder --example kernels
+//!     cargo run --release -p stillroom-encoder --example kernels [-- KERNEL]
 //!
-//! Weights are random, which changes nothing for the time. Figures are medians of several rounds.
+//! With `KERNEL`, `Vnni512` for example, only the encoder by that kernel. Weights are random, which changes nothing for the time. Figures are medians of several rounds.
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::hint::black_box;
@@ -14,6 +14,23 @@ const ROUNDS: usize = 7;
 const SECONDS_MIN: f64 = 0.1;
 
 fn main() {
+    let only = std::env::args().nth(1);
+    if only.is_none() {
+        products();
+    }
+    println!("encoder of 6 x 384, word pieces/s, one window at a time on each thread");
+    println!("{:>10} {:>10} {:>12} {:>12}", "kernel", "length", "1 thread", "2 threads");
+    let wanted = |kernel: &Kernel| only.as_ref().is_none_or(|only| *only == format!("{kernel:?}"));
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()).filter(wanted) {
+        let encoder = minilm().with_kernel(kernel);
+        for length in [32, 128, 208, 512] {
+            let [one, two] = [1, 2].map(|threads| encode(&encoder, length, threads));
+            println!("{:>10} {length:>10} {one:>12.0} {two:>12.0}", format!("{kernel:?}"));
+        }
+    }
+}
+
+fn products() {
     println!("product on one thread, GFLOP/s (a multiplication and an addition are two)");
     println!("{:>22} {}", "tokens x in x out", Kernel::ALL.map(|kernel| format!("{kernel:?}").pad()).concat());
     for (inputs, outputs) in [(384, 384), (384, 1536), (1536, 384), (768, 768), (768, 3072), (3072, 768)] {
@@ -25,16 +42,7 @@ fn main() {
             println!("{:>22} {}", format!("{tokens} x {inputs} x {outputs}"), rates.concat());
         }
     }
-    println!("\nencoder of 6 x 384, word pieces/s, one window at a time on each thread");
-    println!("{:>10} {:>10} {:>12} {:>12}", "kernel", "length", "1 thread", "2 threads");
-    let lengths = [32, 128, 208, 512];
-    for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
-        let encoder = minilm().with_kernel(kernel);
-        for length in lengths {
-            let [one, two] = [1, 2].map(|threads| encode(&encoder, length, threads));
-            println!("{:>10} {length:>10} {one:>12.0} {two:>12.0}", format!("{kernel:?}"));
-        }
-    }
+    println!();
 }
 
 trait Pad {

@@ -1,25 +1,25 @@
 //! Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) of one window, in `f32`, without a mask: the window is not
 //! padded.
 //!
-//! A few queries at a time see all keys: their scores stay in the nearest cache between the two products.
+//! A vector holds one number of several queries, so that softmax has no sums or maxima across a vector. The scores of a vector
+//! of queries with all keys stay in the nearest cache between the two products.
 
-use crate::pointwise::{dispatched, exp_neg, fold, greater};
+mod weigh;
 
-/// Keys are padded to a multiple of this, which every kernel's width divides.
-const KEYS: usize = 32;
-/// Queries at a time, at most.
-const QUERIES: usize = 8;
-/// The score of a key that is not there: its weight underflows to nothing.
-const NO_KEY: f32 = -1e30;
+use weigh::{Avx2, Avx512, Portable, Weigh};
+
+use crate::pointwise::{dispatched, exp_neg, greater};
 
 /// Memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    /// A head's keys in blocks of a vector's width: `[keys / width, size, width]`.
+    /// A head's queries, in vectors: `[queries / L, size, L]`.
+    queries: Vec<f32>,
+    /// A head's keys, in blocks: `[keys / Q, size, Q]`.
     keys: Vec<f32>,
-    /// A head's values in blocks of a vector's width: `[size / width, keys, width]`.
+    /// A head's values, in blocks: `[size / Q, keys, Q]`.
     values: Vec<f32>,
-    /// `[QUERIES, keys]`.
+    /// The scores of a vector of queries: `[keys, L]`.
     scores: Vec<f32>,
 }
 
@@ -49,93 +49,87 @@ impl Head<'_> {
 dispatched! {
     /// Writes the head's columns of `context`, `[tokens, hidden]`.
     pub(crate) fn attend(head: Head<'_>, buffers: &mut Buffers, context: &mut [f32]) =
-        [attend_body::<8, 32>, attend_body::<4, 16>, attend_body::<4, 4>]
+        [attend_body::<Avx512, 8, 32>, attend_body::<Avx2, 4, 16>, attend_body::<Portable, 4, 8>]
 }
 
-/// `Q` queries with vectors of `L` numbers at a time: their `Q · L` sums fit the registers.
+/// `Q` keys or features with vectors of `L` queries at a time: their `Q · L` sums fit the registers.
 #[inline(always)]
-fn attend_body<const Q: usize, const L: usize>(head: Head<'_>, buffers: &mut Buffers, context: &mut [f32]) {
-    pack::<L>(head, buffers);
-    let (tokens, keys) = (head.tokens(), head.tokens().next_multiple_of(KEYS));
-    let scores = &mut buffers.scores[..Q * keys];
-    for first in (0..tokens).step_by(Q) {
-        // The last queries stand in for those that are missing at the end of the window.
-        let queries: [&[f32]; Q] = std::array::from_fn(|q| head.part((first + q).min(tokens - 1), 0));
-        score::<Q, L>(queries, buffers.keys.as_chunks::<L>().0, scores);
-        let mut factors = [0f32; Q];
-        for (row, factor) in scores.chunks_exact_mut(keys).zip(&mut factors) {
-            row[tokens..].fill(NO_KEY);
-            *factor = 1.0 / exponentials(row);
-        }
-        let weights: [&[f32]; Q] = std::array::from_fn(|q| &scores[q * keys..][..tokens]);
-        for (block, values) in buffers.values.as_chunks::<L>().0.chunks_exact(tokens).enumerate() {
-            let mut sums = weigh::<Q, L>(weights, values);
-            for (q, sums) in sums.iter_mut().enumerate().take(tokens - first) {
-                sums.iter_mut().for_each(|sum| *sum *= factors[q]);
-                let out = &mut context[(first + q) * head.hidden + head.first..][..head.size][block * L..];
-                let width = out.len().min(L);
-                out[..width].copy_from_slice(&sums[..width]);
-            }
-        }
-    }
-}
-
-/// Lays a head's keys and values out for vectors of `L` numbers.
-#[inline(always)]
-fn pack<const L: usize>(head: Head<'_>, buffers: &mut Buffers) {
+fn attend_body<W: Weigh<Q, L>, const Q: usize, const L: usize>(
+    head: Head<'_>,
+    buffers: &mut Buffers,
+    context: &mut [f32],
+) {
+    pack::<Q, L>(head, buffers);
     let (tokens, size) = (head.tokens(), head.size);
-    let keys = tokens.next_multiple_of(KEYS);
-    let blocks = size.div_ceil(L);
-    buffers.keys.clear();
-    buffers.keys.resize(keys * size, 0.0);
-    buffers.values.clear();
-    buffers.values.resize(blocks * tokens * L, 0.0);
-    buffers.scores.resize(buffers.scores.len().max(QUERIES * keys), 0.0);
-    for token in 0..tokens {
-        let block = &mut buffers.keys[token / L * size * L..][..size * L];
-        for (key, column) in head.part(token, 1).iter().zip(block.as_chunks_mut::<L>().0) {
-            column[token % L] = *key;
-        }
-        for (block, values) in head.part(token, 2).chunks(L).enumerate() {
-            buffers.values[(block * tokens + token) * L..][..values.len()].copy_from_slice(values);
-        }
-    }
-}
-
-/// `scores[q] = queries[q] · keys`, for `keys` `[blocks, size, L]`.
-#[inline(always)]
-fn score<const Q: usize, const L: usize>(queries: [&[f32]; Q], keys: &[[f32; L]], scores: &mut [f32]) {
-    let (size, stride) = (queries[0].len(), scores.len() / Q);
-    for (block, keys) in keys.chunks_exact(size).enumerate() {
-        let sums = weigh::<Q, L>(queries, keys);
-        for (q, sums) in sums.iter().enumerate() {
-            scores[q * stride + block * L..][..L].copy_from_slice(sums);
-        }
-    }
-}
-
-/// `Σ weights[q][i] · rows[i]` for every `q`.
-#[inline(always)]
-fn weigh<const Q: usize, const L: usize>(weights: [&[f32]; Q], rows: &[[f32; L]]) -> [[f32; L]; Q] {
+    let scores = buffers.scores.as_chunks_mut::<L>().0;
+    let keys = buffers.keys.as_chunks::<Q>().0;
+    let values = buffers.values.as_chunks::<Q>().0;
+    let queries = buffers.queries.as_chunks::<L>().0;
     let mut sums = [[0f32; L]; Q];
-    let weights = weights.map(|weights| &weights[..rows.len()]);
-    for (i, row) in rows.iter().enumerate() {
-        for q in 0..Q {
-            let weight = weights[q][i];
-            for lane in 0..L {
-                sums[q][lane] = weight.mul_add(row[lane], sums[q][lane]);
+    let rows = context.chunks_mut(L * head.hidden);
+    for (queries, rows) in queries.chunks_exact(size).zip(rows) {
+        for (keys, scores) in keys.chunks_exact(size).zip(scores.as_chunks_mut::<Q>().0) {
+            W::weigh(keys, queries, scores);
+        }
+        // The scores of keys that only fill the last block are beyond `tokens`.
+        let factors = exponentials(&mut scores[..tokens]);
+        for (block, values) in values.chunks_exact(tokens).enumerate() {
+            W::weigh(values, &scores[..tokens], &mut sums);
+            for sums in &mut sums {
+                sums.iter_mut().zip(&factors).for_each(|(sum, factor)| *sum *= factor);
+            }
+            for (lane, row) in rows.chunks_exact_mut(head.hidden).enumerate() {
+                let out = &mut row[head.first..][..size][block * Q..];
+                out.iter_mut().zip(&sums).for_each(|(out, sums)| *out = sums[lane]);
             }
         }
     }
-    sums
 }
 
-/// `row ← exp(row − max)`, and its sum: softmax but for the division.
+/// Lays a head out for `Q` keys or features and vectors of `L` queries at a time.
 #[inline(always)]
-fn exponentials(row: &mut [f32]) -> f32 {
-    let most = fold(row, NO_KEY, greater, greater);
-    row.iter_mut().for_each(|score| *score = exp_neg(*score - most));
-    fold(row, 0.0, |sum, x| sum + x, |a, b| a + b)
+fn pack<const Q: usize, const L: usize>(head: Head<'_>, buffers: &mut Buffers) {
+    let (tokens, size) = (head.tokens(), head.size);
+    let blocks = tokens.div_ceil(Q);
+    buffers.queries.resize(tokens.div_ceil(L) * size * L, 0.0);
+    buffers.keys.resize(blocks * size * Q, 0.0);
+    buffers.values.resize(size.div_ceil(Q) * tokens * Q, 0.0);
+    buffers.scores.resize(blocks * Q * L, 0.0);
+    for token in 0..tokens {
+        spread::<L>(head.part(token, 0), &mut buffers.queries[token / L * size * L..], token % L);
+        spread::<Q>(head.part(token, 1), &mut buffers.keys[token / Q * size * Q..], token % Q);
+        for (block, values) in head.part(token, 2).chunks(Q).enumerate() {
+            buffers.values[(block * tokens + token) * Q..][..values.len()].copy_from_slice(values);
+        }
+    }
+}
+
+/// Writes `row` as a column of `[size, N]`.
+#[inline(always)]
+fn spread<const N: usize>(row: &[f32], block: &mut [f32], column: usize) {
+    for (value, out) in row.iter().zip(block.as_chunks_mut::<N>().0) {
+        out[column] = *value;
+    }
+}
+
+/// `scores ← exp(scores − max)` for every lane, and one by their sum: softmax but for the multiplication.
+#[inline(always)]
+fn exponentials<const L: usize>(scores: &mut [[f32; L]]) -> [f32; L] {
+    let mut most = [f32::MIN; L];
+    for row in scores.iter() {
+        for lane in 0..L {
+            most[lane] = greater(most[lane], row[lane]);
+        }
+    }
+    let mut sums = [0f32; L];
+    for row in scores.iter_mut() {
+        for lane in 0..L {
+            let weight = exp_neg(row[lane] - most[lane]);
+            row[lane] = weight;
+            sums[lane] += weight;
+        }
+    }
+    sums.map(|sum| 1.0 / sum)
 }
 
 #[cfg(test)]
@@ -163,7 +157,8 @@ mod tests {
             }
         }
         type Attend = fn(Head<'_>, &mut Buffers, &mut [f32]);
-        let kernels: [Attend; 4] = [attend, attend_body::<8, 32>, attend_body::<4, 16>, attend_body::<4, 4>];
+        let kernels: [Attend; 4] =
+            [attend, attend_body::<Portable, 8, 32>, attend_body::<Portable, 4, 16>, attend_body::<Portable, 4, 8>];
         let mut buffers = Buffers::default();
         for kernel in kernels {
             // A longer window before must leave nothing behind.

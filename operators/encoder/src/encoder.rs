@@ -13,27 +13,6 @@ use crate::{EncoderConfig, EncoderError};
 const BLOCK: usize = 96;
 
 /// A BERT encoder with a token-classification head, packed for one kernel. Threads share it and have a [`Scratch`] each.
-///
-/// ```
-/// use stillroom_encoder::{Encoder, EncoderConfig, Scratch};
-/// let config = EncoderConfig {
-///     hidden: 8, layers: 1, heads: 2, intermediate: 16, layer_norm_eps: 1e-12, vocabulary: 10, positions: 4,
-/// };
-/// let length = |name: &str| match name {
-///     "bert.embeddings.word_embeddings.weight" => 80,
-///     "bert.embeddings.position_embeddings.weight" => 32,
-///     "bert.embeddings.token_type_embeddings.weight" => 16,
-///     "classifier.weight" => 16,
-///     "classifier.bias" => 2,
-///     name if name.contains("intermediate") || name.ends_with("output.dense.weight") && !name.contains("attention") => {
-///         if name.ends_with("bias") { 16 } else { 128 }
-///     }
-///     name if name.ends_with("weight") && !name.contains("LayerNorm") => 64,
-///     _ => 8,
-/// };
-/// let encoder = Encoder::new(config, 2, |name| Some(vec![0.5; length(name)])).unwrap();
-/// assert_eq!(encoder.logits(&[1, 7, 2], &mut Scratch::default()).unwrap().len(), 3 * 2);
-/// ```
 pub struct Encoder {
     config: EncoderConfig,
     kernel: Kernel,
@@ -99,7 +78,8 @@ impl Encoder {
             position.iter_mut().zip(&kind).for_each(|(position, kind)| *position += kind);
         }
         let norm = tensors.norm("bert.embeddings.LayerNorm", hidden)?;
-        let layers = (0..config.layers).map(|index| Layer::new(&config, index, &mut tensors)).collect::<Result<_, _>>()?;
+        let layers =
+            (0..config.layers).map(|index| Layer::new(&config, index, &mut tensors)).collect::<Result<_, _>>()?;
         let head = tensors.take("classifier.weight", outputs * hidden)?;
         let head_bias = tensors.take("classifier.bias", outputs)?;
         Ok(Encoder { config, kernel: Kernel::fastest(), words, positions, norm, layers, head, head_bias })

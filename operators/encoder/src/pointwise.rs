@@ -109,12 +109,7 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
 
 /// A reduction in lanes: `step` takes a value into a lane, `both` joins two lanes.
 #[inline(always)]
-pub(crate) fn fold(
-    row: &[f32],
-    start: f32,
-    step: impl Fn(f32, f32) -> f32,
-    both: impl Fn(f32, f32) -> f32,
-) -> f32 {
+pub(crate) fn fold(row: &[f32], start: f32, step: impl Fn(f32, f32) -> f32, both: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
