@@ -157,8 +157,11 @@ mod tests {
             }
         }
         type Attend = fn(Head<'_>, &mut Buffers, &mut [f32]);
-        let kernels: [Attend; 4] =
-            [attend, attend_body::<Portable, 8, 32>, attend_body::<Portable, 4, 16>, attend_body::<Portable, 4, 8>];
+        let mut kernels: Vec<Attend> = vec![attend, attend_body::<Portable, 8, 32>, attend_body::<Portable, 4, 8>];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            kernels.push(attend_body::<Avx2, 4, 16>);
+        }
         let mut buffers = Buffers::default();
         for kernel in kernels {
             // A longer window before must leave nothing behind.

@@ -31,7 +31,9 @@ impl EncoderConfig {
                 refuse("the features are not a multiple of the heads")
             }
             _ if self.hidden == 0 || self.intermediate == 0 => refuse("it has layers without features"),
-            _ if !(self.layer_norm_eps >= 0.0) => refuse("layer_norm_eps is not a number from 0 on"),
+            _ if self.layer_norm_eps.is_nan() || self.layer_norm_eps < 0.0 => {
+                refuse("layer_norm_eps is not a number from 0 on")
+            }
             _ => Ok(()),
         }
     }
