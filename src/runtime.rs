@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use stillroom_dataflow::{TaggerFactory, TaggerPool, TokenizeText};
-use stillroom_student::{Device, Student};
+use stillroom_student::{Device, Precision, Student};
 
 /// The student in this repository.
 const DEFAULT_STUDENT: &str = "models/stillroom-minilm-l6";
@@ -21,13 +21,15 @@ pub(crate) struct StudentConfig {
     pub(crate) folders: Vec<PathBuf>,
     /// `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
     pub(crate) device: String,
+    /// How a processor multiplies: `int8`, several times as fast, or `f32`, as in training. Default `int8`.
+    pub(crate) precision: Precision,
     /// Notes that are read at once on a processor, 1 to 256; 0 is one for every core. Default 0.
     pub(crate) threads: usize,
 }
 
 impl Default for StudentConfig {
     fn default() -> StudentConfig {
-        StudentConfig { folders: Vec::new(), device: "cpu".into(), threads: 0 }
+        StudentConfig { folders: Vec::new(), device: "cpu".into(), precision: Precision::default(), threads: 0 }
     }
 }
 
@@ -84,7 +86,7 @@ impl StudentConfig {
 
     fn device(&self) -> Result<Device> {
         match self.device.split_once(':') {
-            None if self.device == "cpu" => Ok(Device::Cpu),
+            None if self.device == "cpu" => Ok(Device::Cpu(self.precision)),
             Some(("cuda", index)) => {
                 Ok(Device::Cuda(index.parse().with_context(|| format!("device is {}; write cuda:0", self.device))?))
             }

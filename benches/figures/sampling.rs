@@ -19,7 +19,7 @@ pub(crate) fn run_all() -> Result<()> {
     let folder = std::env::var("STILLROOM_CORPORA").context("name the folder of corpora in STILLROOM_CORPORA")?;
     let tokenizer = support::tokenizer()?;
     let student = Student::load(&support::student())?;
-    let mut tagger = Student::taggers(&[student], Device::Cpu, 1)?.remove(0);
+    let mut tagger = Student::taggers(&[student], Device::default(), 1)?.remove(0);
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?;
     let mut files: Vec<_> = entries.map(|entry| Ok(entry?.path().join("dev.jsonl"))).collect::<Result<_>>()?;
     files.retain(|path| path.exists());

@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use stillroom_dataflow::{Tagger, Window};
-use stillroom_student::{Device, Student};
+use stillroom_student::{Device, Precision, Student};
 
 const ROUNDS: usize = 5;
 
@@ -28,8 +28,8 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let student = Student::load(&support::student())?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{} windows, {tokens} word pieces, mean {}", windows.len(), tokens / windows.len());
-    for threads in [1, cores] {
-        let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu, threads)?;
+    for (precision, threads) in [Precision::F32, Precision::Int8].into_iter().flat_map(|p| [(p, 1), (p, cores)]) {
+        let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu(precision), threads)?;
         for tokens_max in [512, 8192] {
             let batches = batches(&windows, tokens_max);
             let mut seconds: Vec<f64> = (0..=ROUNDS).map(|_| tag(&mut taggers, &batches)).collect();
@@ -38,7 +38,7 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
             seconds.sort_by(f64::total_cmp);
             let rate = |seconds: f64| tokens as f64 / seconds;
             println!(
-                "{threads} threads, batches of up to {tokens_max} word pieces: {:.0} word pieces/s ({:.0} to {:.0})",
+                "{precision:?}, {threads} threads, batches of up to {tokens_max} word pieces: {:.0} word pieces/s ({:.0} to {:.0})",
                 rate(seconds[ROUNDS / 2]),
                 rate(seconds[ROUNDS - 1]),
                 rate(seconds[0])

@@ -18,6 +18,7 @@ use std::time::Duration;
 use stillroom_connectors::{GoldDocument, LogError, Source};
 use stillroom_dataflow::{Output, Position, Record, TokenizeText, score_spans};
 use stillroom_schemas::{Counts, Level, Note, OffsetUnit, Span, Task};
+use stillroom_student::Precision;
 
 /// The topic on which gold documents enter the topology.
 const GOLD_TOPIC: &str = "gold";
@@ -40,6 +41,9 @@ pub(crate) struct Eval {
     /// cpu, or cuda:0 in a build with the feature cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// How a processor multiplies: int8, or f32 as in training.
+    #[arg(long, default_value = "int8")]
+    precision: Precision,
 }
 
 /// Spans by document; a document that is absent has not been predicted.
@@ -51,7 +55,8 @@ impl Eval {
         for path in &self.gold {
             documents.extend(gold_documents(path)?);
         }
-        let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
+        let (folders, device, precision) = (self.models, self.device, self.precision);
+        let student = StudentConfig { folders, device, precision, ..StudentConfig::default() };
         // Ids need not be unique over several files, so the student's documents go by their number.
         let (tokenize, spans) = match &self.predictions {
             Some(path) => (student.tokenize()?, read_predictions(path, &documents)?),

@@ -16,6 +16,7 @@ use std::time::Duration;
 use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins, Source};
 use stillroom_dataflow::{Output, Record};
 use stillroom_schemas::{Extraction, Note, OffsetUnit};
+use stillroom_student::Precision;
 
 const FILES_CHANGED: &str = "the files have changed while they were read; start again";
 
@@ -43,6 +44,9 @@ pub(crate) struct Extract {
     /// cpu, or cuda:0 in a build with the feature cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// How a processor multiplies: int8, or f32 as in training.
+    #[arg(long, default_value = "int8")]
+    precision: Precision,
 }
 
 impl Extract {
@@ -58,7 +62,8 @@ impl Extract {
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
         let config = EngineConfig { offset_unit, note_bytes_max, topics, ..EngineConfig::default() };
         config.check()?;
-        let student = StudentConfig { folders: self.models, device: self.device, ..StudentConfig::default() };
+        let (folders, device, precision) = (self.models, self.device, self.precision);
+        let student = StudentConfig { folders, device, precision, ..StudentConfig::default() };
         // Before the output is created: a student that cannot be loaded must not cost an earlier result.
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);

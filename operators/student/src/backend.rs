@@ -1,6 +1,5 @@
 //! What a student needs of a Burn backend beyond the plain operations.
 
-use crate::kernels;
 use burn::backend::Autodiff;
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckpointing};
@@ -34,11 +33,11 @@ pub(crate) trait StudentBackend: Backend {
 
 impl StudentBackend for Flex {
     fn bias_gelu(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
-        in_place(x, bias, kernels::bias_gelu)
+        in_place(x, bias, stillroom_encoder::bias_gelu)
     }
 
     fn bias_gelu_backward(x: Tensor<Self, 2>, grad: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        in_place(grad, x, kernels::gelu_backward)
+        in_place(grad, x, stillroom_encoder::gelu_backward)
     }
 }
 

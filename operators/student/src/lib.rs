@@ -1,4 +1,5 @@
-//! The distilled student: a BERT encoder with one token-classification head a task, on Burn.
+//! The distilled student: a BERT encoder with one token-classification head a task, on Burn for
+//! training and CUDA, and in 8 bits by `stillroom-encoder` for tagging on a processor.
 //!
 //! A student is a folder in Hugging Face's layout: `config.json`, `tokenizer.json` or `vocab.txt`, `model.safetensors`, and
 //! `manifest.json` where stillroom trained it. [`Student::load`] reads it, [`Student::taggers`] puts it behind the trait that
@@ -9,11 +10,11 @@ mod bert;
 mod checkpoint;
 mod config;
 mod dropout;
+mod eight_bit;
 mod evaluate;
 mod examples;
 mod files;
 mod gradients;
-mod kernels;
 mod manifest;
 #[cfg(test)]
 mod parity;
@@ -26,5 +27,5 @@ pub use config::BertConfig;
 pub use examples::Document;
 pub use files::{StudentError, sha256};
 pub use manifest::{DataFile, Manifest, Recipe};
-pub use student::{Device, Student};
+pub use student::{Device, Precision, Student};
 pub use train::{Corpus, Progress, TrainConfig, train};

@@ -1,8 +1,8 @@
-//! Agreement with the reference implementation, Hugging Face's transformers on PyTorch.
+//! Agreement with the reference implementation, Hugging Face's transformers on PyTorch, and of 8 bits with `f32`.
 
-use crate::Student;
 use crate::bert::Packed;
 use crate::dropout::Dropout;
+use crate::{Device, Precision, Student};
 use burn::backend::Flex;
 use serde::Deserialize;
 use std::path::Path;
@@ -56,4 +56,55 @@ fn logits_of_random_weights_are_those_of_the_reference() {
 #[test]
 fn logits_of_the_student_in_models_are_those_of_the_reference() {
     check("../../models/stillroom-minilm-l6", "tests/default");
+}
+
+/// Texts in the manner of notes, made up, of one to several windows.
+const NOTES: [&str; 6] = [
+    "Mr. Alder is a 71 y/o man with type 2 diabetes mellitus, hypertension and COPD who presents with three days of worsening \
+     shortness of breath, productive cough and fever to 38.9. He denies chest pain. Home medications: metformin 1000 mg BID, \
+     lisinopril 20 mg daily, tiotropium inhaler, albuterol PRN.",
+    "ASSESSMENT/PLAN: 1) community-acquired pneumonia - ceftriaxone and azithromycin, day 2/5; 2) acute on chronic kidney injury, \
+     likely prerenal - hold lisinopril, gentle fluids; 3) a-fib w/ RVR - rate controlled on metoprolol, continue apixaban.",
+    "Pt c/o severe headache, photophobia & nausea since last night. No neck stiffness. Mother had migraine. Given sumatriptan \
+     6 mg SC and ondansetron with relief of symptoms.",
+    "Carbamazepine-induced Stevens-Johnson syndrome was suspected after the rash, oral ulcers and malaise began on day 12; the \
+     drug was stopped and prednisolone started. Hepatitis resolved within three weeks.",
+    "Discharge diagnosis: NSTEMI s/p PCI to LAD. Aspirin 81 mg, ticagrelor 90 mg bid, atorvastatin 80 mg qhs. Return for chest \
+     pain, dizziness, syncope, bleeding or black stools.",
+    "Follow-up in clinic. No complaints.",
+];
+
+/// What a student's taggers of a precision say of each word of a text.
+fn probabilities(student: &Student, precision: Precision, text: &str) -> Vec<[f32; 3]> {
+    let mut tagger = Student::taggers(std::slice::from_ref(student), Device::Cpu(precision), 1).unwrap().remove(0);
+    let windows = student.tokenizer().tokenize(text).unwrap().windows;
+    tagger.tag(&windows.iter().collect::<Vec<_>>()).unwrap().concat()
+}
+
+/// A word's probability moves most where it is near one half; there a logit may be off by some hundredths (`stillroom-encoder`
+/// says why), which is a hundredth of probability, and errors of six layers add up.
+#[test]
+fn eight_bits_hardly_move_what_the_student_in_models_says() {
+    let student =
+        Student::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/stillroom-minilm-l6")).unwrap();
+    let thresholds = student.thresholds();
+    let (mut words, mut changed, mut sum, mut worst) = (0, 0, 0.0, 0f32);
+    let long = NOTES.join(" ").repeat(4);
+    for text in NOTES.into_iter().chain([long.as_str()]) {
+        let [exact, ours] = [Precision::F32, Precision::Int8].map(|precision| probabilities(&student, precision, text));
+        assert_eq!(ours.len(), exact.len());
+        for (ours, exact) in ours.iter().zip(&exact) {
+            words += 1;
+            for task in 0..thresholds.len() {
+                let difference = (ours[task] - exact[task]).abs();
+                (sum, worst) = (sum + difference, worst.max(difference));
+                changed += usize::from((ours[task] >= thresholds[task]) != (exact[task] >= thresholds[task]));
+            }
+        }
+    }
+    let mean = sum / (words * thresholds.len()) as f32;
+    println!("{words} words, {changed} tags changed, probabilities off by {mean}, at most {worst}");
+    assert!(words > 1000 && mean < 0.002, "{mean}");
+    assert!(worst < 0.15, "{worst}");
+    assert!(changed * 200 <= words, "{changed} tags of {words} words change");
 }

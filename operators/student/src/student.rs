@@ -3,23 +3,56 @@
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::config::BertConfig;
+use crate::eight_bit::EightBitTagger;
 use crate::files;
 use crate::manifest::Manifest;
 use crate::tagger::BertTagger;
 use crate::{StudentError, weights};
 use burn::backend::Flex;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use stillroom_dataflow::{Tagger, Tokenizer};
+use stillroom_encoder::{Encoder, EncoderConfig, EncoderError};
 use stillroom_schemas::{ModelId, Task};
 
 /// Where a student runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The processor: one single-threaded tagger a core.
-    #[default]
-    Cpu,
+    Cpu(Precision),
     /// The CUDA device of this index, in a build with the feature `cuda`.
     Cuda(usize),
+}
+
+impl Default for Device {
+    fn default() -> Device {
+        Device::Cpu(Precision::default())
+    }
+}
+
+/// How a processor multiplies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Matrices and what they multiply in 8 bits, the rest in `f32`: several times as fast, and F1 within 0.002 of `f32` on the
+    /// development splits of the student that comes with stillroom.
+    #[default]
+    Int8,
+    /// `f32`, as in training.
+    F32,
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Precision, String> {
+        match name {
+            "int8" => Ok(Precision::Int8),
+            "f32" => Ok(Precision::F32),
+            _ => Err(format!("{name} is not a precision; write int8 or f32")),
+        }
+    }
 }
 
 /// A student: tokenizer, architecture and weights of one folder.
@@ -105,7 +138,10 @@ impl Student {
     pub fn taggers(students: &[Student], device: Device, count: usize) -> Result<Vec<Box<dyn Tagger>>, StudentError> {
         check_together(students)?;
         match device {
-            Device::Cpu => BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count),
+            Device::Cpu(Precision::Int8) => EightBitTagger::new(students).map(|tagger| tagger.several(count)),
+            Device::Cpu(Precision::F32) => {
+                BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count)
+            }
             #[cfg(feature = "cuda")]
             Device::Cuda(index) => {
                 let tagger =
@@ -125,6 +161,27 @@ impl Student {
         let path = self.folder.join("model.safetensors");
         let missing = weights::load(&mut network, &self.weights, &path)?;
         if missing.is_empty() { Ok(network) } else { Err(StudentError::Weights { path, tensors: missing.join(", ") }) }
+    }
+
+    /// The same network in 8 bits.
+    pub(crate) fn encoder(&self) -> Result<Encoder, StudentError> {
+        let path = self.folder.join("model.safetensors");
+        let mut tensors = weights::tensors(&self.weights, &path)?;
+        let config = EncoderConfig {
+            hidden: self.config.hidden_size,
+            layers: self.config.num_hidden_layers,
+            heads: self.config.num_attention_heads,
+            intermediate: self.config.intermediate_size,
+            layer_norm_eps: self.config.layer_norm_eps as f32,
+            vocabulary: self.config.vocab_size,
+            positions: self.config.max_position_embeddings,
+        };
+        Encoder::new(config, 2 * self.tasks.len(), |name| tensors.remove(name)).map_err(|error| match error {
+            EncoderError::Missing { tensor } | EncoderError::Length { tensor, .. } => {
+                StudentError::Weights { path, tensors: tensor }
+            }
+            error => StudentError::Unsupported { path, cause: error.to_string() },
+        })
     }
 }
 

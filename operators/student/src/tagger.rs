@@ -1,4 +1,4 @@
-//! The student behind the dataflow's trait.
+//! The student behind the dataflow's trait, on Burn.
 
 use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
@@ -8,6 +8,25 @@ use burn::prelude::*;
 use burn::tensor::activation;
 use stillroom_dataflow::{Probabilities, Tagger, TaggerError, Window};
 use stillroom_schemas::{ModelId, Task};
+
+/// The name of students that serve together, and from which probability on each task is tagged.
+pub(crate) fn names_and_thresholds(students: &[Student]) -> (ModelId, [f32; Task::ALL.len()]) {
+    let names: Vec<&str> = students.iter().map(|student| student.model().0.as_str()).collect();
+    let threshold = |task: Task| students.iter().map(move |student| student.thresholds()[task.index()]);
+    (ModelId(names.join("+")), Task::ALL.map(|task| threshold(task).fold(f32::INFINITY, f32::min)))
+}
+
+/// Sets the columns of `tasks` in a window's `words` to the means over each word's pieces of the probability of class I;
+/// `inside` is `[pieces, tasks]`.
+pub(crate) fn words_of_pieces(window: &Window, (tasks, inside): (&[Task], &[f32]), words: &mut Probabilities) {
+    for (word, pieces) in words.iter_mut().zip(window.pieces.windows(2)) {
+        let (first, end) = (usize::from(pieces[0]), usize::from(pieces[1]));
+        for (head, task) in tasks.iter().enumerate() {
+            let sum: f32 = (first..end).map(|piece| inside[piece * tasks.len() + head]).sum();
+            word[task.index()] = sum / (end - first) as f32;
+        }
+    }
+}
 
 /// Networks that together have a head for every task that they serve.
 #[derive(Clone)]
@@ -20,14 +39,12 @@ pub(crate) struct BertTagger<B: Backend> {
 
 impl<B: StudentBackend> BertTagger<B> {
     pub(crate) fn new(students: &[Student], device: B::Device) -> Result<Self, StudentError> {
-        let names: Vec<&str> = students.iter().map(|student| student.model().0.as_str()).collect();
         let networks = students
             .iter()
             .map(|student| Ok((student.network(&device)?, student.tasks().to_vec())))
             .collect::<Result<_, StudentError>>()?;
-        let threshold = |task: Task| students.iter().map(move |student| student.thresholds()[task.index()]);
-        let thresholds = Task::ALL.map(|task| threshold(task).fold(f32::INFINITY, f32::min));
-        Ok(BertTagger { model: ModelId(names.join("+")), thresholds, networks, device })
+        let (model, thresholds) = names_and_thresholds(students);
+        Ok(BertTagger { model, thresholds, networks, device })
     }
 
     pub(crate) fn of_network(network: Bert<B>, tasks: &[Task], device: B::Device) -> Self {
@@ -59,14 +76,9 @@ impl<B: StudentBackend> BertTagger<B> {
             let inside = inside.into_data().convert::<f32>().into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
             let mut start = 0;
             for (window, rows) in windows.iter().zip(&mut rows) {
-                for (row, pieces) in rows.iter_mut().zip(window.pieces.windows(2)) {
-                    let (first, end) = (start + usize::from(pieces[0]), start + usize::from(pieces[1]));
-                    for (head, task) in tasks.iter().enumerate() {
-                        let sum: f32 = (first..end).map(|piece| inside[piece * tasks.len() + head]).sum();
-                        row[task.index()] = sum / (end - first) as f32;
-                    }
-                }
-                start += window.ids.len();
+                let end = start + window.ids.len();
+                words_of_pieces(window, (tasks, &inside[start * tasks.len()..end * tasks.len()]), rows);
+                start = end;
             }
         }
         Ok(rows)

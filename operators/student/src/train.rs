@@ -299,7 +299,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
     /// Measures the student as it was stored, chooses its thresholds, and writes the manifest.
     fn finish(self) -> Result<Manifest, StudentError> {
         let student = Student::load(&self.config.out)?;
-        let mut taggers = Student::taggers(&[student], Device::Cpu, self.pools.len())?;
+        let mut taggers = Student::taggers(&[student], Device::default(), self.pools.len())?;
         let files = self
             .dev
             .iter()

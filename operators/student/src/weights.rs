@@ -10,6 +10,7 @@ use crate::bert::Bert;
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const SCALE_SUFFIX: &str = "_scale";
@@ -109,6 +110,28 @@ fn serialize(tensors: &[Stored], path: &Path) -> Result<Vec<u8>, StudentError> {
 
 /// The same file with every tensor in F32 and scales multiplied out.
 fn to_full_precision(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
+    let stored = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Stored { name, dtype: Dtype::F32, shape, bytes }
+    };
+    serialize(&full_precision(bytes, path)?.into_iter().map(stored).collect::<Vec<_>>(), path)
+}
+
+/// The values of every tensor by its name in `BertForTokenClassification`, scales multiplied out.
+///
+/// # Errors
+/// When the file is not safetensors, or has a tensor that cannot be read.
+pub(crate) fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Vec<f32>>, StudentError> {
+    let named = |(name, _, values): (String, Vec<usize>, Vec<f32>)| {
+        // A file of the encoder alone has no prefix.
+        let is_bare = name.starts_with("embeddings.") || name.starts_with("encoder.");
+        (if is_bare { format!("bert.{name}") } else { name }, values)
+    };
+    Ok(full_precision(bytes, path)?.into_iter().map(named).collect())
+}
+
+/// Name, shape and values of every tensor, scales multiplied out.
+fn full_precision(bytes: &[u8], path: &Path) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, StudentError> {
     let file = parse(bytes, path)?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter().filter(|(name, view)| !name.ends_with(SCALE_SUFFIX) && view.dtype() != Dtype::I64) {
@@ -128,10 +151,9 @@ fn to_full_precision(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError>
         }
         // The first BERT checkpoints name the parameters of a layer norm as TensorFlow did.
         let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push(Stored { name, dtype: Dtype::F32, shape: view.shape().to_vec(), bytes });
+        tensors.push((name, view.shape().to_vec(), values));
     }
-    serialize(&tensors, path)
+    Ok(tensors)
 }
 
 /// The same file with every matrix in 8 bits.

@@ -109,7 +109,7 @@ fn what_cannot_be_a_student_is_refused_by_name() {
         to
     };
     let message = |folder: &Path| {
-        let loaded = Student::load(folder).and_then(|student| Student::taggers(&[student], Device::Cpu, 1));
+        let loaded = Student::load(folder).and_then(|student| Student::taggers(&[student], Device::default(), 1));
         loaded.err().unwrap().to_string()
     };
     let edit = |folder: &Path, from: &str, to: &str| {
@@ -135,6 +135,6 @@ fn what_cannot_be_a_student_is_refused_by_name() {
     assert!(message(&bare).contains("must hold tokenizer.json or vocab.txt"));
 
     let students = [Student::load(&tiny).unwrap(), Student::load(&copy("twin")).unwrap()];
-    let twice = Student::taggers(&students, Device::Cpu, 1).err().unwrap().to_string();
+    let twice = Student::taggers(&students, Device::default(), 1).err().unwrap().to_string();
     assert!(twice.contains("has a head for disease, too"), "{twice}");
 }
