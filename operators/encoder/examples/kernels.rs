@@ -7,7 +7,7 @@
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::hint::black_box;
 use std::time::Instant;
-use stillroom_encoder::{After, Encoder, EncoderConfig, Kernel, Matrix, Quantised, Scratch};
+use stillroom_encoder::{After, Encoder, EncoderConfig, Kernel, Levels, Matrix, Quantised, Scratch};
 
 const ROUNDS: usize = 7;
 /// A round is at least this long.
@@ -19,13 +19,16 @@ fn main() {
         products();
     }
     println!("encoder of 6 x 384, word pieces/s, one window at a time on each thread");
-    println!("{:>10} {:>10} {:>12} {:>12}", "kernel", "length", "1 thread", "2 threads");
+    println!("{:>10} {:>10} {:>10} {:>12} {:>12}", "kernel", "levels", "length", "1 thread", "2 threads");
     let wanted = |kernel: &Kernel| only.as_ref().is_none_or(|only| *only == format!("{kernel:?}"));
     for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()).filter(wanted) {
-        let encoder = minilm().with_kernel(kernel);
-        for length in [32, 128, 208, 512] {
-            let [one, two] = [1, 2].map(|threads| encode(&encoder, length, threads));
-            println!("{:>10} {length:>10} {one:>12.0} {two:>12.0}", format!("{kernel:?}"));
+        for levels in [Levels::Bits8, Levels::Bits12] {
+            let encoder = minilm().with_kernel(kernel).with_levels(levels);
+            for length in [32, 128, 208, 512] {
+                let [one, two] = [1, 2].map(|threads| encode(&encoder, length, threads));
+                let names = (format!("{kernel:?}"), format!("{levels:?}"));
+                println!("{:>10} {:>10} {length:>10} {one:>12.0} {two:>12.0}", names.0, names.1);
+            }
         }
     }
 }
@@ -79,7 +82,7 @@ fn random(count: usize) -> Vec<f32> {
 fn product(kernel: Kernel, [tokens, inputs, outputs]: [usize; 3]) -> f64 {
     let matrix = Matrix::pack(&random(inputs * outputs), &random(outputs));
     let mut x = Quantised::default();
-    x.reserve(tokens, inputs);
+    x.reserve(tokens, inputs, Levels::Bits8);
     random(tokens * inputs).chunks_exact(inputs).enumerate().for_each(|(token, values)| x.set(token, values));
     let mut out = vec![0.0; tokens * outputs];
     let work = || matrix.product(kernel, (black_box(&x), 0), After::Write, black_box(&mut out));

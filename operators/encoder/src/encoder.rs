@@ -4,7 +4,7 @@ use crate::attention::{self, Head};
 use crate::kernel::Kernel;
 use crate::matrix::{After, Matrix};
 use crate::pointwise::{Norm, dot, layer_norm};
-use crate::quantise::Quantised;
+use crate::quantise::{Levels, Quantised};
 use crate::weights::Tensors;
 use crate::{EncoderConfig, EncoderError};
 
@@ -16,6 +16,7 @@ const BLOCK: usize = 96;
 pub struct Encoder {
     config: EncoderConfig,
     kernel: Kernel,
+    levels: Levels,
     /// `[vocabulary, hidden]`.
     words: Vec<f32>,
     /// `[positions, hidden]`, with the embedding of token type 0, which notes are of, added.
@@ -45,7 +46,7 @@ pub struct Scratch {
     x_bytes: Quantised,
     /// `[tokens, 3 hidden]`.
     projected: Vec<f32>,
-    /// `[tokens, hidden]`.
+    /// What attention gathers, `[tokens, hidden]`.
     context: Vec<f32>,
     /// Inside a feed-forward block: `[BLOCK, intermediate]`, and the same in bytes.
     inner: Vec<f32>,
@@ -58,6 +59,7 @@ pub struct Scratch {
 impl Encoder {
     /// An encoder with a head of `outputs`, from tensors by Hugging Face's names (`bert.…`, `classifier.…`) in PyTorch's
     /// layout, `[outputs, inputs]` row by row. Matrices are rounded to 8 bits and packed; `tensors` is asked once for each.
+    /// Activations have 12 bits.
     ///
     /// # Errors
     /// When a tensor is missing, has another length than the configuration says or a value that is not finite, or when the
@@ -82,7 +84,8 @@ impl Encoder {
             (0..config.layers).map(|index| Layer::new(&config, index, &mut tensors)).collect::<Result<_, _>>()?;
         let head = tensors.take("classifier.weight", outputs * hidden)?;
         let head_bias = tensors.take("classifier.bias", outputs)?;
-        Ok(Encoder { config, kernel: Kernel::fastest(), words, positions, norm, layers, head, head_bias })
+        let (kernel, levels) = (Kernel::fastest(), Levels::Bits12);
+        Ok(Encoder { config, kernel, levels, words, positions, norm, layers, head, head_bias })
     }
 
     /// The same encoder by another kernel than the fastest, to compare them.
@@ -92,6 +95,11 @@ impl Encoder {
     pub fn with_kernel(self, kernel: Kernel) -> Encoder {
         assert!(kernel.is_available(), "{kernel:?} is not a kernel of this processor");
         Encoder { kernel, ..self }
+    }
+
+    /// The same encoder with activations in other levels than the 12 bits of [`Encoder::new`].
+    pub fn with_levels(self, levels: Levels) -> Encoder {
+        Encoder { levels, ..self }
     }
 
     /// The kernel that multiplies.
@@ -129,11 +137,11 @@ impl Encoder {
             return Err(EncoderError::Vocabulary { id, vocabulary });
         }
         scratch.x.resize(tokens * hidden, 0.0);
-        scratch.x_bytes.reserve(tokens, hidden);
+        scratch.x_bytes.reserve(tokens, hidden, self.levels);
         scratch.projected.resize(tokens * 3 * hidden, 0.0);
         scratch.context.resize(tokens * hidden, 0.0);
         scratch.inner.resize(tokens.min(BLOCK) * intermediate, 0.0);
-        scratch.inner_bytes.reserve(tokens.min(BLOCK), intermediate);
+        scratch.inner_bytes.reserve(tokens.min(BLOCK), intermediate, self.levels);
         let rows = scratch.x.chunks_exact_mut(hidden).zip(self.positions.chunks_exact(hidden));
         for (token, ((x, position), &id)) in rows.zip(ids).enumerate() {
             let word = &self.words[id as usize * hidden..][..hidden];

@@ -3,12 +3,19 @@
 //!
 //! Both are in groups of four along the inputs, which is what the instruction `vpdpbusd` multiplies and adds in one step. The
 //! sums are exact on every processor: no kernel saturates, so that all give the same integers.
+//!
+//! Activations of more than 8 bits come in two planes of bytes, the high bits first, which pass by the same weights one after
+//! the other.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 /// Inputs that are multiplied and added in one step.
 pub(crate) const GROUP: usize = 4;
+/// Bits of an activation in its second plane.
+pub(crate) const LOW_BITS: u32 = 4;
+/// Inputs whose sums of products of 12 bits with 8 bits are sure to fit `i32`.
+pub(crate) const INPUTS_MAX: usize = 4096;
 /// Rows of a tile. With three vectors of columns 24 of 32 registers are sums: more than the latency of `vpdpbusd` times its
 /// throughput, and divisors of BERT's sizes (384, 768, 1536, 3072) for the columns.
 pub(crate) const ROWS: usize = 8;
@@ -19,6 +26,13 @@ pub(crate) const COLUMNS: usize = 48;
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Group(pub(crate) [[i8; GROUP]; COLUMNS]);
+
+/// Rows of activations, `[rows, planes, groups]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) quads: &'a [[u8; GROUP]],
+    pub(crate) planes: usize,
+}
 
 /// Sums `[ROWS, COLUMNS]`.
 #[derive(Clone, Copy)]
@@ -65,25 +79,25 @@ impl Kernel {
         if self == Kernel::Vnni512 { ROWS } else { ROWS / 2 }
     }
 
-    /// The sums of the rows of `quads`, which has `panel.len()` groups a row and up to [`ROWS`] rows, with the columns of
-    /// `panel`. Rows of `tile` beyond those of `quads` keep what they had.
+    /// The sums of up to [`ROWS`] rows, which have as many groups as `panel`, with the columns of `panel`. Further rows of
+    /// `tile` keep what they had.
     ///
     /// # Panics
     /// When this processor does not have the kernel.
-    pub(crate) fn tile(self, quads: &[[u8; GROUP]], panel: &[Group], tile: &mut Tile) {
+    pub(crate) fn tile(self, rows: Rows<'_>, panel: &[Group], tile: &mut Tile) {
         assert!(self.is_available(), "{self:?} is not a kernel of this processor");
-        let (rows_max, groups) = (self.rows_max(), panel.len().max(1));
-        for (quads, sums) in quads.chunks(rows_max * groups).zip(tile.0.chunks_mut(rows_max)) {
-            match quads.len() / groups {
+        let (rows_max, stride) = (self.rows_max(), (panel.len() * rows.planes).max(1));
+        for (quads, sums) in rows.quads.chunks(rows_max * stride).zip(tile.0.chunks_mut(rows_max)) {
+            match quads.len() / stride {
                 0 => {}
-                1 => self.sum(split::<1>(quads, panel), panel, sums),
-                2 => self.sum(split::<2>(quads, panel), panel, sums),
-                3 => self.sum(split::<3>(quads, panel), panel, sums),
-                4 => self.sum(split::<4>(quads, panel), panel, sums),
-                5 => self.sum(split::<5>(quads, panel), panel, sums),
-                6 => self.sum(split::<6>(quads, panel), panel, sums),
-                7 => self.sum(split::<7>(quads, panel), panel, sums),
-                _ => self.sum(split::<ROWS>(quads, panel), panel, sums),
+                1 => self.sum(split::<1>(quads, stride), panel, sums),
+                2 => self.sum(split::<2>(quads, stride), panel, sums),
+                3 => self.sum(split::<3>(quads, stride), panel, sums),
+                4 => self.sum(split::<4>(quads, stride), panel, sums),
+                5 => self.sum(split::<5>(quads, stride), panel, sums),
+                6 => self.sum(split::<6>(quads, stride), panel, sums),
+                7 => self.sum(split::<7>(quads, stride), panel, sums),
+                _ => self.sum(split::<ROWS>(quads, stride), panel, sums),
             }
         }
     }
@@ -105,20 +119,23 @@ impl Kernel {
     }
 }
 
-/// The first `R` rows, each as long as `panel`.
+/// The first `R` rows of `stride` groups.
 #[inline(always)]
-fn split<'a, const R: usize>(quads: &'a [[u8; GROUP]], panel: &[Group]) -> [&'a [[u8; GROUP]]; R] {
-    std::array::from_fn(|row| &quads[row * panel.len()..][..panel.len()])
+fn split<const R: usize>(quads: &[[u8; GROUP]], stride: usize) -> [&[[u8; GROUP]]; R] {
+    std::array::from_fn(|row| &quads[row * stride..][..stride])
 }
 
 fn portable<const R: usize>(rows: [&[[u8; GROUP]]; R], panel: &[Group], sums: &mut [[i32; COLUMNS]]) {
     for (row, sums) in rows.into_iter().zip(sums) {
         *sums = [0; COLUMNS];
-        for (inputs, group) in row.iter().zip(panel) {
-            let inputs = inputs.map(i32::from);
-            for (sum, weights) in sums.iter_mut().zip(&group.0) {
-                let weights = weights.map(i32::from);
-                *sum += inputs.iter().zip(&weights).map(|(input, weight)| input * weight).sum::<i32>();
+        for plane in row.chunks_exact(panel.len()) {
+            sums.iter_mut().for_each(|sum| *sum <<= LOW_BITS);
+            for (inputs, group) in plane.iter().zip(panel) {
+                let inputs = inputs.map(i32::from);
+                for (sum, weights) in sums.iter_mut().zip(&group.0) {
+                    let weights = weights.map(i32::from);
+                    *sum += inputs.iter().zip(&weights).map(|(input, weight)| input * weight).sum::<i32>();
+                }
             }
         }
     }
@@ -134,19 +151,21 @@ mod tests {
     }
 
     /// The definition, in the order of the definition.
-    fn check(quads: &[[u8; GROUP]], panel: &[Group]) {
-        let rows: Vec<_> = quads.chunks_exact(panel.len()).collect();
+    fn check(rows: Rows<'_>, panel: &[Group]) {
+        let values: Vec<_> = rows.quads.chunks_exact(panel.len() * rows.planes).collect();
         for kernel in kernels() {
             let mut tile = Tile([[i32::MIN; COLUMNS]; ROWS]);
-            kernel.tile(quads, panel, &mut tile);
+            kernel.tile(rows, panel, &mut tile);
             for (row, sums) in tile.0.iter().enumerate() {
                 for (column, &sum) in sums.iter().enumerate() {
                     let product = |(input, group): (&[u8; GROUP], &Group)| -> i32 {
                         (0..GROUP).map(|i| i32::from(input[i]) * i32::from(group.0[column][i])).sum()
                     };
+                    let plane = |plane: &[[u8; GROUP]]| plane.iter().zip(panel).map(product).sum::<i32>();
+                    let join = |high: i32, low: &[[u8; GROUP]]| 16 * high + plane(low);
                     let want =
-                        rows.get(row).map_or(i32::MIN, |inputs| inputs.iter().zip(panel).map(product).sum::<i32>());
-                    assert_eq!(sum, want, "{kernel:?}, row {row} of {}, column {column}", rows.len());
+                        values.get(row).map_or(i32::MIN, |inputs| inputs.chunks_exact(panel.len()).fold(0, join));
+                    assert_eq!(sum, want, "{kernel:?}, row {row} of {}, column {column}", values.len());
                 }
             }
         }
@@ -156,7 +175,10 @@ mod tests {
     fn no_kernel_saturates() {
         for (input, weight) in [(255, 127), (255, -127), (255, -128), (1, -128), (0, 127)] {
             for rows in 1..=ROWS {
-                check(&vec![[input; GROUP]; rows * 768], &[Group([[weight; GROUP]; COLUMNS]); 768]);
+                let panel = [Group([[weight; GROUP]; COLUMNS]); INPUTS_MAX / GROUP];
+                check(Rows { quads: &vec![[input; GROUP]; rows * panel.len()], planes: 1 }, &panel);
+                let planes = [vec![[input; GROUP]; panel.len()], vec![[input & 15; GROUP]; panel.len()]].concat();
+                check(Rows { quads: &planes.repeat(rows), planes: 2 }, &panel);
             }
         }
     }
@@ -165,14 +187,15 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
         fn every_kernel_gives_the_sums_of_the_definition(
-            (quads, panel) in (1usize..=ROWS, 1usize..40).prop_flat_map(|(rows, groups)| (
-                proptest::collection::vec(any::<[u8; GROUP]>(), rows * groups),
+            (planes, quads, panel) in (1usize..=ROWS, 1usize..=2, 1usize..40).prop_flat_map(|(rows, planes, groups)| (
+                Just(planes),
+                proptest::collection::vec(any::<[u8; GROUP]>(), rows * planes * groups),
                 proptest::collection::vec(proptest::collection::vec(any::<[i8; GROUP]>(), COLUMNS), groups),
             ))
         ) {
             let panel: Vec<Group> =
                 panel.into_iter().map(|columns| Group(columns.try_into().expect("COLUMNS of them"))).collect();
-            check(&quads, &panel);
+            check(Rows { quads: &quads, planes }, &panel);
         }
     }
 }

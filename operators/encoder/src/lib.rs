@@ -10,7 +10,9 @@
 //! ```
 //!
 //! The products with weights ([`Matrix`]) take most of the time. They multiply bytes and add up in `i32`, exactly, by the
-//! [`Kernel`] that the processor has; every kernel gives the same integers. Embeddings, attention, norms and the head are `f32`.
+//! [`Kernel`] that the processor has; every kernel gives the same integers. Weights have 8 bits and activations 12, in two passes
+//! of bytes ([`Levels`]): with 8, the F1 of the student that comes with stillroom moves by up to 0.005 on a development split,
+//! with 12 by up to 0.0014. Embeddings, attention, norms and the head are `f32`.
 
 mod attention;
 mod encoder;
@@ -26,5 +28,5 @@ pub use error::EncoderError;
 pub use kernel::Kernel;
 pub use matrix::{After, Matrix};
 pub use pointwise::{bias_gelu, gelu_backward};
-pub use quantise::Quantised;
+pub use quantise::{Levels, Quantised};
 pub use weights::EncoderConfig;

@@ -1,6 +1,6 @@
 //! A linear layer with its weights in 8 bits, packed for the kernels.
 
-use crate::kernel::{COLUMNS, GROUP, Group, Kernel, ROWS, Tile};
+use crate::kernel::{COLUMNS, GROUP, Group, INPUTS_MAX, Kernel, ROWS, Rows, Tile};
 use crate::pointwise::{dispatched, gelu};
 use crate::quantise::{Affine, Quantised};
 use std::ops::Range;
@@ -42,10 +42,12 @@ impl Matrix {
     /// Packs weights `[outputs, inputs]` with the bias `[outputs]`.
     ///
     /// # Panics
-    /// When the number of weights is not a positive multiple of the number of outputs.
+    /// When the number of weights is not a positive multiple of the number of outputs, or the inputs are more than 4096, whose
+    /// sums could overflow.
     pub fn pack(weights: &[f32], bias: &[f32]) -> Matrix {
         let (outputs, inputs) = (bias.len(), weights.len() / bias.len().max(1));
         assert!(inputs > 0 && inputs * outputs == weights.len(), "weights are [outputs, inputs]");
+        assert!(inputs <= INPUTS_MAX, "sums of {inputs} products could overflow");
         let groups_each = inputs.div_ceil(GROUP);
         let mut groups = vec![Group([[0; GROUP]; COLUMNS]); outputs.div_ceil(COLUMNS) * groups_each];
         let mut panels = Vec::new();
@@ -93,17 +95,18 @@ impl Matrix {
     /// When `x` has other features or fewer rows, or the processor does not have the kernel.
     pub fn product(&self, kernel: Kernel, (x, first): (&Quantised, usize), after: After, out: &mut [f32]) {
         let rows = out.len() / self.outputs;
-        let (quads, affine) = x.rows(first, rows);
+        let (Rows { quads, planes }, affine) = x.rows(first, rows);
         let groups = self.inputs.div_ceil(GROUP);
-        assert_eq!(quads.len(), rows * groups, "activations of other features than the layer's inputs");
+        let stride = groups * planes;
+        assert_eq!(quads.len(), rows * stride, "activations of other features than the layer's inputs");
         let mut tile = Tile([[0; COLUMNS]; ROWS]);
         // A panel stays in the nearest cache while all rows pass by.
         for (index, (weights, panel)) in self.groups.chunks_exact(groups).zip(&self.panels).enumerate() {
             let column = index * COLUMNS;
             for ((quads, affine), out) in
-                quads.chunks(ROWS * groups).zip(affine.chunks(ROWS)).zip(out.chunks_mut(ROWS * self.outputs))
+                quads.chunks(ROWS * stride).zip(affine.chunks(ROWS)).zip(out.chunks_mut(ROWS * self.outputs))
             {
-                kernel.tile(quads, weights, &mut tile);
+                kernel.tile(Rows { quads, planes }, weights, &mut tile);
                 let width = COLUMNS.min(self.outputs - column);
                 finish(&tile, (panel, affine), after, Target { out, stride: self.outputs, column, width });
             }
@@ -150,6 +153,7 @@ fn finish_body(tile: &Tile, (panel, affine): (&Panel, &[Affine]), after: After, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantise::Levels;
     use rand::{Rng, SeedableRng, rngs::SmallRng};
 
     /// What the bytes of weights `[outputs, inputs]` say, found anew.
@@ -162,7 +166,7 @@ mod tests {
     }
 
     /// A layer of a shape by every kernel against the layer in `f32` on the same rounded numbers.
-    fn check(rows: usize, inputs: usize, outputs: usize) {
+    fn check([rows, inputs, outputs]: [usize; 3], levels: Levels) {
         let mut random = SmallRng::seed_from_u64((rows * inputs * outputs) as u64);
         let mut values = |count| (0..count).map(|_| random.random_range(-1.0f32..1.0)).collect::<Vec<f32>>();
         let (weights, bias, x, there) =
@@ -170,7 +174,7 @@ mod tests {
         let matrix = Matrix::pack(&weights, &bias);
         assert_eq!((matrix.inputs(), matrix.outputs()), (inputs, outputs));
         let mut quantised = Quantised::default();
-        quantised.reserve(rows + 1, inputs);
+        quantised.reserve(rows + 1, inputs, levels);
         x.chunks(inputs).enumerate().for_each(|(row, values)| quantised.set(row + 1, values));
         for after in [After::Write, After::Gelu, After::Add] {
             let mut answers = Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()).map(|kernel| {
@@ -183,9 +187,8 @@ mod tests {
             let weights = rounded(&weights, inputs);
             for (index, ours) in first.iter().enumerate() {
                 let (row, output) = (index / outputs, index % outputs);
-                let (quads, affine) = quantised.rows(row + 1, 1);
-                let input = |i: usize| affine[0].scale * (i32::from(quads.as_flattened()[i]) - affine[0].zero) as f32;
-                let value = (0..inputs).map(|i| input(i) * weights[output * inputs + i]).sum::<f32>() + bias[output];
+                let input = quantised.read(row + 1, inputs);
+                let value = (0..inputs).map(|i| input[i] * weights[output * inputs + i]).sum::<f32>() + bias[output];
                 let want = match after {
                     After::Write => value,
                     After::Gelu => gelu(value),
@@ -198,8 +201,9 @@ mod tests {
 
     #[test]
     fn a_layer_is_what_it_was_in_full_precision_whatever_its_shape() {
-        for (rows, inputs, outputs) in [(1, 1, 1), (3, 7, 5), (8, 4, 48), (9, 64, 49), (17, 30, 97), (32, 384, 48)] {
-            check(rows, inputs, outputs);
+        for shape in [[1, 1, 1], [3, 7, 5], [8, 4, 48], [9, 64, 49], [17, 30, 97], [32, 384, 48]] {
+            check(shape, Levels::Bits8);
+            check(shape, Levels::Bits12);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The architecture, and its tensors by Hugging Face's names.
 
 use crate::EncoderError;
+use crate::kernel::INPUTS_MAX;
 use crate::matrix::Matrix;
 use crate::pointwise::Norm;
 
@@ -30,6 +31,7 @@ impl EncoderConfig {
             _ if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) => {
                 refuse("the features are not a multiple of the heads")
             }
+            _ if self.hidden.max(self.intermediate) > INPUTS_MAX => refuse("it has layers of more than 4096 features"),
             _ if self.hidden == 0 || self.intermediate == 0 => refuse("it has layers without features"),
             _ if self.layer_norm_eps.is_nan() || self.layer_norm_eps < 0.0 => {
                 refuse("layer_norm_eps is not a number from 0 on")

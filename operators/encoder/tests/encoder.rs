@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::collections::BTreeMap;
-use stillroom_encoder::{Encoder, EncoderConfig, EncoderError, Kernel, Scratch};
+use stillroom_encoder::{Encoder, EncoderConfig, EncoderError, Kernel, Levels, Scratch};
 
 const OUTPUTS: usize = 6;
 
@@ -139,14 +139,16 @@ fn reference(tensors: &Tensors, ids: &[u32]) -> Vec<f32> {
     linear(tensors, "classifier", &x).concat()
 }
 
-/// A weight is rounded by up to 1/254 of the largest of its row and an activation by up to 1/510 of its token's range, about a
+/// A weight is rounded by up to 1/254 of the largest of its row and an activation of 8 bits by up to 1/510 of its token's range, about a
 /// hundredth of the typical weight or activation each. That is what the logits, of a spread of about 1, may differ by typically;
 /// the worst of a thousand may differ by four times as much.
 #[test]
 fn logits_are_those_of_full_precision_but_for_the_rounding() {
     let tensors = tensors();
-    let encoder = encoder(&tensors).unwrap();
-    for tokens in [1, 9, 32, 97, 130] {
+    for (levels, tokens) in
+        [Levels::Bits8, Levels::Bits12].into_iter().flat_map(|l| [1, 9, 32, 97, 130].map(|t| (l, t)))
+    {
+        let encoder = encoder(&tensors).unwrap().with_levels(levels);
         let (ours, want) = (
             encoder.logits(&ids(tokens), &mut Scratch::default()).unwrap().to_vec(),
             reference(&tensors, &ids(tokens)),
@@ -158,7 +160,7 @@ fn logits_are_those_of_full_precision_but_for_the_rounding() {
         let worst = differences.iter().fold(0f32, |worst, x| worst.max(x.abs()));
         let (typical, spread) = (root_mean_square(differences), root_mean_square(want));
         let about = format!("{tokens} word pieces differ by {typical}, at most {worst}, of a spread of {spread}");
-        assert!(typical < 0.015 && worst < 0.06, "{about}");
+        assert!(typical < 0.015 && worst < 0.06, "{levels:?}: {about}");
     }
 }
 

@@ -35,8 +35,8 @@ impl Default for Device {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Matrices and what they multiply in 8 bits, the rest in `f32`: several times as fast, and F1 within 0.002 of `f32` on the
-    /// development splits of the student that comes with stillroom.
+    /// Matrices in 8 bits, as they are stored, and what they multiply in 12; the rest in `f32`. Several times as fast, and F1
+    /// within 0.002 of `f32` on the development splits, for the student that comes with stillroom.
     #[default]
     Int8,
     /// `f32`, as in training.

@@ -1,6 +1,7 @@
-//! The kernels of x86-64. Each takes `R` rows, each of the panel's length, and writes `R` rows of sums.
+//! The kernels of x86-64. Each takes `R` rows of one or two planes of the panel's length, and writes `R` rows of
+//! sums.
 
-use super::{COLUMNS, GROUP, Group};
+use super::{COLUMNS, GROUP, Group, LOW_BITS};
 use std::arch::x86_64::*;
 
 type Rows<'a, const R: usize> = [&'a [[u8; GROUP]]; R];
@@ -9,18 +10,21 @@ type Rows<'a, const R: usize> = [&'a [[u8; GROUP]]; R];
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn vnni512<const R: usize>(rows: Rows<'_, R>, panel: &[Group], out: &mut [[i32; COLUMNS]]) {
     const VECTORS: usize = COLUMNS / 16;
-    let rows = rows.map(|row| &row[..panel.len()]);
     let mut sums = [[_mm512_setzero_si512(); VECTORS]; R];
-    for (k, group) in panel.iter().enumerate() {
-        let mut weights = [_mm512_setzero_si512(); VECTORS];
-        for (v, weights) in weights.iter_mut().enumerate() {
-            // SAFETY: a group has three times 64 bytes and is aligned to 64.
-            *weights = unsafe { _mm512_load_si512(group.0.as_ptr().cast::<__m512i>().add(v)) };
-        }
-        for r in 0..R {
-            let input = _mm512_set1_epi32(i32::from_ne_bytes(rows[r][k]));
-            for v in 0..VECTORS {
-                sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], input, weights[v]);
+    for plane in 0..rows[0].len() / panel.len() {
+        let inputs = rows.map(|row| &row[plane * panel.len()..][..panel.len()]);
+        sums.iter_mut().flatten().for_each(|sum| *sum = _mm512_slli_epi32::<LOW_BITS>(*sum));
+        for (k, group) in panel.iter().enumerate() {
+            let mut weights = [_mm512_setzero_si512(); VECTORS];
+            for (v, weights) in weights.iter_mut().enumerate() {
+                // SAFETY: a group has three times 64 bytes and is aligned to 64.
+                *weights = unsafe { _mm512_load_si512(group.0.as_ptr().cast::<__m512i>().add(v)) };
+            }
+            for r in 0..R {
+                let input = _mm512_set1_epi32(i32::from_ne_bytes(inputs[r][k]));
+                for v in 0..VECTORS {
+                    sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], input, weights[v]);
+                }
             }
         }
     }
@@ -36,19 +40,22 @@ pub(super) fn vnni512<const R: usize>(rows: Rows<'_, R>, panel: &[Group], out: &
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn vnni256<const R: usize>(rows: Rows<'_, R>, panel: &[Group], out: &mut [[i32; COLUMNS]]) {
     const VECTORS: usize = COLUMNS / 16;
-    let rows = rows.map(|row| &row[..panel.len()]);
     for half in 0..2 {
         let mut sums = [[_mm256_setzero_si256(); VECTORS]; R];
-        for (k, group) in panel.iter().enumerate() {
-            let mut weights = [_mm256_setzero_si256(); VECTORS];
-            for (v, weights) in weights.iter_mut().enumerate() {
-                // SAFETY: a group has six times 32 bytes and is aligned to 64.
-                *weights = unsafe { _mm256_load_si256(group.0.as_ptr().cast::<__m256i>().add(half * VECTORS + v)) };
-            }
-            for r in 0..R {
-                let input = _mm256_set1_epi32(i32::from_ne_bytes(rows[r][k]));
-                for v in 0..VECTORS {
-                    sums[r][v] = _mm256_dpbusd_avx_epi32(sums[r][v], input, weights[v]);
+        for plane in 0..rows[0].len() / panel.len() {
+            let inputs = rows.map(|row| &row[plane * panel.len()..][..panel.len()]);
+            sums.iter_mut().flatten().for_each(|sum| *sum = _mm256_slli_epi32::<{ LOW_BITS as i32 }>(*sum));
+            for (k, group) in panel.iter().enumerate() {
+                let mut weights = [_mm256_setzero_si256(); VECTORS];
+                for (v, weights) in weights.iter_mut().enumerate() {
+                    // SAFETY: a group has six times 32 bytes and is aligned to 64.
+                    *weights = unsafe { _mm256_load_si256(group.0.as_ptr().cast::<__m256i>().add(half * VECTORS + v)) };
+                }
+                for r in 0..R {
+                    let input = _mm256_set1_epi32(i32::from_ne_bytes(inputs[r][k]));
+                    for v in 0..VECTORS {
+                        sums[r][v] = _mm256_dpbusd_avx_epi32(sums[r][v], input, weights[v]);
+                    }
                 }
             }
         }
@@ -66,20 +73,23 @@ pub(super) fn vnni256<const R: usize>(rows: Rows<'_, R>, panel: &[Group], out: &
 #[target_feature(enable = "avx2")]
 pub(super) fn avx2<const R: usize>(rows: Rows<'_, R>, panel: &[Group], out: &mut [[i32; COLUMNS]]) {
     const VECTORS: usize = 2;
-    let rows = rows.map(|row| &row[..panel.len()]);
     for part in 0..COLUMNS / 8 {
         let mut sums = [[_mm256_setzero_si256(); VECTORS]; R];
-        for (k, group) in panel.iter().enumerate() {
-            let mut weights = [_mm256_setzero_si256(); VECTORS];
-            for (v, weights) in weights.iter_mut().enumerate() {
-                // SAFETY: a group has twelve times 16 bytes and is aligned to 64.
-                let bytes = unsafe { _mm_load_si128(group.0.as_ptr().cast::<__m128i>().add(part * VECTORS + v)) };
-                *weights = _mm256_cvtepi8_epi16(bytes);
-            }
-            for r in 0..R {
-                let input = _mm256_cvtepu8_epi16(_mm_set1_epi32(i32::from_ne_bytes(rows[r][k])));
-                for v in 0..VECTORS {
-                    sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(weights[v], input));
+        for plane in 0..rows[0].len() / panel.len() {
+            let inputs = rows.map(|row| &row[plane * panel.len()..][..panel.len()]);
+            sums.iter_mut().flatten().for_each(|sum| *sum = _mm256_slli_epi32::<{ LOW_BITS as i32 }>(*sum));
+            for (k, group) in panel.iter().enumerate() {
+                let mut weights = [_mm256_setzero_si256(); VECTORS];
+                for (v, weights) in weights.iter_mut().enumerate() {
+                    // SAFETY: a group has twelve times 16 bytes and is aligned to 64.
+                    let bytes = unsafe { _mm_load_si128(group.0.as_ptr().cast::<__m128i>().add(part * VECTORS + v)) };
+                    *weights = _mm256_cvtepi8_epi16(bytes);
+                }
+                for r in 0..R {
+                    let input = _mm256_cvtepu8_epi16(_mm_set1_epi32(i32::from_ne_bytes(inputs[r][k])));
+                    for v in 0..VECTORS {
+                        sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(weights[v], input));
+                    }
                 }
             }
         }
