@@ -81,8 +81,8 @@ fn probabilities(student: &Student, precision: Precision, text: &str) -> Vec<[f3
     tagger.tag(&windows.iter().collect::<Vec<_>>()).unwrap().concat()
 }
 
-/// A word's probability moves most where it is near one half; there a logit may be off by some hundredths (`stillroom-encoder`
-/// says why), which is a hundredth of probability, and errors of six layers add up.
+/// The weights are the same 8 bits in both, so that only activations are rounded, each by up to 1/8190 of its token's range. Over
+/// six layers that comes to some hundredths of a logit at worst, and a probability moves by up to a quarter of it.
 #[test]
 fn eight_bits_hardly_move_what_the_student_in_models_says() {
     let student =
@@ -103,8 +103,6 @@ fn eight_bits_hardly_move_what_the_student_in_models_says() {
         }
     }
     let mean = sum / (words * thresholds.len()) as f32;
-    println!("{words} words, {changed} tags changed, probabilities off by {mean}, at most {worst}");
-    assert!(words > 1000 && mean < 0.002, "{mean}");
-    assert!(worst < 0.15, "{worst}");
-    assert!(changed * 200 <= words, "{changed} tags of {words} words change");
+    let about = format!("of {words} words {changed} tags change; probabilities are off by {mean}, at most {worst}");
+    assert!(words > 1000 && mean < 0.0003 && worst < 0.02 && changed * 1000 <= words, "{about}");
 }
