@@ -110,7 +110,7 @@ fn serialize(tensors: &[Stored], path: &Path) -> Result<Vec<u8>, StudentError> {
 
 /// The same file with every tensor in F32 and scales multiplied out.
 fn to_full_precision(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
-    let stored = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
+    let stored = |(name, shape, values): Full| {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Stored { name, dtype: Dtype::F32, shape, bytes }
     };
@@ -122,7 +122,7 @@ fn to_full_precision(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError>
 /// # Errors
 /// When the file is not safetensors, or has a tensor that cannot be read.
 pub(crate) fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Vec<f32>>, StudentError> {
-    let named = |(name, _, values): (String, Vec<usize>, Vec<f32>)| {
+    let named = |(name, _, values): Full| {
         // A file of the encoder alone has no prefix.
         let is_bare = name.starts_with("embeddings.") || name.starts_with("encoder.");
         (if is_bare { format!("bert.{name}") } else { name }, values)
@@ -130,8 +130,11 @@ pub(crate) fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Vec<
     Ok(full_precision(bytes, path)?.into_iter().map(named).collect())
 }
 
-/// Name, shape and values of every tensor, scales multiplied out.
-fn full_precision(bytes: &[u8], path: &Path) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, StudentError> {
+/// Name, shape and values of a tensor, scales multiplied out.
+type Full = (String, Vec<usize>, Vec<f32>);
+
+/// Every tensor of a file.
+fn full_precision(bytes: &[u8], path: &Path) -> Result<Vec<Full>, StudentError> {
     let file = parse(bytes, path)?;
     let mut tensors = Vec::new();
     for (name, view) in file.iter().filter(|(name, view)| !name.ends_with(SCALE_SUFFIX) && view.dtype() != Dtype::I64) {
