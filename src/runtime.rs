@@ -21,7 +21,8 @@ pub(crate) struct StudentConfig {
     pub(crate) folders: Vec<PathBuf>,
     /// `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
     pub(crate) device: String,
-    /// How a processor multiplies: `int8`, several times as fast, or `f32`, as in training. Default `int8`.
+    /// How a processor multiplies: `int8`, several times as fast, or `f32`, as in training. Default `int8`, and `f32` on a processor
+    /// without AVX2, where that is the faster.
     pub(crate) precision: Precision,
     /// Notes that are read at once on a processor, 1 to 256; 0 is one for every core. Default 0.
     pub(crate) threads: usize,

@@ -42,7 +42,7 @@ pub(crate) struct Eval {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// How a processor multiplies: int8, or f32 as in training.
-    #[arg(long, default_value = "int8")]
+    #[arg(long, default_value_t)]
     precision: Precision,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Extract {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// How a processor multiplies: int8, or f32 as in training.
-    #[arg(long, default_value = "int8")]
+    #[arg(long, default_value_t)]
     precision: Precision,
 }
 
