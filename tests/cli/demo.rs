@@ -96,12 +96,18 @@ fn the_manifest_of_the_student_tells_what_eval_measures() {
             eprintln!("skipped: ../shared/data/corpora/{name} is not on this machine");
             continue;
         };
-        let output = stillroom().args(["eval", "--json", "--gold"]).arg(gold).output().unwrap();
-        let words = &json_lines(stdout(&output)).pop().unwrap()["word"];
+        let eval = |precision: &str| {
+            let arguments = ["eval", "--json", "--precision", precision, "--gold"];
+            let output = stillroom().args(arguments).arg(&gold).output().unwrap();
+            json_lines(stdout(&output)).pop().unwrap()["word"].take()
+        };
+        let [exact, bytes] = ["f32", "int8"].map(eval);
         for (task, counts) in tasks {
-            let count = |field: &str| words[task.name()][field].as_i64().unwrap();
+            let count = |field: &str| exact[task.name()][field].as_i64().unwrap();
             let Counts { tp, fp, fn_, .. } = *counts;
             assert_eq!([count("tp"), count("fp"), count("fn")], [tp, fp, fn_], "{name} {}", task.name());
+            let moved = bytes[task.name()]["f1"].as_f64().unwrap() - counts.f1();
+            assert!(moved.abs() < 0.002, "{name} {}: {moved} in 8 bits", task.name());
         }
     }
 }
