@@ -160,7 +160,10 @@ impl Site {
         for topic in ["notes", "references", "labels", "extractions", "quality", "state", "dead_letters", "progress"] {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
-        fs::write(&path, text).unwrap();
+        // Another process of the pipeline may be reading it.
+        let beside = path.with_extension("partial");
+        fs::write(&beside, text).unwrap();
+        fs::rename(&beside, &path).unwrap();
         path
     }
 
