@@ -53,6 +53,23 @@ def measure(name, windows, size, run):
     print(f"{name}, batch {size}: {rate[0]:.0f} word pieces/s ({rate[1]:.0f} to {rate[2]:.0f})", flush=True)
 
 
+def latency(name, windows, run):
+    """Prints how long a window takes, one after the other on one thread; words are neither cut nor put together."""
+    milliseconds = []
+    for _ in range(ROUNDS):
+        for window in windows:
+            ids = np.array([window], np.int64)
+            began = time.perf_counter()
+            run(ids, np.ones_like(ids))
+            milliseconds.append((time.perf_counter() - began) * 1e3)
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    print(f"{name}: one window, one thread: p50 {p50:.1f} ms, p99 {p99:.1f} ms", flush=True)
+
+
+def in_onnx(session):
+    return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})
+
+
 class Logits(torch.nn.Module):
     """From word pieces and mask to logits alone, as ONNX wants it."""
 
@@ -82,7 +99,8 @@ def export(folder):
 
 
 def main():
-    windows = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    workload = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    windows, by_length = workload["windows"], workload["by_length"]
     torch.set_num_threads(2)
     model = load(MODEL)
 
@@ -103,8 +121,12 @@ def main():
             options.intra_op_num_threads = 2
             session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
             for size in (1, 32):
-                measure(f"ONNX Runtime {kind}, fused", windows, size,
-                        lambda ids, mask: session.run(None, {"ids": ids, "mask": mask}))
+                measure(f"ONNX Runtime {kind}, fused", windows, size, in_onnx(session))
+            for length, equal in by_length.items():
+                measure(f"ONNX Runtime {kind}, fused, windows of {length}", equal, 1, in_onnx(session))
+            options.intra_op_num_threads = 1
+            session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
+            latency(f"ONNX Runtime {kind}, fused", windows, in_onnx(session))
 
 
 main()

@@ -36,6 +36,8 @@ enum Command {
     Eval(commands::eval::Eval),
     /// Train a student on annotated documents, and on notes that teachers labelled.
     Train(commands::train::Train),
+    /// Fit a student's probabilities and thresholds to annotated documents.
+    Calibrate(commands::calibrate::Calibrate),
     /// Look at corpora in their publishers' formats, and convert them.
     #[command(subcommand)]
     Corpus(commands::corpus::CorpusCommand),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Extract(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Calibrate(command) => command.run(),
         Command::Corpus(command) => command.run(),
         Command::Label(command) => command.run(),
         Command::Teachers(command) => command.run(),

@@ -1,4 +1,5 @@
-//! The student on the processor: word pieces a second, on the demo's notes.
+//! The student on the processor, on the demo's notes: word pieces a second, also by the length of windows; how long one note takes;
+//! memory.
 //!
 //!     cargo run --release --example figures -- student [NOTES]
 //!
@@ -7,44 +8,94 @@
 
 use crate::support;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-use stillroom_dataflow::{Tagger, Window};
+use stillroom_dataflow::{Tagger, Tokenizer, Window, spans_of};
+use stillroom_schemas::Note;
 use stillroom_student::{Device, Precision, Student};
 
 const ROUNDS: usize = 5;
 
+/// Lengths of windows in word pieces.
+const LENGTHS: [usize; 6] = [16, 32, 64, 128, 256, 512];
+
 pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let (tokenizer, count) = (support::tokenizer()?, numbers.first().copied().unwrap_or(60));
+    let notes = support::notes(count as usize);
     let mut windows = Vec::new();
-    for note in support::notes(count as usize) {
+    for note in &notes {
         windows.extend(tokenizer.tokenize(&note.text)?.windows);
     }
-    let tokens: usize = windows.iter().map(|window| window.ids.len()).sum();
+    let by_length: BTreeMap<usize, Vec<Window>> = LENGTHS.map(|length| (length, of_length(&windows, length))).into();
     if let Some(path) = std::env::var_os("STILLROOM_WORKLOAD") {
-        let ids: Vec<&[u32]> = windows.iter().map(|window| window.ids.as_slice()).collect();
-        std::fs::write(path, serde_json::to_vec(&ids)?)?;
+        let ids = |windows: &[Window]| windows.iter().map(|window| window.ids.clone()).collect::<Vec<_>>();
+        let by_length: BTreeMap<_, _> = by_length.iter().map(|(length, windows)| (length, ids(windows))).collect();
+        std::fs::write(path, serde_json::json!({ "windows": ids(&windows), "by_length": by_length }).to_string())?;
     }
     let student = Student::load(&support::student())?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let tokens = tokens(&windows);
     println!("{} windows, {tokens} word pieces, mean {}", windows.len(), tokens / windows.len());
-    for (precision, threads) in [Precision::F32, Precision::Int8].into_iter().flat_map(|p| [(p, 1), (p, cores)]) {
-        let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu(precision), threads)?;
-        for tokens_max in [512, 8192] {
-            let batches = batches(&windows, tokens_max);
-            let mut seconds: Vec<f64> = (0..=ROUNDS).map(|_| tag(&mut taggers, &batches)).collect();
-            // The first round warms up.
-            seconds.remove(0);
-            seconds.sort_by(f64::total_cmp);
-            let rate = |seconds: f64| tokens as f64 / seconds;
-            println!(
-                "{precision:?}, {threads} threads, batches of up to {tokens_max} word pieces: {:.0} word pieces/s ({:.0} to {:.0})",
-                rate(seconds[ROUNDS / 2]),
-                rate(seconds[ROUNDS - 1]),
-                rate(seconds[0])
-            );
+    for precision in [Precision::Int8, Precision::F32] {
+        let before = support::memory()?;
+        for threads in [1, cores] {
+            let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu(precision), threads)?;
+            for tokens_max in [512, 8192] {
+                let what = format!("{precision:?}, {threads} threads, batches of up to {tokens_max} word pieces");
+                measure(&what, &mut taggers, (&windows, tokens_max));
+            }
+            for (length, windows) in by_length.iter().filter(|_| threads == cores) {
+                let what = format!("{precision:?}, {threads} threads, windows of {length}");
+                measure(&what, &mut taggers, (windows, *length));
+            }
+            if threads == 1 {
+                latency(precision, &tokenizer, (taggers[0].as_mut(), &notes))?;
+            } else {
+                let mib = (support::memory()?.saturating_sub(before)) >> 20;
+                println!("{precision:?}, {threads} threads: {mib} MiB more than before they were loaded");
+            }
         }
     }
+    Ok(())
+}
+
+fn tokens(windows: &[Window]) -> usize {
+    windows.iter().map(|window| window.ids.len()).sum()
+}
+
+/// The same word pieces in windows of one length, none of which owns a word; what is left over at the end is left out.
+fn of_length(windows: &[Window], length: usize) -> Vec<Window> {
+    let (first, last) = (windows[0].ids[0], windows[0].ids[windows[0].ids.len() - 1]);
+    let inner: Vec<u32> = windows.iter().flat_map(|window| &window.ids[1..window.ids.len() - 1]).copied().collect();
+    let window = |pieces: &[u32]| Window { ids: [&[first], pieces, &[last]].concat(), words: 0..0, pieces: vec![1] };
+    inner.chunks_exact(length - 2).map(window).collect()
+}
+
+/// Prints how many word pieces a second the taggers read, in batches of up to so many.
+fn measure(what: &str, taggers: &mut [Box<dyn Tagger>], (windows, tokens_max): (&[Window], usize)) {
+    let (tokens, batches) = (tokens(windows), batches(windows, tokens_max));
+    let mut seconds: Vec<f64> = (0..=ROUNDS).map(|_| tag(taggers, &batches)).collect();
+    // The first round warms up.
+    seconds.remove(0);
+    seconds.sort_by(f64::total_cmp);
+    let [median, least, most] = [ROUNDS / 2, ROUNDS - 1, 0].map(|at| tokens as f64 / seconds[at]);
+    println!("{what}: {median:.0} word pieces/s ({least:.0} to {most:.0})");
+}
+
+/// Prints how long a note takes from its text to its spans, one after the other on one thread.
+fn latency(precision: Precision, tokenizer: &Tokenizer, (tagger, notes): (&mut dyn Tagger, &[Note])) -> Result<()> {
+    let mut milliseconds = Vec::new();
+    for note in notes.iter().cycle().take(ROUNDS * notes.len()) {
+        let began = Instant::now();
+        let text = tokenizer.tokenize(&note.text)?;
+        let probabilities = tagger.tag(&text.windows.iter().collect::<Vec<_>>())?.concat();
+        std::hint::black_box(spans_of(&text.words, &probabilities, &tagger.thresholds()));
+        milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    let [p50, p99] = [50, 99].map(|percent| milliseconds[milliseconds.len() * percent / 100]);
+    println!("{precision:?}: one note from text to entities, one thread: p50 {p50:.1} ms, p99 {p99:.1} ms");
     Ok(())
 }
 

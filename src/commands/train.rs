@@ -13,7 +13,7 @@ use std::sync::Arc;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
 use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::Task;
-use stillroom_student::{Corpus, DataFile, Document, Progress, Recipe, TrainConfig, sha256, train};
+use stillroom_student::{Corpus, DataFile, Document, Manifest, Progress, Recipe, TrainConfig, sha256, train};
 use stillroom_teachers::ensemble::Choice;
 
 /// Notes to learn from, by what teachers said of them.
@@ -130,13 +130,19 @@ impl Train {
             }
         })?;
         bar.finish_and_clear();
-        for (file, tasks) in &manifest.dev_counts {
-            for (task, counts) in tasks {
-                print_line(format_args!("{file} {}: word-level F1 {:.4}", task.name(), counts.f1()))?;
-            }
-        }
+        print_dev_counts(&manifest)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How well a student does on each dev file.
+pub(crate) fn print_dev_counts(manifest: &Manifest) -> Result<()> {
+    for (file, tasks) in &manifest.dev_counts {
+        for (task, counts) in tasks {
+            print_line(format_args!("{file} {}: word-level F1 {:.4}", task.name(), counts.f1()))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn task(name: &str) -> Result<Task> {
@@ -193,7 +199,11 @@ fn hash_of(documents: &[Document]) -> Result<String> {
     Ok(format!("{:x}", hash.finalize()))
 }
 
-fn corpus(path: &Path) -> Result<Corpus> {
+/// A file of annotated documents.
+///
+/// # Errors
+/// Names file, line and what is wrong.
+pub(crate) fn corpus(path: &Path) -> Result<Corpus> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let document = |gold: GoldDocument| Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans };
     let documents: Vec<Document> = gold_documents(path)?.into_iter().map(document).collect();

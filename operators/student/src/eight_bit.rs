@@ -1,5 +1,6 @@
 //! The student behind the dataflow's trait, in 8 bits: what a processor does best.
 
+use crate::calibration::Head;
 use crate::tagger::{names_and_thresholds, words_of_pieces};
 use crate::{Student, StudentError};
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use stillroom_schemas::{ModelId, Task};
 pub(crate) struct EightBitTagger {
     model: ModelId,
     thresholds: [f32; Task::ALL.len()],
-    networks: Arc<[(Encoder, Vec<Task>)]>,
+    networks: Arc<[(Encoder, Vec<Head>)]>,
     scratch: Scratch,
-    /// The probabilities of class I, `[pieces, tasks]`.
+    /// The probabilities of class I, `[pieces, heads]`.
     inside: Vec<f32>,
 }
 
@@ -22,7 +23,7 @@ impl EightBitTagger {
     /// # Errors
     /// When the weights of a student cannot be used.
     pub(crate) fn new(students: &[Student]) -> Result<Self, StudentError> {
-        let network = |student: &Student| Ok((student.encoder()?, student.tasks().to_vec()));
+        let network = |student: &Student| Ok((student.encoder()?, student.heads()));
         let networks = students.iter().map(network).collect::<Result<_, StudentError>>()?;
         let (model, thresholds) = names_and_thresholds(students);
         Ok(EightBitTagger { model, thresholds, networks, scratch: Scratch::default(), inside: Vec::new() })
@@ -42,12 +43,12 @@ impl EightBitTagger {
     /// The mean over a word's pieces of the probability of class I, for every word of a window.
     fn probabilities(&mut self, window: &Window) -> Result<Probabilities, EncoderError> {
         let mut words = vec![[0.0; Task::ALL.len()]; window.words.len()];
-        for (network, tasks) in self.networks.iter() {
+        for (network, heads) in self.networks.iter() {
             let (pairs, _) = network.logits(&window.ids, &mut self.scratch)?.as_chunks::<2>();
             self.inside.clear();
             // Softmax over two classes.
             self.inside.extend(pairs.iter().map(|[outside, inside]| 1.0 / (1.0 + (outside - inside).exp())));
-            words_of_pieces(window, (tasks, &self.inside), &mut words);
+            words_of_pieces(window, (heads, &self.inside), &mut words);
         }
         Ok(words)
     }

@@ -51,7 +51,7 @@ impl Example {
 }
 
 /// Which words lie under a span of `task`: the I tags.
-fn words_inside(words: &Words, document: &Document, task: Task) -> Vec<bool> {
+pub(crate) fn words_inside(words: &Words, document: &Document, task: Task) -> Vec<bool> {
     let mut inside = vec![false; words.len()];
     for span in document.spans.iter().filter(|span| span.task == task) {
         inside[words.under(span)].fill(true);

@@ -7,6 +7,7 @@
 
 mod backend;
 mod bert;
+mod calibration;
 mod checkpoint;
 mod config;
 mod dropout;
@@ -23,7 +24,9 @@ mod tagger;
 mod train;
 mod weights;
 
+pub use calibration::Calibration;
 pub use config::BertConfig;
+pub use evaluate::calibrate;
 pub use examples::Document;
 pub use files::{StudentError, sha256};
 pub use manifest::{DataFile, Manifest, Recipe};

@@ -1,5 +1,6 @@
 //! `manifest.json`: where a student comes from.
 
+use crate::calibration::Calibration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_schemas::{Counts, Task};
@@ -23,6 +24,10 @@ pub struct Manifest {
     pub train: Vec<DataFile>,
     /// What it was chosen on, never learned from.
     pub dev: Vec<DataFile>,
+    /// What the probabilities are scaled by, by task, and how well they fit then; chosen on the dev files. Absent in a student that was
+    /// never calibrated.
+    #[serde(default)]
+    pub calibration: BTreeMap<Task, Calibration>,
     /// From which probability on a word is tagged, by task; chosen on the dev files.
     pub thresholds: BTreeMap<Task, f32>,
     /// Word-level counts on the dev files at these thresholds, by file and task.

@@ -2,6 +2,7 @@
 
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
+use crate::calibration::Head;
 use crate::config::BertConfig;
 use crate::eight_bit::EightBitTagger;
 use crate::files;
@@ -145,6 +146,20 @@ impl Student {
             let chosen = self.manifest.as_ref().and_then(|manifest| manifest.thresholds.get(&task).copied());
             if self.tasks.contains(&task) { chosen.unwrap_or(0.5) } else { f32::INFINITY }
         })
+    }
+
+    /// Its heads, in the order of the outputs, with the temperatures of the manifest.
+    pub(crate) fn heads(&self) -> Vec<Head> {
+        let of_task = |&task: &Task| {
+            let calibration = self.manifest.as_ref().and_then(|manifest| manifest.calibration.get(&task));
+            calibration.map_or(Head::uncalibrated(task), |it| Head { task, temperature: it.temperature })
+        };
+        self.tasks.iter().map(of_task).collect()
+    }
+
+    /// The same network without temperatures, and with thresholds of one half.
+    pub(crate) fn uncalibrated(&self) -> Student {
+        Student { manifest: None, ..self.clone() }
     }
 
     /// `count` taggers that share the weights of `students`: one model for all tasks, or several with tasks of their own.

@@ -2,6 +2,7 @@
 
 use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
+use crate::calibration::{Head, calibrated};
 use crate::dropout::Dropout;
 use crate::{Student, StudentError};
 use burn::prelude::*;
@@ -16,14 +17,14 @@ pub(crate) fn names_and_thresholds(students: &[Student]) -> (ModelId, [f32; Task
     (ModelId(names.join("+")), Task::ALL.map(|task| threshold(task).fold(f32::INFINITY, f32::min)))
 }
 
-/// Sets the columns of `tasks` in a window's `words` to the means over each word's pieces of the probability of class I;
-/// `inside` is `[pieces, tasks]`.
-pub(crate) fn words_of_pieces(window: &Window, (tasks, inside): (&[Task], &[f32]), words: &mut Probabilities) {
+/// Sets the columns of `heads` in a window's `words` to the means over each word's pieces of the probability of class I,
+/// calibrated; `inside` is `[pieces, heads]`.
+pub(crate) fn words_of_pieces(window: &Window, (heads, inside): (&[Head], &[f32]), words: &mut Probabilities) {
     for (word, pieces) in words.iter_mut().zip(window.pieces.windows(2)) {
         let (first, end) = (usize::from(pieces[0]), usize::from(pieces[1]));
-        for (head, task) in tasks.iter().enumerate() {
-            let sum: f32 = (first..end).map(|piece| inside[piece * tasks.len() + head]).sum();
-            word[task.index()] = sum / (end - first) as f32;
+        for (column, head) in heads.iter().enumerate() {
+            let sum: f32 = (first..end).map(|piece| inside[piece * heads.len() + column]).sum();
+            word[head.task.index()] = calibrated(sum / (end - first) as f32, head.temperature);
         }
     }
 }
@@ -33,7 +34,7 @@ pub(crate) fn words_of_pieces(window: &Window, (tasks, inside): (&[Task], &[f32]
 pub(crate) struct BertTagger<B: Backend> {
     model: ModelId,
     thresholds: [f32; Task::ALL.len()],
-    networks: Vec<(Bert<B>, Vec<Task>)>,
+    networks: Vec<(Bert<B>, Vec<Head>)>,
     device: B::Device,
 }
 
@@ -41,14 +42,14 @@ impl<B: StudentBackend> BertTagger<B> {
     pub(crate) fn new(students: &[Student], device: B::Device) -> Result<Self, StudentError> {
         let networks = students
             .iter()
-            .map(|student| Ok((student.network(&device)?, student.tasks().to_vec())))
+            .map(|student| Ok((student.network(&device)?, student.heads())))
             .collect::<Result<_, StudentError>>()?;
         let (model, thresholds) = names_and_thresholds(students);
         Ok(BertTagger { model, thresholds, networks, device })
     }
 
     pub(crate) fn of_network(network: Bert<B>, tasks: &[Task], device: B::Device) -> Self {
-        let networks = vec![(network, tasks.to_vec())];
+        let networks = vec![(network, tasks.iter().map(|&task| Head::uncalibrated(task)).collect())];
         BertTagger { model: ModelId("candidate".into()), thresholds: [0.5; Task::ALL.len()], networks, device }
     }
 
@@ -69,15 +70,15 @@ impl<B: StudentBackend> BertTagger<B> {
         let texts = Packed::new(windows.iter().map(|window| window.ids.as_slice()));
         let mut rows: Vec<Probabilities> =
             windows.iter().map(|window| vec![[0.0; Task::ALL.len()]; window.words.len()]).collect();
-        for (network, tasks) in &self.networks {
+        for (network, heads) in &self.networks {
             let logits = network.forward(&texts, &self.device, &Dropout::none());
-            let pairs = logits.reshape([texts.tokens(), tasks.len(), 2]);
-            let inside = activation::softmax(pairs, 2).slice([0..texts.tokens(), 0..tasks.len(), 1..2]);
+            let pairs = logits.reshape([texts.tokens(), heads.len(), 2]);
+            let inside = activation::softmax(pairs, 2).slice([0..texts.tokens(), 0..heads.len(), 1..2]);
             let inside = inside.into_data().convert::<f32>().into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
             let mut start = 0;
             for (window, rows) in windows.iter().zip(&mut rows) {
                 let end = start + window.ids.len();
-                words_of_pieces(window, (tasks, &inside[start * tasks.len()..end * tasks.len()]), rows);
+                words_of_pieces(window, (heads, &inside[start * heads.len()..end * heads.len()]), rows);
                 start = end;
             }
         }

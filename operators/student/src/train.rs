@@ -5,14 +5,14 @@ use crate::bert::{Bert, Packed};
 use crate::checkpoint::{BertOptimizer, Checkpoints, Identity, State};
 use crate::config::BertConfig;
 use crate::dropout::Dropout;
-use crate::evaluate::{best_thresholds, tag_documents, word_counts};
+use crate::evaluate::{Measured, measure, tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
 use crate::gradients::{clip_norm, split_heads};
 use crate::manifest::{DataFile, Manifest, Recipe};
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
 use crate::weights;
-use crate::{Device, Document, Student, StudentError, files};
+use crate::{Document, Student, StudentError, files};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
@@ -296,19 +296,10 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         files::write(&path, &weights::save(&self.network.valid(), &path)?)
     }
 
-    /// Measures the student as it was stored, chooses its thresholds, and writes the manifest.
+    /// Measures the student as it was stored, chooses its temperatures and thresholds, and writes the manifest.
     fn finish(self) -> Result<Manifest, StudentError> {
         let student = Student::load(&self.config.out)?;
-        let mut taggers = Student::taggers(&[student], Device::default(), self.pools.len())?;
-        let files = self
-            .dev
-            .iter()
-            .map(|corpus| tag_documents(&mut taggers, &self.tokenizer, &corpus.documents))
-            .collect::<Result<Vec<_>, _>>()?;
-        let thresholds = best_thresholds(&files, &self.config.tasks);
-        let by_index = Task::ALL.map(|task| thresholds.get(&task).copied().unwrap_or(f32::INFINITY));
-        let counts =
-            self.dev.iter().zip(&files).map(|(corpus, file)| (corpus.file.name.clone(), word_counts(file, &by_index)));
+        let Measured { thresholds, calibration, counts } = measure(&student, self.dev, self.pools.len())?;
         let manifest = Manifest {
             name: self.config.name.clone(),
             weights_hash: files::sha256(&files::read(&self.config.out.join("model.safetensors"))?),
@@ -318,8 +309,9 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             recipe: self.config.recipe.clone(),
             train: self.train.iter().map(|corpus| corpus.file.clone()).collect(),
             dev: self.dev.iter().map(|corpus| corpus.file.clone()).collect(),
-            dev_counts: counts.collect(),
+            dev_counts: counts,
             dev_f1_by_epoch: self.state.dev_f1.clone(),
+            calibration,
             thresholds,
         };
         files::write_json(&self.config.out.join("manifest.json"), &manifest)?;

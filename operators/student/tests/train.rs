@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use stillroom_schemas::{Span, Task, TaskSet};
 use stillroom_student::{
-    Corpus, DataFile, Device, Document, Manifest, Progress, Recipe, Student, StudentError, TrainConfig, train,
+    Corpus, DataFile, Device, Document, Manifest, Precision, Progress, Recipe, Student, StudentError, TrainConfig,
+    calibrate, train,
 };
 
 const WORDS: [(Task, &[&str]); 3] = [
@@ -79,6 +80,7 @@ fn a_student_learns_and_an_interrupted_run_ends_where_a_whole_one_does() {
         assert!(counts.f1() > 0.9, "{task:?} {counts:?}");
     }
     assert_eq!(manifest.dev_counts["dev"].len(), 3);
+    assert_eq!(manifest.calibration.keys().copied().collect::<Vec<_>>(), Task::ALL, "each task has its temperature");
 
     let broken = config(folder.path().join("broken"));
     let killed = catch_unwind(AssertUnwindSafe(|| {
@@ -94,6 +96,53 @@ fn a_student_learns_and_an_interrupted_run_ends_where_a_whole_one_does() {
     assert!(killed.is_err());
     other.recipe.seed = 8;
     assert!(run(&other, |_| {}).unwrap_err().to_string().contains("another recipe"));
+}
+
+/// Documents in every third of which everything is marked as a disease but the disease.
+fn contradicted(mut corpus: Corpus) -> Corpus {
+    for document in corpus.documents.iter_mut().step_by(3) {
+        let end = document.text.len() as u32;
+        let around = |span: Span| match span.task {
+            Task::Disease => {
+                vec![Span { start: 0, end: span.start - 1, ..span }, Span { start: span.end, end, ..span }]
+            }
+            _ => vec![span],
+        };
+        document.spans = document.spans.drain(..).flat_map(around).collect();
+    }
+    corpus
+}
+
+#[test]
+fn a_student_that_is_too_sure_is_calibrated_and_serves_what_its_manifest_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path().join("student"));
+    let trained = run(&config, |_| {}).unwrap();
+    let dev = [contradicted(corpus("own", 90, 40))];
+    let calibrated = calibrate(&config.out, &dev, 2).unwrap();
+    let of = &calibrated.calibration[&Task::Disease];
+    assert!(of.temperature > 2.0 * trained.calibration[&Task::Disease].temperature, "{of:?}");
+    assert!(of.ece_tagged < of.ece_tagged_uncalibrated / 2.0, "{of:?}");
+    assert_eq!(calibrated.dev[0].name, "own");
+    assert_eq!(calibrated, calibrate(&config.out, &dev, 1).unwrap(), "calibrating starts from the network itself");
+
+    let student = Student::load(&config.out).unwrap();
+    assert_eq!(student.manifest().unwrap().thresholds, calibrated.thresholds);
+    let text = student.tokenizer().tokenize(&dev[0].documents[0].text).unwrap();
+    let of_disease = [Precision::Int8, Precision::F32].map(|precision| {
+        let mut taggers = Student::taggers(&[student.clone()], Device::Cpu(precision), 1).unwrap();
+        let words = taggers[0].tag(&[&text.windows[0]]).unwrap().remove(0);
+        words.iter().map(|row| row[Task::Disease.index()]).fold(0.0, f32::max)
+    });
+    assert!(
+        of_disease.iter().all(|it| (0.6..0.85).contains(it)),
+        "two in three are diseases, and it says {of_disease:?}"
+    );
+
+    let refused = calibrate(&config.out, &[corpus("diseases", 92, 1)], 1).unwrap_err().to_string();
+    assert!(refused.contains("annotated for medication"), "{refused}");
+    let foreign = calibrate(&config.base, &dev, 1).unwrap_err().to_string();
+    assert!(foreign.contains("manifest.json cannot be used: there is none"), "{foreign}");
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! `stillroom calibrate`: a student's probabilities and thresholds, fitted to annotated documents of one's own.
+
+use crate::commands::print_line;
+use crate::commands::train::{corpus, print_dev_counts};
+use anyhow::Result;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use stillroom_student::{Calibration, calibrate};
+
+/// Arguments of `calibrate`.
+#[derive(Args)]
+pub(crate) struct Calibrate {
+    /// Folder of a student that stillroom trained. Its weights stay as they are; its manifest is written anew.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Annotated documents to choose temperatures and thresholds by, which the student did not learn from.
+    #[arg(long = "dev", required = true, value_name = "FILE")]
+    dev: Vec<PathBuf>,
+    /// Threads; the number of cores by default.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl Calibrate {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let dev = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let manifest = calibrate(&self.model, &dev, threads)?;
+        print_line("task        temperature  threshold  calibration error  of tagged words")?;
+        for (task, calibration) in &manifest.calibration {
+            let Calibration { temperature, ece, ece_uncalibrated, ece_tagged, ece_tagged_uncalibrated } = calibration;
+            print_line(format_args!(
+                "{:<11} {temperature:>11.3} {:>10.2}   {ece_uncalibrated:.4} to {ece:.4}   {ece_tagged_uncalibrated:.4} to {ece_tagged:.4}",
+                task.name(),
+                manifest.thresholds[task],
+            ))?;
+        }
+        print_dev_counts(&manifest)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
