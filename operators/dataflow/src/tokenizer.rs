@@ -1,10 +1,12 @@
 //! From a text to its words and to the windows that a student reads.
 
 use crate::{Window, Words};
+use serde::Deserialize;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
+use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
 /// Word pieces that a student reads at once, `[CLS]` and `[SEP]` included: the positions that BERT was trained with.
@@ -14,12 +16,18 @@ pub const WINDOW_PIECES_MAX: usize = 512;
 /// wherever the text has it.
 const OVERLAP_PIECES: usize = 128;
 
+/// The files of a folder: the whole of a tokenizer, or its word pieces alone; and what may say how letters are folded.
+const TOKENIZER: &str = "tokenizer.json";
+const VOCABULARY: &str = "vocab.txt";
+const FOLDING: &str = "tokenizer_config.json";
+
 /// Cuts texts into words and windows of word pieces.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     cls: u32,
     sep: u32,
+    is_assumed: bool,
 }
 
 /// A text as the student reads it.
@@ -39,7 +47,7 @@ pub enum TokenizerError {
     /// The files are not those of a BERT tokenizer.
     #[error("cannot load a tokenizer from {path}: {cause}; the folder must hold tokenizer.json or vocab.txt")]
     Load {
-        /// The folder.
+        /// The folder, or the file in it.
         path: String,
         /// What went wrong.
         cause: String,
@@ -53,18 +61,24 @@ pub enum TokenizerError {
 }
 
 impl Tokenizer {
-    /// Loads `tokenizer.json`, or `vocab.txt` of an uncased model, from a Hugging Face folder.
+    /// Loads `tokenizer.json`, or else `vocab.txt`, from a Hugging Face folder. What `tokenizer_config.json` says of lower case, accents
+    /// and Chinese characters holds for either, as in transformers; where it says nothing, `tokenizer.json` decides, and a `vocab.txt`
+    /// is taken for an uncased one.
     ///
     /// # Errors
     /// When neither file is there or usable, or when the vocabulary lacks `[CLS]` or `[SEP]`.
     pub fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
-        let failed = |cause: String| TokenizerError::Load { path: folder.display().to_string(), cause };
-        let json = folder.join("tokenizer.json");
-        let mut inner = if json.exists() {
-            tokenizers::Tokenizer::from_file(&json).map_err(|error| failed(error.to_string()))?
-        } else {
-            Self::from_vocabulary(&folder.join("vocab.txt")).map_err(|error| failed(error.to_string()))?
-        };
+        let json = folder.join(TOKENIZER);
+        let path = if json.exists() { json } else { folder.join(VOCABULARY) };
+        let failed = |cause: String| TokenizerError::Load { path: path.display().to_string(), cause };
+        let mut inner = match path.ends_with(TOKENIZER) {
+            true => tokenizers::Tokenizer::from_file(&path),
+            false => Self::from_vocabulary(&path),
+        }
+        .map_err(|error| failed(error.to_string()))?;
+        let folding = Folding::load(folder)?;
+        let is_assumed = path.ends_with(VOCABULARY) && folding.do_lower_case.is_none() && has_capitals(&inner);
+        folding.apply(&mut inner).map_err(|error| failed(error.to_string()))?;
         // Published tokenizers have truncation and padding baked in, which would lose words.
         inner.with_truncation(None).map_err(|error| failed(error.to_string()))?;
         inner.with_padding(None);
@@ -72,7 +86,7 @@ impl Tokenizer {
         inner.set_encode_special_tokens(true);
         let id = |token: &str| inner.token_to_id(token).ok_or_else(|| failed(format!("the vocabulary lacks {token}")));
         let (cls, sep) = (id("[CLS]")?, id("[SEP]")?);
-        Ok(Tokenizer { inner, cls, sep })
+        Ok(Tokenizer { inner, cls, sep, is_assumed })
     }
 
     /// Cuts texts into the words that every student reads, without a vocabulary: for counting words where there is no student.
@@ -85,11 +99,20 @@ impl Tokenizer {
         let special = [("[UNK]", 0), ("[CLS]", 1), ("[SEP]", 2)].map(|(piece, id)| (piece.to_owned(), id));
         let model = WordPiece::builder().vocab(special).unk_token("[UNK]".into()).build();
         let inner = model.and_then(Self::of_model).expect("a vocabulary of special pieces is one");
-        Tokenizer { inner, cls: 1, sep: 2 }
+        Tokenizer { inner, cls: 1, sep: 2, is_assumed: false }
     }
 
+    /// The files of a folder that say how it cuts texts.
+    pub fn files(folder: &Path) -> Vec<PathBuf> {
+        let pieces = if folder.join(TOKENIZER).exists() { TOKENIZER } else { VOCABULARY };
+        [pieces, FOLDING].map(|name| folder.join(name)).into_iter().filter(|path| path.exists()).collect()
+    }
+
+    /// A word piece a line. A piece may end in a blank of Unicode, which is a part of it, and which the library's own reader cuts off.
     fn from_vocabulary(path: &Path) -> tokenizers::Result<tokenizers::Tokenizer> {
-        Self::of_model(WordPiece::from_file(&path.to_string_lossy()).unk_token("[UNK]".into()).build()?)
+        let mut pieces = WordPiece::read_bytes(b"")?;
+        pieces.extend(std::fs::read_to_string(path)?.lines().map(str::to_owned).zip(0..));
+        Self::of_model(WordPiece::builder().vocab(pieces).unk_token("[UNK]".into()).build()?)
     }
 
     fn of_model(model: WordPiece) -> tokenizers::Result<tokenizers::Tokenizer> {
@@ -99,9 +122,14 @@ impl Tokenizer {
         Ok(inner)
     }
 
-    /// The number of word pieces that it knows, special ones included.
+    /// Whether texts are read in lower case for no other reason than that nothing says otherwise, though the vocabulary has capitals.
+    pub fn assumes_lower_case(&self) -> bool {
+        self.is_assumed
+    }
+
+    /// The rows that a table of its word pieces needs: one more than the highest of their ids, special ones included.
     pub fn vocabulary_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
     }
 
     /// Cuts `text` into words, and into overlapping windows such that each word is owned by exactly one.
@@ -122,6 +150,41 @@ impl Tokenizer {
         let ids = [&[self.cls], &ids[first..last], &[self.sep]].concat();
         let at = |word: usize| (pieces[word] - first + 1) as u16;
         Window { ids, pieces: (cut.owned.start..=cut.owned.end).map(at).collect(), words: cut.owned }
+    }
+}
+
+/// Whether a vocabulary has pieces with capitals beside the special ones.
+fn has_capitals(tokenizer: &tokenizers::Tokenizer) -> bool {
+    let has_capital = |piece: &String| !piece.starts_with('[') && piece.chars().any(char::is_uppercase);
+    tokenizer.get_vocab(false).keys().any(has_capital)
+}
+
+/// What `tokenizer_config.json` says of how a text is normalised; what is not there is not changed.
+#[derive(Default, Deserialize)]
+struct Folding {
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+}
+
+impl Folding {
+    fn load(folder: &Path) -> Result<Folding, TokenizerError> {
+        let path = folder.join(FOLDING);
+        if !path.exists() {
+            return Ok(Folding::default());
+        }
+        let failed = |cause: String| TokenizerError::Load { path: path.display().to_string(), cause };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+    }
+
+    fn apply(&self, tokenizer: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
+        let Some(NormalizerWrapper::BertNormalizer(bert)) = tokenizer.get_normalizer() else { return Ok(()) };
+        let mut bert = *bert;
+        bert.lowercase = self.do_lower_case.unwrap_or(bert.lowercase);
+        bert.strip_accents = self.strip_accents.or(bert.strip_accents);
+        bert.handle_chinese_chars = self.tokenize_chinese_chars.unwrap_or(bert.handle_chinese_chars);
+        tokenizer.with_normalizer(Some(bert)).map(|_| ())
     }
 }
 

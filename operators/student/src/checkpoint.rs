@@ -40,6 +40,7 @@ pub(crate) struct Identity {
     pub(crate) dev: Vec<DataFile>,
     pub(crate) dev_documents_max: usize,
     pub(crate) base_weights_hash: String,
+    pub(crate) tokenizer_hash: String,
 }
 
 /// The folder `checkpoint` inside a student's folder.

@@ -21,7 +21,7 @@ pub enum StudentError {
         source: std::io::Error,
     },
     /// A JSON file is not what it should be.
-    #[error("{path} is not a valid file of its kind")]
+    #[error("{path} is not a valid file of its kind; correct it, or fetch it anew")]
     Json {
         /// The file.
         path: PathBuf,
@@ -37,13 +37,15 @@ pub enum StudentError {
         /// Why.
         cause: String,
     },
-    /// A tensor is missing from the weights, or has another shape.
-    #[error("{path} lacks tensors of this architecture, or has them in another shape: {tensors}")]
+    /// A tensor is not what it must be.
+    #[error("{path} cannot be used: its tensor {tensor} {cause}")]
     Weights {
         /// The file.
         path: PathBuf,
-        /// Their names.
-        tensors: String,
+        /// The tensor, under its name in `BertForTokenClassification`.
+        tensor: String,
+        /// What is wrong with it, and what to do.
+        cause: String,
     },
     /// The device is not there.
     #[error("device {device} cannot be used: {cause}")]

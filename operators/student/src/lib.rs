@@ -1,8 +1,8 @@
 //! The distilled student: a BERT encoder with one token-classification head a task, on Burn for
 //! training and CUDA, and in 8 bits by `stillroom-encoder` for tagging on a processor.
 //!
-//! A student is a folder in Hugging Face's layout: `config.json`, `tokenizer.json` or `vocab.txt`, `model.safetensors`, and
-//! `manifest.json` where stillroom trained it. [`Student::load`] reads it, [`Student::taggers`] puts it behind the trait that
+//! A student is a folder in Hugging Face's layout: `config.json`, `tokenizer.json` or `vocab.txt`, `model.safetensors` or
+//! `pytorch_model.bin`, and `manifest.json` where stillroom trained it. [`Student::load`] reads it, [`Student::taggers`] puts it behind the trait that
 //! the dataflow knows, [`train()`] makes a new one. Burn is not seen outside of this crate.
 
 mod backend;

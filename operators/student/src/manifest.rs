@@ -10,11 +10,11 @@ use stillroom_schemas::{Counts, Task};
 pub struct Manifest {
     /// The student's name; its version is the hash of its weights.
     pub name: String,
-    /// SHA-256 of `model.safetensors`.
+    /// SHA-256 of the file of weights.
     pub weights_hash: String,
     /// SHA-256 of the weights that training started from.
     pub base_weights_hash: String,
-    /// SHA-256 of the tokenizer's file.
+    /// SHA-256 of the tokenizer's files, one behind the other.
     pub tokenizer_hash: String,
     /// The command that made it.
     pub command: String,

@@ -1,21 +1,23 @@
 //! A student's folder, loaded.
 
 use crate::backend::StudentBackend;
-use crate::bert::Bert;
+use crate::bert::{Bert, Packed};
 use crate::calibration::Head;
 use crate::config::BertConfig;
+use crate::dropout::Dropout;
 use crate::eight_bit::EightBitTagger;
-use crate::files;
 use crate::manifest::Manifest;
 use crate::tagger::BertTagger;
-use crate::{StudentError, weights};
+use crate::weights::Weights;
+use crate::{StudentError, files};
 use burn::backend::Flex;
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use stillroom_dataflow::{Tagger, Tokenizer};
-use stillroom_encoder::{Encoder, EncoderConfig, EncoderError, Kernel};
+use stillroom_encoder::{Encoder, EncoderConfig, Kernel, Scratch};
 use stillroom_schemas::{ModelId, Task};
 
 /// Where a student runs.
@@ -83,7 +85,7 @@ pub struct Student {
     tokenizer: Tokenizer,
     tokenizer_hash: String,
     manifest: Option<Manifest>,
-    weights: std::sync::Arc<[u8]>,
+    weights: Arc<Weights>,
     model: ModelId,
 }
 
@@ -91,31 +93,26 @@ impl Student {
     /// Reads a folder in Hugging Face's layout.
     ///
     /// # Errors
-    /// When a file is missing or damaged, the architecture is not BERT's, its labels name no task, or the weights are not
-    /// those that the manifest speaks of.
+    /// When a file is missing or damaged, the architecture is neither BERT's nor DistilBERT's, its labels name no task, or the
+    /// weights are not those of the configuration or of the manifest.
     pub fn load(folder: &Path) -> Result<Student, StudentError> {
         let config = BertConfig::load(folder)?;
         let refuse = |path: PathBuf, cause: String| StudentError::Unsupported { path, cause };
         let tasks = config.tasks().map_err(|cause| refuse(folder.join("config.json"), cause))?;
-        let (tokenizer, tokenizer_hash) = load_tokenizer(folder)?;
-        if tokenizer.vocabulary_size() > config.vocab_size {
-            let (pieces, rows) = (tokenizer.vocabulary_size(), config.vocab_size);
-            let cause = format!("vocab_size is {rows}, but its tokenizer has {pieces} word pieces; fetch both anew");
-            return Err(refuse(folder.join("config.json"), cause));
-        }
-        let weights = files::read(&folder.join("model.safetensors"))?;
-        let weights_hash = files::sha256(&weights);
+        let (tokenizer, tokenizer_hash) = load_tokenizer(folder, &config)?;
+        let weights = Weights::read(folder)?;
+        weights.check(&config, Some(2 * tasks.len()))?;
         let manifest_path = folder.join("manifest.json");
         let manifest = manifest_path.exists().then(|| files::read_json::<Manifest>(&manifest_path)).transpose()?;
-        if manifest.as_ref().is_some_and(|manifest| manifest.weights_hash != weights_hash) {
-            let cause = "its weights_hash is not that of model.safetensors; fetch both anew".to_owned();
+        if manifest.as_ref().is_some_and(|manifest| manifest.weights_hash != weights.hash()) {
+            let cause = format!("its weights_hash is not that of {}; fetch both anew", weights.path().display());
             return Err(refuse(manifest_path, cause));
         }
         let folder_name =
             || folder.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let name = manifest.as_ref().map_or_else(folder_name, |manifest| manifest.name.clone());
-        let model = ModelId(format!("{name}@{}", &weights_hash[..12]));
-        let (folder, weights) = (folder.to_owned(), weights.into());
+        let model = ModelId(format!("{name}@{}", &weights.hash()[..12]));
+        let (folder, weights) = (folder.to_owned(), Arc::new(weights));
         Ok(Student { folder, config, tasks, tokenizer, tokenizer_hash, manifest, weights, model })
     }
 
@@ -187,17 +184,38 @@ impl Student {
         }
     }
 
+    /// The logits of texts of word pieces, `[word pieces, 2 · tasks]` of each, on a processor: what is compared with other
+    /// implementations.
+    ///
+    /// # Errors
+    /// When the weights cannot be used, or a text is longer than the model's positions.
+    pub fn logits(&self, texts: &[&[u32]], precision: Precision) -> Result<Vec<Vec<f32>>, StudentError> {
+        let failed = |cause: String| StudentError::Unsupported { path: self.folder.clone(), cause };
+        if precision == Precision::Int8 {
+            let (encoder, mut scratch) = (self.encoder()?, Scratch::default());
+            let one = |ids: &&[u32]| encoder.logits(ids, &mut scratch).map(<[f32]>::to_vec);
+            return texts.iter().map(one).collect::<Result<_, _>>().map_err(|error| failed(error.to_string()));
+        }
+        let device = Default::default();
+        let logits =
+            self.network::<Flex>(&device)?.forward(&Packed::new(texts.iter().copied()), &device, &Dropout::none());
+        let mut all = logits.into_data().into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
+        let mut split = |ids: &&[u32]| {
+            let rest = all.split_off(ids.len() * 2 * self.tasks.len());
+            std::mem::replace(&mut all, rest)
+        };
+        Ok(texts.iter().map(&mut split).collect())
+    }
+
     pub(crate) fn network<B: StudentBackend>(&self, device: &B::Device) -> Result<Bert<B>, StudentError> {
-        let mut network = Bert::init(&self.config, 2 * self.tasks.len(), device);
-        let path = self.folder.join("model.safetensors");
-        let missing = weights::load(&mut network, &self.weights, &path)?;
-        if missing.is_empty() { Ok(network) } else { Err(StudentError::Weights { path, tensors: missing.join(", ") }) }
+        let outputs = 2 * self.tasks.len();
+        let mut network = Bert::init(&self.config, outputs, device);
+        self.weights.load(&mut network, &self.config, Some(outputs))?;
+        Ok(network)
     }
 
     /// The same network in 8 bits.
     pub(crate) fn encoder(&self) -> Result<Encoder, StudentError> {
-        let path = self.folder.join("model.safetensors");
-        let mut tensors = weights::tensors(&self.weights, &path)?;
         let config = EncoderConfig {
             hidden: self.config.hidden_size,
             layers: self.config.num_hidden_layers,
@@ -207,21 +225,25 @@ impl Student {
             vocabulary: self.config.vocab_size,
             positions: self.config.max_position_embeddings,
         };
-        Encoder::new(config, 2 * self.tasks.len(), |name| tensors.remove(name)).map_err(|error| match error {
-            EncoderError::Missing { tensor } | EncoderError::Length { tensor, .. } => {
-                StudentError::Weights { path, tensors: tensor }
-            }
-            error => StudentError::Unsupported { path, cause: error.to_string() },
-        })
+        let encoder = Encoder::new(config, 2 * self.tasks.len(), |name| self.weights.values(name));
+        let path = self.weights.path();
+        encoder.map_err(|error| StudentError::Unsupported { path: path.to_owned(), cause: error.to_string() })
     }
 }
 
-/// Loads a folder's tokenizer, and the SHA-256 of the file that it came from.
-pub(crate) fn load_tokenizer(folder: &Path) -> Result<(Tokenizer, String), StudentError> {
-    let file = ["tokenizer.json", "vocab.txt"].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+/// Loads the tokenizer of a folder with this configuration, and the SHA-256 of the files that it came from.
+pub(crate) fn load_tokenizer(folder: &Path, config: &BertConfig) -> Result<(Tokenizer, String), StudentError> {
     let tokenizer = Tokenizer::load(folder)?;
-    let hash = file.map(|path| files::read(&path)).transpose()?.map(|bytes| files::sha256(&bytes));
-    Ok((tokenizer, hash.unwrap_or_default()))
+    if tokenizer.vocabulary_size() > config.vocab_size {
+        let (pieces, rows) = (tokenizer.vocabulary_size(), config.vocab_size);
+        let cause = format!("vocab_size is {rows}, but its tokenizer has {pieces} word pieces; fetch both anew");
+        return Err(StudentError::Unsupported { path: folder.join("config.json"), cause });
+    }
+    let mut bytes = Vec::new();
+    for path in Tokenizer::files(folder) {
+        bytes.append(&mut files::read(&path)?);
+    }
+    Ok((tokenizer, files::sha256(&bytes)))
 }
 
 fn check_together(students: &[Student]) -> Result<(), StudentError> {

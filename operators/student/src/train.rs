@@ -11,7 +11,7 @@ use crate::gradients::{clip_norm, split_heads};
 use crate::manifest::{DataFile, Manifest, Recipe};
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
-use crate::weights;
+use crate::weights::{self, Weights};
 use crate::{Document, Student, StudentError, files};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
@@ -22,7 +22,6 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rayon::ThreadPool;
-use std::borrow::Cow;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -115,7 +114,6 @@ struct Run<'a, B: StudentBackend> {
     dev: &'a [Corpus],
     device: B::Device,
     tokenizer: Tokenizer,
-    tokenizer_hash: String,
     architecture: BertConfig,
     identity: Identity,
     examples: Vec<Example>,
@@ -135,13 +133,13 @@ impl<'a, B: StudentBackend> Run<'a, B> {
     ) -> Result<Self, StudentError> {
         let recipe = config.recipe.clone();
         B::seed(&device, recipe.seed);
-        let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base)?;
+        let architecture = BertConfig::load(&config.base)?;
+        let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base, &architecture)?;
         let examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), &tokenizer, &config.tasks)?;
         if examples.is_empty() {
             return Err(StudentError::Data("no document was annotated for any of the tasks".into()));
         }
-        let base_path = config.base.join("model.safetensors");
-        let bytes = files::read(&base_path)?;
+        let base = Weights::read(&config.base)?;
         let files = |corpora: &[Corpus]| corpora.iter().map(|corpus| corpus.file.clone()).collect();
         let identity = Identity {
             recipe,
@@ -149,20 +147,16 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             train: files(train),
             dev: files(dev),
             dev_documents_max: config.dev_documents_max,
-            base_weights_hash: files::sha256(&bytes),
+            base_weights_hash: base.hash().to_owned(),
+            tokenizer_hash,
         };
-        let architecture = BertConfig::load(&config.base)?;
         // Loaded on the differentiable backend: a parameter that was made on the plain one would never ask for a gradient.
-        let mut network = Bert::<Autodiff<B>>::init(&architecture, 2 * config.tasks.len(), &device);
-        // Heads for these very tasks are learned on; heads for others are not these.
-        let has_heads = architecture.tasks().is_ok_and(|tasks| tasks == config.tasks);
-        let start =
-            if has_heads { Cow::Borrowed(&bytes) } else { Cow::Owned(weights::without_heads(&bytes, &base_path)?) };
-        let missing = weights::load(&mut network, &start, &base_path)?;
-        // The heads are what is to be learned; everything else must be there.
-        if let Some(name) = missing.iter().find(|name| !name.starts_with("classifier.")) {
-            return Err(StudentError::Weights { path: base_path, tensors: name.clone() });
-        }
+        let outputs = 2 * config.tasks.len();
+        // Heads for these very tasks are learned on; heads for others are not these, and are to be learned.
+        let heads = architecture.tasks().is_ok_and(|tasks| tasks == config.tasks).then_some(outputs);
+        base.check(&architecture, heads)?;
+        let mut network = Bert::<Autodiff<B>>::init(&architecture, outputs, &device);
+        base.load(&mut network, &architecture, heads)?;
         let optimizer = AdamWConfig::new().with_weight_decay(config.recipe.weight_decay).with_epsilon(1e-8).init();
         let checkpoints = Checkpoints::open(&config.out, &identity)?;
         let (network, optimizer, state) = checkpoints.resume(network, optimizer, &device)?;
@@ -175,7 +169,6 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             dev,
             device,
             tokenizer,
-            tokenizer_hash,
             architecture,
             identity,
             examples,
@@ -285,12 +278,9 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let out = &self.config.out;
         let _ = fs::remove_file(out.join("manifest.json"));
         files::write_json(&out.join("config.json"), &self.architecture.with_tasks(&self.config.tasks))?;
-        for name in ["tokenizer.json", "vocab.txt"] {
-            let source = self.config.base.join(name);
-            if source.exists() {
-                files::write(&out.join(name), &files::read(&source)?)?;
-                break;
-            }
+        for source in Tokenizer::files(&self.config.base) {
+            let name = source.file_name().unwrap_or_default();
+            files::write(&out.join(name), &files::read(&source)?)?;
         }
         let path = out.join("model.safetensors");
         files::write(&path, &weights::save(&self.network.valid(), &path)?)
@@ -304,7 +294,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             name: self.config.name.clone(),
             weights_hash: files::sha256(&files::read(&self.config.out.join("model.safetensors"))?),
             base_weights_hash: self.identity.base_weights_hash.clone(),
-            tokenizer_hash: self.tokenizer_hash.clone(),
+            tokenizer_hash: self.identity.tokenizer_hash.clone(),
             command: self.config.command.clone(),
             recipe: self.config.recipe.clone(),
             train: self.train.iter().map(|corpus| corpus.file.clone()).collect(),

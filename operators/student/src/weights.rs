@@ -1,196 +1,246 @@
-//! `model.safetensors`: reading what Hugging Face and stillroom write, and writing it small.
+//! A model's weights: reading what Hugging Face, PyTorch and stillroom write, and writing them small.
+//!
+//! ```text
+//! model.safetensors ──────────────┐
+//! pytorch_model.bin, ZIP ─────────┼─► names and places of tensors ─► BERT's names ─► checked ─► Burn, encoder
+//! pytorch_model.bin, before 1.6 ──┘
+//! ```
 //!
 //! stillroom stores every matrix in 8 bits with one scale a row (symmetric, as in LLM.int8(), arXiv 2208.07339, without its
 //! outlier columns): the tensor `x.weight` of type I8 and beside it `x.weight_scale` of type F32, one entry a row, so that
 //! `weight[r][c] = scale[r] · int8[r][c]`. Vectors stay in F32. The tensors' names and layout are those of Hugging Face.
 
+mod names;
+mod pickle;
+mod pytorch;
+mod writing;
+
+pub(crate) use writing::save;
+
 use crate::StudentError;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
-use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::borrow::Cow;
+use crate::config::BertConfig;
+use crate::files;
+use burn_store::{ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use pytorch::Found;
+use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use writing::{Owned, serialize};
 
 const SCALE_SUFFIX: &str = "_scale";
 
-/// Fills `model` from a file's bytes. Returns the names of parameters that the file does not have.
-///
-/// # Errors
-/// When the file is not safetensors, or a tensor has another shape than the model's.
-pub(crate) fn load<B: StudentBackend>(
-    model: &mut Bert<B>,
-    bytes: &[u8],
-    path: &Path,
-) -> Result<Vec<String>, StudentError> {
-    let full = to_full_precision(bytes, path)?;
-    let mut store = SafetensorsStore::from_bytes(Some(full))
-        .with_from_adapter(PyTorchToBurnAdapter)
-        .with_key_remapping(r"^(embeddings|encoder)\.", "bert.$1.")
-        .with_key_remapping(r"attention\.self\.", "attention.")
-        .with_key_remapping(r"LayerNorm\.", "layer_norm.")
-        .allow_partial(true)
-        .validate(false);
-    let result = model
-        .load_from(&mut store)
-        .map_err(|error| StudentError::Unsupported { path: path.to_owned(), cause: error.to_string() })?;
-    if !result.errors.is_empty() {
-        let tensors = result.errors.iter().map(|error| error.to_string()).collect::<Vec<_>>().join("; ");
-        return Err(StudentError::Weights { path: path.to_owned(), tensors });
-    }
-    Ok(result.missing.into_iter().map(|(name, _)| name).collect())
+/// The files that hold weights, the better one first.
+const FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// Rows of the table of token types that DistilBERT gets: as many as BERT has.
+pub(crate) const TOKEN_TYPES: usize = 2;
+
+/// A file of weights with its tensors under the names that they have in `BertForTokenClassification`.
+pub(crate) struct Weights {
+    path: PathBuf,
+    hash: String,
+    /// The file, and behind it what it has in another order, or does without.
+    bytes: Vec<u8>,
+    tensors: BTreeMap<String, Stored>,
 }
 
-/// The bytes of a file that holds `model` with its matrices in 8 bits.
-///
-/// # Errors
-/// When the module cannot be written.
-pub(crate) fn save<B: StudentBackend>(model: &Bert<B>, path: &Path) -> Result<Vec<u8>, StudentError> {
-    let failed = |cause: String| StudentError::Unsupported { path: path.to_owned(), cause };
-    let mut store = SafetensorsStore::from_bytes(None)
-        .with_to_adapter(BurnToPyTorchAdapter)
-        .with_key_remapping(r"attention\.(query|key|value)\.", "attention.self.$1.")
-        .with_key_remapping(r"layer_norm\.", "LayerNorm.");
-    model.save_into(&mut store).map_err(|error| failed(error.to_string()))?;
-    let bytes = store.get_bytes().map_err(|error| failed(error.to_string()))?;
-    to_eight_bit(&bytes, path)
-}
-
-/// The same file without the heads.
-///
-/// # Errors
-/// When it is not safetensors.
-pub(crate) fn without_heads(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
-    let file = parse(bytes, path)?;
-    let trunk = file.iter().filter(|(name, _)| !name.starts_with("classifier."));
-    let stored = |(name, view): (&str, TensorView<'_>)| Stored {
-        name: name.to_owned(),
-        dtype: view.dtype(),
-        shape: view.shape().to_vec(),
-        bytes: view.data().to_vec(),
-    };
-    serialize(&trunk.map(stored).collect::<Vec<_>>(), path)
-}
-
-/// A tensor that owns its bytes.
+/// Where a tensor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stored {
-    name: String,
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    /// Its bytes in the file, or behind it: row by row, little-endian.
+    range: Range<usize>,
 }
 
-impl safetensors::View for &Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, StudentError> {
-    SafeTensors::deserialize(bytes).map_err(|error| StudentError::Unsupported {
-        path: path.to_owned(),
-        cause: format!("not safetensors: {error}"),
-    })
-}
-
-fn serialize(tensors: &[Stored], path: &Path) -> Result<Vec<u8>, StudentError> {
-    safetensors::serialize(tensors.iter().map(|tensor| (&tensor.name, tensor)), None)
-        .map_err(|error| StudentError::Unsupported { path: path.to_owned(), cause: error.to_string() })
-}
-
-/// The same file with every tensor in F32 and scales multiplied out.
-fn to_full_precision(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
-    let stored = |(name, shape, values): Full| {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Stored { name, dtype: Dtype::F32, shape, bytes }
-    };
-    serialize(&full_precision(bytes, path)?.into_iter().map(stored).collect::<Vec<_>>(), path)
-}
-
-/// The values of every tensor by its name in `BertForTokenClassification`, scales multiplied out.
-///
-/// # Errors
-/// When the file is not safetensors, or has a tensor that cannot be read.
-pub(crate) fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Vec<f32>>, StudentError> {
-    let named = |(name, _, values): Full| {
-        // A file of the encoder alone has no prefix.
-        let is_bare = name.starts_with("embeddings.") || name.starts_with("encoder.");
-        (if is_bare { format!("bert.{name}") } else { name }, values)
-    };
-    Ok(full_precision(bytes, path)?.into_iter().map(named).collect())
-}
-
-/// Name, shape and values of a tensor, scales multiplied out.
-type Full = (String, Vec<usize>, Vec<f32>);
-
-/// Every tensor of a file.
-fn full_precision(bytes: &[u8], path: &Path) -> Result<Vec<Full>, StudentError> {
-    let file = parse(bytes, path)?;
-    let mut tensors = Vec::new();
-    for (name, view) in file.iter().filter(|(name, view)| !name.ends_with(SCALE_SUFFIX) && view.dtype() != Dtype::I64) {
-        let mut values = floats(&view).ok_or_else(|| StudentError::Unsupported {
-            path: path.to_owned(),
-            cause: format!("{name} is stored as {:?}; F32, F16, BF16 and I8 with scales are read", view.dtype()),
+impl Weights {
+    /// Reads `model.safetensors`, or else `pytorch_model.bin`, in `folder`.
+    ///
+    /// # Errors
+    /// When neither is there, or the file is damaged, is of neither format, or has anything else in it than tensors.
+    pub(crate) fn read(folder: &Path) -> Result<Weights, StudentError> {
+        let path = FILES.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+        let path = path.ok_or_else(|| StudentError::Unsupported {
+            path: folder.to_owned(),
+            cause: format!("it has neither {} nor {}; fetch the model anew", FILES[0], FILES[1]),
         })?;
-        if view.dtype() == Dtype::I8 {
-            let scales = file.tensor(&format!("{name}{SCALE_SUFFIX}")).ok().and_then(|scales| floats(&scales));
-            let scales = scales.filter(|scales| view.shape().first() == Some(&scales.len())).ok_or_else(|| {
-                StudentError::Weights { path: path.to_owned(), tensors: format!("{name}{SCALE_SUFFIX}") }
-            })?;
+        let mut bytes = files::read(&path)?;
+        let hash = files::sha256(&bytes);
+        let found = match path.ends_with(FILES[0]) {
+            true => safetensors(&bytes).map(|tensors| Found { tensors, ..Found::default() }),
+            false => pytorch::read(&bytes),
+        };
+        let Found { tensors, more } = found.map_err(|cause| StudentError::Unsupported { path: path.clone(), cause })?;
+        bytes.extend(more);
+        let is_distilbert = tensors.iter().any(|(name, _)| names::is_of_distilbert(name));
+        let mut weights = Weights { hash, path, bytes, tensors: BTreeMap::new() };
+        for (name, stored) in tensors {
+            let name = names::canonical(&name);
+            if weights.tensors.contains_key(&name) {
+                return Err(weights.refuse(&name, "is there under two names; keep one"));
+            }
+            weights.tensors.insert(name, stored);
+        }
+        if is_distilbert {
+            weights.add_token_types();
+        }
+        Ok(weights)
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SHA-256 of the file.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Refuses weights that are not those of an architecture, with a head of `outputs` if there is to be one.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another shape or a type that is not read, or a value that is not finite.
+    pub(crate) fn check(&self, config: &BertConfig, outputs: Option<usize>) -> Result<(), StudentError> {
+        for (name, shape) in names::expected(config, outputs) {
+            let Some(stored) = self.tensors.get(&name) else {
+                return Err(self.refuse(&name, "is missing; fetch the model anew, or give the whole of it"));
+            };
+            if stored.shape != shape {
+                let found = &stored.shape;
+                let cause = format!("is {found:?}, and by config.json {shape:?}; take both from one model");
+                return Err(self.refuse(&name, &cause));
+            }
+            let scales = (stored.dtype == Dtype::I8).then(|| self.scales(&name)).transpose()?;
+            for stored in [Some(stored), scales].into_iter().flatten() {
+                match is_finite(stored.dtype, &self.bytes[stored.range.clone()]) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let cause = "has a value that is not finite; fetch the model anew, or train it at a lower rate";
+                        return Err(self.refuse(&name, cause));
+                    }
+                    None => {
+                        let cause = format!("is of {:?}; F32, F16, BF16 and I8 with scales are read", stored.dtype);
+                        return Err(self.refuse(&name, &cause));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `model` with the tensors of an architecture that were checked.
+    ///
+    /// # Errors
+    /// When Burn refuses them.
+    pub(crate) fn load<B: StudentBackend>(
+        &self,
+        model: &mut Bert<B>,
+        config: &BertConfig,
+        outputs: Option<usize>,
+    ) -> Result<(), StudentError> {
+        let full = |(name, shape): (String, Vec<usize>)| {
+            let values = self.values(&name).unwrap_or_default();
+            Owned {
+                name,
+                dtype: Dtype::F32,
+                shape,
+                bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            }
+        };
+        let tensors: Vec<Owned> = names::expected(config, outputs).map(full).collect();
+        let failed = |cause: String| StudentError::Unsupported { path: self.path.clone(), cause };
+        let mut store = SafetensorsStore::from_bytes(Some(serialize(&tensors, &self.path)?))
+            .with_from_adapter(PyTorchToBurnAdapter)
+            .with_key_remapping(r"attention\.self\.", "attention.")
+            .with_key_remapping(r"LayerNorm\.", "layer_norm.")
+            .allow_partial(true)
+            .validate(false);
+        let result = model.load_from(&mut store).map_err(|error| failed(error.to_string()))?;
+        if let Some(error) = result.errors.first() {
+            return Err(failed(error.to_string()));
+        }
+        match result.missing.iter().find(|(name, _)| outputs.is_some() || !name.starts_with("classifier.")) {
+            Some((name, _)) => Err(failed(format!("{name} was not loaded"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The values of a tensor, scales multiplied out; nothing for one that is not there or not of a type that is read.
+    pub(crate) fn values(&self, name: &str) -> Option<Vec<f32>> {
+        let stored = self.tensors.get(name)?;
+        let mut values = floats(stored.dtype, &self.bytes[stored.range.clone()])?;
+        if stored.dtype == Dtype::I8 {
+            let scales = self.scales(name).ok()?;
+            let scales = floats(scales.dtype, &self.bytes[scales.range.clone()])?;
             let columns = values.len() / scales.len().max(1);
             for (row, scale) in values.chunks_exact_mut(columns.max(1)).zip(scales) {
                 row.iter_mut().for_each(|value| *value *= scale);
             }
         }
-        // The first BERT checkpoints name the parameters of a layer norm as TensorFlow did.
-        let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
-        tensors.push((name, view.shape().to_vec(), values));
+        Some(values)
     }
-    Ok(tensors)
+
+    /// The scales of a matrix in 8 bits, one a row.
+    fn scales(&self, name: &str) -> Result<&Stored, StudentError> {
+        let scales = self.tensors.get(&format!("{name}{SCALE_SUFFIX}"));
+        let rows = self.tensors.get(name).and_then(|matrix| matrix.shape.first());
+        scales
+            .filter(|scales| scales.dtype == Dtype::F32 && scales.shape.first() == rows && scales.shape.len() == 1)
+            .ok_or_else(|| self.refuse(name, "is in 8 bits without a scale a row; fetch the model anew"))
+    }
+
+    /// BERT adds the embedding of a token's type, and DistilBERT none: zeros make them one.
+    fn add_token_types(&mut self) {
+        let norm = self.tensors.get(names::EMBEDDINGS_NORM).map(|norm| norm.shape.clone());
+        let Some([hidden]) = norm.as_deref() else { return };
+        let start = self.bytes.len();
+        self.bytes.resize(start + TOKEN_TYPES * hidden * size_of::<f32>(), 0);
+        let stored = Stored { dtype: Dtype::F32, shape: vec![TOKEN_TYPES, *hidden], range: start..self.bytes.len() };
+        self.tensors.insert(names::TOKEN_TYPES.to_owned(), stored);
+    }
+
+    fn refuse(&self, tensor: &str, cause: &str) -> StudentError {
+        StudentError::Weights { path: self.path.clone(), tensor: tensor.to_owned(), cause: cause.to_owned() }
+    }
 }
 
-/// The same file with every matrix in 8 bits.
-fn to_eight_bit(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
-    let file = parse(bytes, path)?;
-    let mut tensors = Vec::new();
-    for (name, view) in file.iter() {
-        let shape = view.shape().to_vec();
-        let (&[rows, columns], Some(values)) = (shape.as_slice(), floats(&view)) else {
-            tensors.push(Stored { name: name.to_owned(), dtype: view.dtype(), shape, bytes: view.data().to_vec() });
-            continue;
-        };
-        let scale = |row: &[f32]| row.iter().fold(0f32, |max, value| max.max(value.abs())) / 127.0;
-        let scales: Vec<f32> = values.chunks_exact(columns).map(scale).collect();
-        let quantised = |(row, scale): (&[f32], &f32)| -> Vec<u8> {
-            // A row of zeros has scale 0 and stays zeros.
-            row.iter().map(|value| if *scale > 0.0 { (value / scale).round() as i8 as u8 } else { 0 }).collect()
-        };
-        let bytes = values.chunks_exact(columns).zip(&scales).flat_map(quantised).collect();
-        tensors.push(Stored { name: name.to_owned(), dtype: Dtype::I8, shape, bytes });
-        let bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-        tensors.push(Stored { name: format!("{name}{SCALE_SUFFIX}"), dtype: Dtype::F32, shape: vec![rows], bytes });
-    }
-    serialize(&tensors, path)
+/// The tensors of a file in the format of safetensors, with their names in it.
+fn safetensors(file: &[u8]) -> Result<Vec<(String, Stored)>, String> {
+    let read = SafeTensors::read_metadata(file).and_then(|(header, metadata)| {
+        // The metadata alone does not tell whether all of the bytes are there.
+        SafeTensors::deserialize(file).map(|_| (header + size_of::<u64>(), metadata))
+    });
+    let (start, metadata) =
+        read.map_err(|error| format!("it is damaged, cut off or not safetensors ({error}); fetch it anew"))?;
+    let stored = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
+        let (from, to) = info.data_offsets;
+        (name, Stored { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to })
+    };
+    Ok(metadata.tensors().into_iter().map(stored).collect())
 }
 
 /// The values of a tensor as `f32`; integers as they are, before any scale.
-fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let data = view.data();
-    Some(match view.dtype() {
-        Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32()).collect(),
-        Dtype::BF16 => data.as_chunks().0.iter().map(|&bytes| half::bf16::from_le_bytes(bytes).to_f32()).collect(),
-        Dtype::I8 => data.iter().map(|&byte| f32::from(byte as i8)).collect(),
+fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|&bytes| half::f16::from_le_bytes(bytes).to_f32()).collect(),
+        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&bytes| half::bf16::from_le_bytes(bytes).to_f32()).collect(),
+        Dtype::I8 => bytes.iter().map(|&byte| f32::from(byte as i8)).collect(),
+        _ => return None,
+    })
+}
+
+/// Whether all values are finite; nothing for a type that is not read.
+fn is_finite(dtype: Dtype, bytes: &[u8]) -> Option<bool> {
+    Some(match dtype {
+        Dtype::F32 => bytes.as_chunks().0.iter().all(|&bytes| f32::from_le_bytes(bytes).is_finite()),
+        Dtype::F16 => bytes.as_chunks().0.iter().all(|&bytes| half::f16::from_le_bytes(bytes).is_finite()),
+        Dtype::BF16 => bytes.as_chunks().0.iter().all(|&bytes| half::bf16::from_le_bytes(bytes).is_finite()),
+        Dtype::I8 => true,
         _ => return None,
     })
 }
