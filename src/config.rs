@@ -28,6 +28,7 @@ use layers::Setting;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use stillroom_hub::HubConfig;
 use stillroom_registry::RegistryConfig;
 
 /// All of the configuration. Every field has a default; unknown ones are refused.
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) cluster: ClusterConfig,
     /// Who labels notes.
     pub(crate) teachers: TeachersConfig,
+    /// Where bases of students come from.
+    pub(crate) hub: HubConfig,
 }
 
 /// The embedded log.
@@ -139,17 +142,17 @@ impl Config {
         self.kafka.check()?;
         self.student.check()?;
         self.engine.check()?;
-        self.check_registry()?;
+        self.registry.check().map_err(|error| in_section("registry", &error.to_string()))?;
+        self.hub.check().map_err(|error| in_section("hub", &error.to_string()))?;
         self.teachers.check()?;
         self.cluster.check()
     }
+}
 
-    fn check_registry(&self) -> Result<(), Refused> {
-        let refused = self.registry.check().map_err(|error| error.to_string());
-        // The message begins with the name of the field.
-        refused.map_err(|message| match message.split_once(' ') {
-            Some((field, reason)) => Refused::new(format!("registry.{field}"), reason),
-            None => Refused::new("registry", message),
-        })
+/// What another crate refuses of its section, in a message that begins with the name of the field.
+fn in_section(section: &str, message: &str) -> Refused {
+    match message.split_once(' ') {
+        Some((field, reason)) => Refused::new(format!("{section}.{field}"), reason),
+        None => Refused::new(section, message),
     }
 }

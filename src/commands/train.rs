@@ -1,6 +1,6 @@
 //! `stillroom train`: a student from annotated documents, and from notes that teachers labelled.
 
-use crate::commands::print_line;
+use crate::commands::{ConfigArgs, print_line};
 use crate::teaching::merging::{Labels, Merging};
 use crate::teaching::notes::Notes;
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
 use stillroom_dataflow::Tokenizer;
+use stillroom_hub::{Base, Hub, HubConfig};
 use stillroom_schemas::Task;
 use stillroom_student::{Corpus, DataFile, Document, Manifest, Progress, Recipe, TrainConfig, sha256, train};
 use stillroom_teachers::ensemble::Choice;
@@ -36,9 +37,12 @@ struct LabelledNotes {
 /// Arguments of `train`.
 #[derive(Args)]
 pub(crate) struct Train {
-    /// Folder of a BERT in Hugging Face's layout to start from.
-    #[arg(long, value_name = "DIR")]
-    base: PathBuf,
+    /// The BERT or DistilBERT to start from: biobert, bioclinbert, bert-base-cased, bert-base-uncased, an id of the Hugging Face hub
+    /// (owner/name, or owner/name@revision), or a folder in its layout.
+    #[arg(long, value_name = "NAME|DIR")]
+    base: String,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Annotated documents to learn from; a file that is given twice counts twice.
     #[arg(long = "train", required_unless_present = "notes", value_name = "FILE")]
     train: Vec<PathBuf>,
@@ -93,8 +97,10 @@ impl Train {
         ensure!(self.batch > 0, "--batch is 0; a step needs a window");
         let tasks = if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks };
         let mut train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
-        train_files.extend(self.labelled.corpus(&self.base, &tasks)?);
         let dev_files = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        // A download may take long, and is begun when all else is there.
+        let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
+        train_files.extend(self.labelled.corpus(&base, &tasks)?);
         let folder_name =
             || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
@@ -114,7 +120,7 @@ impl Train {
             patience: self.patience,
             dev_documents_max: self.dev_documents_max,
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-            base: self.base,
+            base,
             out: self.out,
         };
         let bar = ProgressBar::no_length()
@@ -143,6 +149,32 @@ pub(crate) fn print_dev_counts(manifest: &Manifest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder of a base, which is downloaded where need be.
+///
+/// # Errors
+/// When there is no such base, or it cannot be had.
+fn base_folder(name: &str, config: &HubConfig) -> Result<PathBuf> {
+    let base = Base::parse(name)?;
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {eta} left")?;
+    let bar = ProgressBar::no_length().with_style(style);
+    let folder = Hub::new(config)?.folder(&base, &mut |download| {
+        bar.set_message(download.file.to_owned());
+        bar.set_length(download.size);
+        bar.set_position(download.bytes);
+    });
+    bar.finish_and_clear();
+    let folder = folder?;
+    if Tokenizer::load(&folder)?.assumes_lower_case() {
+        eprintln!(
+            "{name} has a vocabulary with capitals and does not say whether texts keep theirs: they are read in lower case, as \
+             transformers does it; to keep them, write {{\"do_lower_case\": false}} to tokenizer_config.json in a copy of {}, and name \
+             that as --base",
+            folder.display()
+        );
+    }
+    Ok(folder)
 }
 
 pub(crate) fn task(name: &str) -> Result<Task> {

@@ -4,6 +4,7 @@ mod asking;
 mod corpus;
 mod demo;
 mod extract;
+mod hub;
 mod label;
 mod recovery;
 mod running;
