@@ -1,8 +1,9 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `restart`,
-//! `sampling`, `score` or `student`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `parity`,
+//! `restart`, `sampling`, `score` or `student`, each with numbers of its own.
 
 mod engine;
 mod kafka;
+mod parity;
 mod sampling;
 mod score;
 mod student;
@@ -18,10 +19,11 @@ fn main() -> Result<()> {
     match name {
         "engine" => engine::run_all(&numbers),
         "kafka" => kafka::run_all(&numbers),
+        "parity" => parity::run_all(),
         "restart" => kafka::restart(&numbers),
         "sampling" => sampling::run_all(),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
-        _ => bail!("{name:?} is no group of figures; name engine, kafka, restart, sampling, score or student"),
+        _ => bail!("{name:?} is no group of figures; name engine, kafka, parity, restart, sampling, score or student"),
     }
 }
