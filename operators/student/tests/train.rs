@@ -130,7 +130,7 @@ fn a_student_that_is_too_sure_is_calibrated_and_serves_what_its_manifest_says() 
     assert_eq!(student.manifest().unwrap().thresholds, calibrated.thresholds);
     let text = student.tokenizer().tokenize(&dev[0].documents[0].text).unwrap();
     let of_disease = [Precision::Int8, Precision::F32].map(|precision| {
-        let mut taggers = Student::taggers(&[student.clone()], Device::Cpu(precision), 1).unwrap();
+        let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu(precision), 1).unwrap();
         let words = taggers[0].tag(&[&text.windows[0]]).unwrap().remove(0);
         words.iter().map(|row| row[Task::Disease.index()]).fold(0.0, f32::max)
     });
