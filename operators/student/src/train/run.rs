@@ -1,0 +1,150 @@
+//! A run: what it begins with, a pass over the examples, and what is kept after it.
+
+use super::schedule::{best_index, learning_rate};
+use super::{Corpus, Progress, TrainConfig};
+use crate::backend::StudentBackend;
+use crate::bert::Bert;
+use crate::checkpoint::{BertOptimizer, Checkpoints, Identity, State};
+use crate::config::BertConfig;
+use crate::evaluate::{tag_documents, word_counts};
+use crate::examples::{Example, examples_of};
+use crate::student::load_tokenizer;
+use crate::tagger::BertTagger;
+use crate::weights::{self, Weights};
+use crate::{StudentError, files};
+use burn::backend::Autodiff;
+use burn::module::AutodiffModule;
+use burn::optim::AdamWConfig;
+use burn::prelude::*;
+use rayon::ThreadPool;
+use std::fs;
+use std::time::{Duration, Instant};
+use stillroom_dataflow::Tokenizer;
+use stillroom_schemas::Task;
+
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
+
+/// A run under way.
+pub(super) struct Run<'a, B: StudentBackend> {
+    pub(super) config: &'a TrainConfig,
+    pub(super) train: &'a [Corpus],
+    pub(super) dev: &'a [Corpus],
+    pub(super) device: B::Device,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) architecture: BertConfig,
+    pub(super) identity: Identity,
+    pub(super) examples: Vec<Example>,
+    pub(super) network: Bert<Autodiff<B>>,
+    pub(super) optimizer: BertOptimizer<B>,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) state: State,
+    pub(super) pools: Vec<ThreadPool>,
+}
+
+impl<'a, B: StudentBackend> Run<'a, B> {
+    pub(super) fn begin(
+        config: &'a TrainConfig,
+        train: &'a [Corpus],
+        dev: &'a [Corpus],
+        device: B::Device,
+    ) -> Result<Self, StudentError> {
+        let recipe = config.recipe.clone();
+        B::seed(&device, recipe.seed);
+        let architecture = BertConfig::load(&config.base)?;
+        let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base, &architecture)?;
+        let examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), &tokenizer, &config.tasks)?;
+        if examples.is_empty() {
+            return Err(StudentError::Data("no document was annotated for any of the tasks".into()));
+        }
+        let base = Weights::read(&config.base)?;
+        let files = |corpora: &[Corpus]| corpora.iter().map(|corpus| corpus.file.clone()).collect();
+        let identity = Identity {
+            recipe,
+            tasks: config.tasks.clone(),
+            train: files(train),
+            dev: files(dev),
+            dev_documents_max: config.dev_documents_max,
+            base_weights_hash: base.hash().to_owned(),
+            tokenizer_hash,
+        };
+        // Loaded on the differentiable backend: a parameter that was made on the plain one would never ask for a gradient.
+        let outputs = 2 * config.tasks.len();
+        // Heads for these very tasks are learned on; heads for others are not these, and are to be learned.
+        let heads = architecture.tasks().is_ok_and(|tasks| tasks == config.tasks).then_some(outputs);
+        base.check(&architecture, heads)?;
+        let mut network = Bert::<Autodiff<B>>::init(&architecture, outputs, &device);
+        base.load(&mut network, &architecture, heads)?;
+        let optimizer = AdamWConfig::new().with_weight_decay(config.recipe.weight_decay).with_epsilon(1e-8).init();
+        let checkpoints = Checkpoints::open(&config.out, &identity)?;
+        let (network, optimizer, state) = checkpoints.resume(network, optimizer, &device)?;
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        let pools = (0..config.threads.max(1)).map(pool).collect::<Result<_, _>>();
+        let pools = pools.map_err(|error| StudentError::Data(format!("no thread could be started: {error}")))?;
+        Ok(Run {
+            config,
+            train,
+            dev,
+            device,
+            tokenizer,
+            architecture,
+            identity,
+            examples,
+            network,
+            optimizer,
+            checkpoints,
+            state,
+            pools,
+        })
+    }
+
+    pub(super) fn pass(&mut self, observe: &mut dyn FnMut(Progress)) -> Result<(), StudentError> {
+        let (order, steps) = (self.order(), self.steps_per_pass() * self.config.recipe.epochs);
+        let (began, mut tokens, mut saved) = (Instant::now(), 0, Instant::now());
+        for batch in order.chunks(self.config.recipe.batch).skip(self.state.step) {
+            let step = self.state.epoch * self.steps_per_pass() + self.state.step;
+            let loss = self.step(batch, learning_rate(&self.config.recipe, step, steps))?;
+            self.state.step += 1;
+            tokens += batch.iter().map(|&index| self.examples[index].ids.len()).sum::<usize>();
+            let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
+            observe(Progress::Step { step: step + 1, steps, loss, tokens_per_second });
+            if saved.elapsed() > CHECKPOINT_EVERY {
+                self.checkpoints.save(&self.network, &self.optimizer, &mut self.state)?;
+                saved = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates, keeps the student if it is the best so far, and saves.
+    pub(super) fn complete_pass(&mut self) -> Result<f64, StudentError> {
+        let tagger = BertTagger::<B>::of_network(self.network.valid(), &self.config.tasks, self.device.clone());
+        let mut taggers = tagger.one_thread_each(self.pools.len())?;
+        let mut f1 = Vec::new();
+        for corpus in self.dev {
+            let some = &corpus.documents[..corpus.documents.len().min(self.config.dev_documents_max)];
+            let tagged = tag_documents(&mut taggers, &self.tokenizer, some)?;
+            f1.extend(word_counts(&tagged, &[0.5; Task::ALL.len()]).values().map(|counts| counts.f1()));
+        }
+        let dev_f1 = f1.iter().sum::<f64>() / f1.len().max(1) as f64;
+        self.state.dev_f1.push(dev_f1);
+        self.state.epoch += 1;
+        self.state.step = 0;
+        if best_index(&self.state.dev_f1) == Some(self.state.dev_f1.len() - 1) {
+            self.save_student()?;
+        }
+        self.checkpoints.save(&self.network, &self.optimizer, &mut self.state)?;
+        Ok(dev_f1)
+    }
+
+    fn save_student(&self) -> Result<(), StudentError> {
+        let out = &self.config.out;
+        let _ = fs::remove_file(out.join("manifest.json"));
+        files::write_json(&out.join("config.json"), &self.architecture.with_tasks(&self.config.tasks))?;
+        for source in Tokenizer::files(&self.config.base) {
+            let name = source.file_name().unwrap_or_default();
+            files::write(&out.join(name), &files::read(&source)?)?;
+        }
+        let path = out.join("model.safetensors");
+        files::write(&path, &weights::save(&self.network.valid(), &path)?)
+    }
+}

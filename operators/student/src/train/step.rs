@@ -1,0 +1,87 @@
+//! A step of the optimizer: every thread works on a part of the batch.
+
+use super::run::Run;
+use crate::StudentError;
+use crate::backend::StudentBackend;
+use crate::bert::{Bert, Packed};
+use crate::dropout::Dropout;
+use crate::examples::Example;
+use crate::gradients::{clip_norm, split_heads};
+use burn::backend::Autodiff;
+use burn::module::AutodiffModule;
+use burn::optim::{GradientsAccumulator, GradientsParams, Optimizer};
+use burn::prelude::*;
+use burn::tensor::activation::log_softmax;
+
+impl<B: StudentBackend> Run<'_, B> {
+    /// One step of the optimizer on the examples of `batch`; the mean loss of a labelled word piece.
+    pub(super) fn step(&mut self, batch: &[usize], rate: f64) -> Result<f32, StudentError> {
+        let examples: Vec<&Example> = batch.iter().map(|&index| &self.examples[index]).collect();
+        let labelled: usize = examples.iter().map(|example| example.labelled).sum();
+        let parts = balanced(examples, self.pools.len());
+        let heads = self.config.tasks.len();
+        let step = self.state.epoch * self.steps_per_pass() + self.state.step;
+        let dropout_of = |part: usize| {
+            let seed = self.config.recipe.seed.wrapping_add((step * self.pools.len() + part) as u64);
+            Dropout::seeded(&self.architecture, seed)
+        };
+        let results: Vec<(f32, GradientsParams)> = std::thread::scope(|scope| {
+            let workers: Vec<_> = parts
+                .iter()
+                .zip(&self.pools)
+                .enumerate()
+                .map(|(index, (part, pool))| {
+                    let dropout = dropout_of(index);
+                    // Not one clone for all: a clone of the plain network forgets that it is to be differentiated.
+                    let network = self.network.valid();
+                    scope.spawn(move || pool.install(|| gradients(network, part, heads, labelled, dropout)))
+                })
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let mut sum = GradientsAccumulator::new();
+        let loss = results.iter().map(|(loss, _)| loss).sum();
+        results.into_iter().for_each(|(_, gradients)| sum.accumulate(&self.network, gradients));
+        let all = clip_norm(&self.network, sum.grads(), self.config.recipe.gradient_norm_max);
+        let (encoder, head) = split_heads(&self.network, all);
+        let network = self.optimizer.step(rate, self.network.clone(), encoder);
+        self.network = self.optimizer.step(rate * self.config.recipe.head_rate_factor, network, head);
+        Ok(loss)
+    }
+}
+
+/// The share of the gradient that `part` contributes to the mean loss over `labelled` labels.
+fn gradients<B: StudentBackend>(
+    network: Bert<B>,
+    part: &[&Example],
+    heads: usize,
+    labelled: usize,
+    dropout: Dropout,
+) -> (f32, GradientsParams) {
+    let network = network.train::<Autodiff<B>>();
+    let device = &network.classifier.weight.device();
+    let texts = Packed::new(part.iter().map(|example| example.ids.as_slice()));
+    let shape = [texts.tokens(), heads, 2];
+    let logits = network.forward(&texts, device, &dropout).reshape(shape);
+    let targets: Vec<f32> = part.iter().flat_map(|example| example.targets()).copied().collect();
+    let targets = Tensor::<Autodiff<B>, 3>::from_data(TensorData::new(targets, shape), device);
+    let loss = (log_softmax(logits, 2) * targets).sum() / -(labelled as f64);
+    let value = loss.clone().into_scalar().elem::<f32>();
+    (value, GradientsParams::from_grads(loss.backward(), &network))
+}
+
+/// Deals the examples out by falling length, each to the part with the fewest word pieces; empty parts are left out.
+fn balanced(mut examples: Vec<&Example>, parts: usize) -> Vec<Vec<&Example>> {
+    examples.sort_by_key(|example| std::cmp::Reverse(example.ids.len()));
+    let mut dealt: Vec<(usize, Vec<&Example>)> = vec![(0, Vec::new()); parts];
+    for example in examples {
+        if let Some((tokens, part)) = dealt.iter_mut().min_by_key(|(tokens, _)| *tokens) {
+            *tokens += example.ids.len();
+            part.push(example);
+        }
+    }
+    dealt.into_iter().map(|(_, part)| part).filter(|part| !part.is_empty()).collect()
+}
