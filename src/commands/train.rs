@@ -87,6 +87,18 @@ pub(crate) struct Train {
     /// Seed of shuffling, initialisation and dropout.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Leave the embeddings and this many of the first layers as they are; no gradient is computed for them.
+    #[arg(long, default_value_t = 0, value_name = "LAYERS")]
+    freeze: usize,
+    /// Let each layer learn at this multiple of the rate of the next one, and the embeddings of the first one's.
+    #[arg(long, value_name = "FACTOR")]
+    layer_decay: Option<f64>,
+    /// Keep the exponential moving average of the weights, with this decay a step such as 0.999, in place of the last ones.
+    #[arg(long, value_name = "DECAY")]
+    average: Option<f64>,
+    /// Dropout of hidden states and attention weights, in place of what the base's config.json says.
+    #[arg(long, value_name = "SHARE")]
+    dropout: Option<f64>,
     /// Threads; the number of cores by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -116,6 +128,10 @@ impl Train {
                 linear_decay: self.linear_decay,
                 gradient_norm_max: 1.0,
                 seed: self.seed,
+                freeze: self.freeze,
+                layer_decay: self.layer_decay,
+                average: self.average,
+                dropout: self.dropout,
             },
             patience: self.patience,
             dev_documents_max: self.dev_documents_max,

@@ -21,6 +21,7 @@ mod kernel;
 mod matrix;
 mod pointwise;
 mod quantise;
+pub mod training;
 mod weights;
 
 pub use encoder::{Encoder, Scratch};

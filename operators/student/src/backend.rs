@@ -1,130 +1,135 @@
 //! What a student needs of a Burn backend beyond the plain operations.
+//!
+//! An operation that takes much of a training step is one node of the graph with a gradient of its own: [`autodiff`] has the
+//! nodes, [`plain`] what they compute in Burn's operations, [`flex`] the same on the processor in as few passes over memory as
+//! there can be.
 
-use burn::backend::Autodiff;
-use burn::backend::Flex;
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckpointing};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+mod autodiff;
+mod flex;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use crate::bert::Run;
+use crate::dropout::Mask;
 use burn::prelude::*;
-use burn::tensor::TensorPrimitive;
-use burn::tensor::activation;
-use burn::tensor::ops::FloatTensor;
+use stillroom_encoder::training::AdamW;
+
+/// How texts attend.
+#[derive(Clone, Debug)]
+pub(crate) struct Attending {
+    /// Which rows are a text.
+    pub(crate) runs: Vec<Run>,
+    /// Attention heads; they share the features.
+    pub(crate) heads: usize,
+    /// What is dropped of the weights, a block for each text and head.
+    pub(crate) mask: Mask,
+}
+
+impl Attending {
+    /// Scores are divided by the root of a head's features.
+    fn scale(&self, hidden: usize) -> f64 {
+        ((hidden / self.heads) as f64).sqrt().recip()
+    }
+}
+
+/// The parameters of a layer normalisation, `[features]` each.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm<B: Backend> {
+    pub(crate) weight: Tensor<B, 1>,
+    pub(crate) bias: Tensor<B, 1>,
+    pub(crate) eps: f64,
+}
 
 /// A backend that a student runs on. The defaults are plain operations; a backend overrides what it does better.
+///
+/// Tensors are `[tokens, features]`; a gradient has the shape of what it is the gradient of.
 pub(crate) trait StudentBackend: Backend {
-    /// `gelu(x + bias)` with the exact GELU of BERT; `x` is `[tokens, features]`, `bias` is `[features]`.
+    /// `x · weight + bias`.
+    fn dense(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
+        plain::dense(x, weight, bias)
+    }
+
+    /// `gelu(x + bias)` with the exact GELU of BERT.
     fn bias_gelu(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
-        activation::gelu(x + bias.unsqueeze())
+        Self::bias_gelu_forward(x, bias).1
     }
 
-    /// `grad · gelu'(x)`, both `[tokens, features]`.
+    /// `x + bias`, and its GELU.
+    fn bias_gelu_forward(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> (Tensor<Self, 2>, Tensor<Self, 2>) {
+        plain::bias_gelu(x, bias)
+    }
+
+    /// `grad · gelu'(x)`.
     fn bias_gelu_backward(x: Tensor<Self, 2>, grad: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        let cdf = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * 0.5;
-        let density = (x.clone().square() * -0.5).exp()
-            * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
-        grad * (cdf + x * density)
+        plain::bias_gelu_backward(x, grad)
     }
 
-    /// Softmax over the last dimension of attention scores `[texts, heads, queries, keys]`.
-    fn attention_softmax(scores: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        activation::softmax(scores, 3)
-    }
-}
-
-impl StudentBackend for Flex {
-    fn bias_gelu(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
-        in_place(x, bias, stillroom_encoder::bias_gelu)
+    /// Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) of queries, keys and values, within each text.
+    fn attend(qkv: [Tensor<Self, 2>; 3], by: &Attending) -> Tensor<Self, 2> {
+        plain::attend(qkv, by)
     }
 
-    fn bias_gelu_backward(x: Tensor<Self, 2>, grad: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        in_place(grad, x, stillroom_encoder::gelu_backward)
+    /// The gradients of queries, keys and values.
+    fn attend_backward(qkv: [Tensor<Self, 2>; 3], grad: Tensor<Self, 2>, by: &Attending) -> [Tensor<Self, 2>; 3] {
+        plain::attend_backward(qkv, grad, by)
     }
-}
 
-/// `kernel(target, argument)` on the tensors' memory; nothing is copied when `target` is uniquely owned.
-fn in_place<const D: usize, const E: usize>(
-    target: Tensor<Flex, D>,
-    argument: Tensor<Flex, E>,
-    kernel: fn(&mut [f32], &[f32]),
-) -> Tensor<Flex, D> {
-    let device = target.device();
-    let argument = argument.into_data();
-    let mut data = target.into_data();
-    let slices = (data.as_mut_slice::<f32>(), argument.as_slice::<f32>());
-    let (Ok(target), Ok(argument)) = slices else { unreachable!("a student on the CPU computes in f32") };
-    kernel(target, argument);
-    Tensor::from_data(data, &device)
+    /// The layer normalisation of `dropout(x) + residual`.
+    fn add_norm(x: Tensor<Self, 2>, residual: Tensor<Self, 2>, mask: Mask, norm: &Norm<Self>) -> Tensor<Self, 2> {
+        let [_, output] = Self::add_norm_forward(x, residual, mask, norm);
+        output
+    }
+
+    /// `dropout(x) + residual`, and its layer normalisation.
+    fn add_norm_forward(
+        x: Tensor<Self, 2>,
+        residual: Tensor<Self, 2>,
+        mask: Mask,
+        norm: &Norm<Self>,
+    ) -> [Tensor<Self, 2>; 2] {
+        plain::add_norm(x, residual, mask, norm)
+    }
+
+    /// From the gradient of the layer normalisation of `x` to that of `x`, and to those of weight and bias.
+    fn norm_backward(
+        x: Tensor<Self, 2>,
+        grad: Tensor<Self, 2>,
+        norm: &Norm<Self>,
+    ) -> (Tensor<Self, 2>, [Tensor<Self, 1>; 2]) {
+        plain::norm_backward(x, grad, norm)
+    }
+
+    /// The sum of the rows, `[features]`.
+    fn sum_rows(x: Tensor<Self, 2>) -> Tensor<Self, 1> {
+        x.sum_dim(0).squeeze_dim(0)
+    }
+
+    /// `x` with elements dropped and the rest scaled.
+    fn drop_out(x: Tensor<Self, 2>, mask: Mask) -> Tensor<Self, 2> {
+        mask.apply(x)
+    }
+
+    /// The sum of the squares.
+    fn squares<const D: usize>(x: Tensor<Self, D>) -> f64 {
+        x.square().sum().into_scalar().elem()
+    }
+
+    /// The sum of two tensors.
+    fn add<const D: usize>(a: Tensor<Self, D>, b: Tensor<Self, D>) -> Tensor<Self, D> {
+        a + b
+    }
+
+    /// `from`, moved by a share of what it is away from `to`.
+    fn approach<const D: usize>(from: Tensor<Self, D>, to: Tensor<Self, D>, share: f64) -> Tensor<Self, D> {
+        from.clone() + (to - from) * share
+    }
+
+    /// Parameters and their two moments after a step of AdamW.
+    fn adamw<const D: usize>(state: [Tensor<Self, D>; 3], grad: Tensor<Self, D>, step: AdamW) -> [Tensor<Self, D>; 3] {
+        plain::adamw(state, grad, step)
+    }
 }
 
 #[cfg(feature = "cuda")]
 impl StudentBackend for burn::backend::Cuda {}
-
-impl<B: StudentBackend> StudentBackend for Autodiff<B> {
-    fn bias_gelu(x: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
-        differentiable(Gelu, x + bias.unsqueeze(), |x| {
-            let zero = Tensor::zeros([x.dims()[1]], &x.device());
-            let output = B::bias_gelu(x.clone(), zero);
-            (x, output)
-        })
-    }
-
-    fn attention_softmax(scores: Tensor<Self, 4>) -> Tensor<Self, 4> {
-        differentiable(Softmax, scores, |scores| {
-            let output = B::attention_softmax(scores);
-            (output.clone(), output)
-        })
-    }
-}
-
-/// Applies `forward`, which gives what `backward` will need and the output, as one node of the graph.
-fn differentiable<B: Backend, const D: usize, Op>(
-    backward: Op,
-    input: Tensor<Autodiff<B>, D>,
-    forward: impl FnOnce(Tensor<B, D>) -> (Tensor<B, D>, Tensor<B, D>),
-) -> Tensor<Autodiff<B>, D>
-where
-    Op: Backward<B, 1, State = FloatTensor<B>>,
-{
-    let input = input.into_primitive().tensor();
-    let (state, output) = forward(tensor(input.primitive.clone()));
-    let output = output.into_primitive().tensor();
-    let output = match backward.prepare::<NoCheckpointing>([input.node.clone()]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(state.into_primitive().tensor(), output),
-        OpsKind::UnTracked(prep) => prep.finish(output),
-    };
-    Tensor::from_primitive(TensorPrimitive::Float(output))
-}
-
-fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-#[derive(Debug)]
-struct Gelu;
-
-impl<B: StudentBackend> Backward<B, 1> for Gelu {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let x = tensor(ops.state);
-        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-            B::bias_gelu_backward(x, tensor(grad)).into_primitive().tensor()
-        });
-    }
-}
-
-#[derive(Debug)]
-struct Softmax;
-
-impl<B: Backend> Backward<B, 1> for Softmax {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let y: Tensor<B, 4> = tensor(ops.state);
-        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-            let weighted = tensor::<B, 4>(grad) * y.clone();
-            let total = weighted.clone().sum_dim(3);
-            (weighted - y * total).into_primitive().tensor()
-        });
-    }
-}

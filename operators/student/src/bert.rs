@@ -2,9 +2,11 @@
 //! lie one after the other in `[tokens, hidden]`, so that no padding is ever computed. Only attention looks at where a text
 //! begins and ends.
 
-use crate::backend::StudentBackend;
+use crate::backend::{Attending, Norm, StudentBackend};
 use crate::config::BertConfig;
-use crate::dropout::Dropout;
+use crate::dropout::{Dropout, Mask};
+use crate::parameters;
+use burn::module::ParamId;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
 use std::ops::Range;
@@ -28,6 +30,7 @@ struct Embeddings<B: Backend> {
     position_embeddings: Embedding<B>,
     token_type_embeddings: Embedding<B>,
     layer_norm: LayerNorm<B>,
+    eps: f64,
 }
 
 #[derive(Module, Debug)]
@@ -60,6 +63,7 @@ struct Intermediate<B: Backend> {
 struct AddNorm<B: Backend> {
     dense: Linear<B>,
     layer_norm: LayerNorm<B>,
+    eps: f64,
 }
 
 /// Texts that follow one another in one tensor.
@@ -71,10 +75,18 @@ pub(crate) struct Packed {
     runs: Vec<Run>,
 }
 
+/// Texts of one length that follow one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Run {
-    tokens: Range<usize>,
-    texts: usize,
+pub(crate) struct Run {
+    pub(crate) tokens: Range<usize>,
+    pub(crate) texts: usize,
+}
+
+impl Run {
+    /// Word pieces of each text.
+    pub(crate) fn length(&self) -> usize {
+        self.tokens.len() / self.texts
+    }
 }
 
 impl Packed {
@@ -86,12 +98,17 @@ impl Packed {
             packed.ids.extend(text.iter().map(|&id| id as i32));
             packed.positions.extend(0..text.len() as i32);
             let end = packed.ids.len();
-            match packed.runs.last_mut().filter(|run| run.tokens.len() == run.texts * text.len()) {
+            match packed.runs.last_mut().filter(|run| run.length() == text.len()) {
                 Some(run) => *run = Run { tokens: run.tokens.start..end, texts: run.texts + 1 },
                 None => packed.runs.push(Run { tokens: start..end, texts: 1 }),
             }
         }
         packed
+    }
+
+    /// Where the texts are.
+    pub(crate) fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// The number of word pieces.
@@ -103,8 +120,8 @@ impl Packed {
 impl<B: StudentBackend> Bert<B> {
     /// An untrained model.
     pub(crate) fn init(config: &BertConfig, outputs: usize, device: &B::Device) -> Bert<B> {
-        let hidden = config.hidden_size;
-        let norm = || LayerNormConfig::new(hidden).with_epsilon(config.layer_norm_eps).init(device);
+        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+        let norm = || LayerNormConfig::new(hidden).with_epsilon(eps).init(device);
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let embedding = |rows| EmbeddingConfig::new(rows, hidden).init(device);
         let layer = |_| Layer {
@@ -112,17 +129,18 @@ impl<B: StudentBackend> Bert<B> {
                 query: linear(hidden, hidden),
                 key: linear(hidden, hidden),
                 value: linear(hidden, hidden),
-                output: AddNorm { dense: linear(hidden, hidden), layer_norm: norm() },
+                output: AddNorm { dense: linear(hidden, hidden), layer_norm: norm(), eps },
                 heads: config.num_attention_heads,
             },
             intermediate: Intermediate { dense: linear(hidden, config.intermediate_size) },
-            output: AddNorm { dense: linear(config.intermediate_size, hidden), layer_norm: norm() },
+            output: AddNorm { dense: linear(config.intermediate_size, hidden), layer_norm: norm(), eps },
         };
         let embeddings = Embeddings {
             word_embeddings: embedding(config.vocab_size),
             position_embeddings: embedding(config.max_position_embeddings),
             token_type_embeddings: embedding(config.type_vocab_size),
             layer_norm: norm(),
+            eps,
         };
         let encoder = Encoder { layer: (0..config.num_hidden_layers).map(layer).collect() };
         Bert { bert: Trunk { embeddings, encoder }, classifier: linear(hidden, outputs) }
@@ -130,11 +148,41 @@ impl<B: StudentBackend> Bert<B> {
 
     /// Logits `[tokens, outputs]`. `dropout` is [`Dropout::none`] but in training.
     pub(crate) fn forward(&self, texts: &Packed, device: &B::Device, dropout: &Dropout) -> Tensor<B, 2> {
-        let mut x = dropout.hidden(self.bert.embeddings.forward(texts, device));
-        for layer in &self.bert.encoder.layer {
-            x = layer.forward(x, &texts.runs, dropout);
-        }
-        self.classifier.forward(dropout.hidden(x))
+        self.forward_from(self.embed(texts, device, dropout), texts, (0, dropout))
+    }
+
+    /// The parameters of the embeddings, and of each layer.
+    pub(crate) fn levels(&self) -> Vec<Vec<ParamId>> {
+        let embeddings = parameters::ids(&self.bert.embeddings);
+        std::iter::once(embeddings).chain(self.bert.encoder.layer.iter().map(parameters::ids)).collect()
+    }
+
+    /// What the first layer is given, `[tokens, hidden]`.
+    pub(crate) fn embed(&self, texts: &Packed, device: &B::Device, dropout: &Dropout) -> Tensor<B, 2> {
+        B::drop_out(self.bert.embeddings.forward(texts, device), dropout.hidden())
+    }
+
+    /// Logits `[tokens, outputs]` from what layer `first` is given, `[tokens, hidden]`.
+    pub(crate) fn forward_from(
+        &self,
+        x: Tensor<B, 2>,
+        texts: &Packed,
+        (first, dropout): (usize, &Dropout),
+    ) -> Tensor<B, 2> {
+        let layers = &self.bert.encoder.layer;
+        let x = self.layers(x, texts, (first..layers.len(), dropout));
+        linear(&self.classifier, B::drop_out(x, dropout.hidden()))
+    }
+
+    /// What the last of some layers gives, `[tokens, hidden]`, as is what the first is given.
+    pub(crate) fn layers(
+        &self,
+        x: Tensor<B, 2>,
+        texts: &Packed,
+        (layers, dropout): (Range<usize>, &Dropout),
+    ) -> Tensor<B, 2> {
+        let layers = &self.bert.encoder.layer[layers];
+        layers.iter().fold(x, |x, layer| layer.forward(x, texts.runs(), dropout))
     }
 }
 
@@ -146,7 +194,7 @@ impl<B: StudentBackend> Embeddings<B> {
         let positions = self.position_embeddings.forward(row(&texts.positions)).squeeze_dim::<2>(0);
         // Notes are single segments, of token type 0.
         let types = self.token_type_embeddings.weight.val().slice(0..1);
-        self.layer_norm.forward(words + positions + types)
+        B::add_norm(words, positions + types, Mask::ALL, &norm(&self.layer_norm, self.eps))
     }
 }
 
@@ -155,46 +203,40 @@ impl<B: StudentBackend> Layer<B> {
     fn forward(&self, x: Tensor<B, 2>, runs: &[Run], dropout: &Dropout) -> Tensor<B, 2> {
         let x = self.attention.forward(x, runs, dropout);
         let up = &self.intermediate.dense;
-        let product = x.clone().matmul(up.weight.val());
-        let inner = match &up.bias {
-            Some(bias) => B::bias_gelu(product, bias.val()),
-            None => unreachable!("every linear layer of BERT has a bias"),
-        };
+        let inner = B::bias_gelu(x.clone().matmul(up.weight.val()), bias(up));
         self.output.forward(inner, x, dropout)
     }
 }
 
 impl<B: StudentBackend> AddNorm<B> {
     fn forward(&self, x: Tensor<B, 2>, residual: Tensor<B, 2>, dropout: &Dropout) -> Tensor<B, 2> {
-        self.layer_norm.forward(dropout.hidden(self.dense.forward(x)) + residual)
+        let norm = norm(&self.layer_norm, self.eps);
+        B::add_norm(linear(&self.dense, x), residual, dropout.hidden(), &norm)
     }
 }
 
 impl<B: StudentBackend> Attention<B> {
     fn forward(&self, x: Tensor<B, 2>, runs: &[Run], dropout: &Dropout) -> Tensor<B, 2> {
-        let scale = ((x.dims()[1] / self.heads) as f64).sqrt().recip();
-        let q = self.query.forward(x.clone()) * scale;
-        let k = self.key.forward(x.clone());
-        let v = self.value.forward(x.clone());
-        let contexts = runs
-            .iter()
-            .map(|run| {
-                let part =
-                    |t: &Tensor<B, 2>| if runs.len() == 1 { t.clone() } else { t.clone().slice(run.tokens.clone()) };
-                self.attend([part(&q), part(&k), part(&v)], run.texts, dropout)
-            })
-            .collect::<Vec<_>>();
-        self.output.forward(Tensor::cat(contexts, 0), x, dropout)
+        let qkv = [&self.query, &self.key, &self.value].map(|part| linear(part, x.clone()));
+        let by = Attending { runs: runs.to_vec(), heads: self.heads, mask: dropout.attention() };
+        self.output.forward(B::attend(qkv, &by), x, dropout)
     }
+}
 
-    /// Scaled dot-product attention (Vaswani et al., arXiv 1706.03762) within each of `texts` texts of one length;
-    /// `[texts · length, hidden]` to the same.
-    fn attend(&self, [q, k, v]: [Tensor<B, 2>; 3], texts: usize, dropout: &Dropout) -> Tensor<B, 2> {
-        let [tokens, hidden] = q.dims();
-        let split =
-            |t: Tensor<B, 2>| t.reshape([texts, tokens / texts, self.heads, hidden / self.heads]).swap_dims(1, 2);
-        let weights = B::attention_softmax(split(q).matmul(split(k).transpose()));
-        let context = dropout.attention(weights).matmul(split(v));
-        context.swap_dims(1, 2).reshape([tokens, hidden])
+fn linear<B: StudentBackend>(layer: &Linear<B>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    B::dense(x, layer.weight.val(), bias(layer))
+}
+
+fn bias<B: Backend>(layer: &Linear<B>) -> Tensor<B, 1> {
+    match &layer.bias {
+        Some(bias) => bias.val(),
+        None => unreachable!("every linear layer of BERT has a bias"),
+    }
+}
+
+fn norm<B: Backend>(layer: &LayerNorm<B>, eps: f64) -> Norm<B> {
+    match &layer.beta {
+        Some(bias) => Norm { weight: layer.gamma.val(), bias: bias.val(), eps },
+        None => unreachable!("every layer normalisation of BERT has a bias"),
     }
 }

@@ -5,21 +5,17 @@ use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::files;
 use crate::manifest::{DataFile, Recipe};
+use crate::optimizer::Learner;
+use crate::parameters;
 use burn::backend::Autodiff;
 use burn::module::Module;
-use burn::optim::{AdamW, Optimizer, adaptor::OptimizerAdaptor};
 use burn::record::{BinFileRecorder, FullPrecisionSettings, Recorder};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use stillroom_schemas::Task;
 
-pub(crate) type BertOptimizer<B> = OptimizerAdaptor<AdamW, Bert<Autodiff<B>>, Autodiff<B>>;
-
-/// What a run goes on with.
-pub(crate) type Resumed<B> = (Bert<Autodiff<B>>, BertOptimizer<B>, State);
-
-/// Where a run stands. It is written last and says which of the two slots holds network and optimizer.
+/// Where a run stands. It is written last and says which of the two slots holds the networks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     /// Completed passes.
@@ -70,27 +66,26 @@ impl Checkpoints {
         Ok(Checkpoints { folder })
     }
 
-    /// Saves into the slot that the last state does not use, then replaces the state.
-    pub(crate) fn save<B: StudentBackend>(
-        &self,
-        network: &Bert<Autodiff<B>>,
-        optimizer: &BertOptimizer<B>,
-        state: &mut State,
-    ) -> Result<(), StudentError> {
+    /// Saves into the slot that the last state does not use, then replaces the state. The moments of the optimizer and the average
+    /// are networks, too, as far as a record goes.
+    pub(crate) fn save<B: StudentBackend>(&self, learner: &Learner<B>, state: &mut State) -> Result<(), StudentError> {
         state.slot = 1 - state.slot;
         let recorder = BinFileRecorder::<FullPrecisionSettings>::new();
         let failed = |error: burn::record::RecorderError| StudentError::Unsupported {
             path: self.folder.clone(),
             cause: format!("the checkpoint was not written: {error}"),
         };
-        let [network_path, optimizer_path] = self.slot(state.slot);
-        for old in [&network_path, &optimizer_path] {
+        let [first, second] = &learner.moments;
+        let parts =
+            [("first-moment", Some(first)), ("second-moment", Some(second)), ("average", learner.average.as_ref())];
+        let parts = parts.into_iter().filter_map(|(name, tensors)| Some((name, tensors?)));
+        let parts = parts.map(|(name, tensors)| (name, parameters::with_values(learner.network(), tensors)));
+        for (name, part) in std::iter::once(("network", learner.network().clone())).chain(parts) {
+            let path = self.record(name, state.slot);
+            let record = path.with_extension("bin");
             // Burn warns of every file that it replaces.
-            let _absent = fs::remove_file(old.with_extension("bin"));
-        }
-        Recorder::<Autodiff<B>>::record(&recorder, network.clone().into_record(), network_path).map_err(failed)?;
-        Recorder::<Autodiff<B>>::record(&recorder, optimizer.to_record(), optimizer_path).map_err(failed)?;
-        for record in self.slot(state.slot).map(|path| path.with_extension("bin")) {
+            let _absent = fs::remove_file(&record);
+            Recorder::<Autodiff<B>>::record(&recorder, part.into_record(), path).map_err(failed)?;
             let synced = fs::File::open(&record).and_then(|file| file.sync_all());
             synced.map_err(|source| StudentError::Io { action: "sync", path: record, source })?;
         }
@@ -100,13 +95,12 @@ impl Checkpoints {
     /// The last saved run, or the one given when none was saved.
     pub(crate) fn resume<B: StudentBackend>(
         &self,
-        network: Bert<Autodiff<B>>,
-        optimizer: BertOptimizer<B>,
+        learner: Learner<B>,
         device: &B::Device,
-    ) -> Result<Resumed<B>, StudentError> {
+    ) -> Result<(Learner<B>, State), StudentError> {
         let path = self.folder.join("state.json");
         if !path.exists() {
-            return Ok((network, optimizer, State::default()));
+            return Ok((learner, State::default()));
         }
         let state: State = files::read_json(&path)?;
         let recorder = BinFileRecorder::<FullPrecisionSettings>::new();
@@ -114,10 +108,15 @@ impl Checkpoints {
             path: self.folder.clone(),
             cause: format!("the checkpoint cannot be read ({error}); remove it to begin anew"),
         };
-        let [network_path, optimizer_path] = self.slot(state.slot);
-        let network = network.load_record(recorder.load(network_path, device).map_err(failed)?);
-        let optimizer = optimizer.load_record(recorder.load(optimizer_path, device).map_err(failed)?);
-        Ok((network, optimizer, state))
+        let load = |name: &str| -> Result<Bert<Autodiff<B>>, StudentError> {
+            let record = recorder.load(self.record(name, state.slot), device).map_err(failed)?;
+            Ok(learner.network().clone().load_record(record))
+        };
+        let tensors = |name: &str| Ok::<_, StudentError>(parameters::values(&load(name)?));
+        let moments = [tensors("first-moment")?, tensors("second-moment")?];
+        let average = learner.average.is_some().then(|| tensors("average")).transpose()?;
+        let resumed = Learner::of(load("network")?, moments, average);
+        Ok((resumed, state))
     }
 
     /// Removes the folder: the run is complete.
@@ -126,7 +125,7 @@ impl Checkpoints {
         fs::remove_dir_all(&self.folder).map_err(failed)
     }
 
-    fn slot(&self, slot: usize) -> [PathBuf; 2] {
-        ["network", "optimizer"].map(|name| self.folder.join(format!("{name}-{slot}")))
+    fn record(&self, name: &str, slot: usize) -> PathBuf {
+        self.folder.join(format!("{name}-{slot}"))
     }
 }

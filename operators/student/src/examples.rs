@@ -17,36 +17,62 @@ pub struct Document {
     pub spans: Vec<Span>,
 }
 
-/// A window to learn from.
+/// A window to learn from. Targets are of each word piece and task, in the order of the heads; pieces of words that another window
+/// owns and special pieces have none.
 #[derive(Clone, Debug)]
 pub(crate) struct Example {
-    pub(crate) ids: Vec<u32>,
-    /// For each word piece and task, in the order of the heads: the weight of class O and of class I in the loss, 0 or 1.
-    /// Pieces of words that another window owns, special pieces and unannotated tasks have neither.
-    targets: Vec<[f32; 2]>,
-    /// Pairs of piece and task that are labelled.
-    pub(crate) labelled: usize,
+    pub(crate) window: Window,
+    /// Whether people marked the piece; unannotated tasks have no target.
+    hard: Vec<Option<bool>>,
+    /// The probability of class I by teachers, NaN for pieces without a target; empty when none were asked.
+    soft: Vec<f32>,
 }
 
 impl Example {
     fn new(window: Window, words: &Words, document: &Document, tasks: &[Task]) -> Example {
-        let mut targets = vec![[0.0; 2]; window.ids.len() * tasks.len()];
-        let mut labelled = 0;
+        let mut example = Example { hard: vec![None; window.ids.len() * tasks.len()], soft: Vec::new(), window };
         for (head, task) in tasks.iter().enumerate().filter(|(_, task)| document.tasks.contains(task)) {
             let inside = words_inside(words, document, *task);
-            for (word, pieces) in window.words.clone().zip(window.pieces.windows(2)) {
-                for piece in pieces[0]..pieces[1] {
-                    targets[usize::from(piece) * tasks.len() + head][usize::from(inside[word])] = 1.0;
-                    labelled += 1;
-                }
-            }
+            let owned = example.window.words.clone();
+            let values = owned.map(|word| Some(inside[word]));
+            spread(&example.window, (head, tasks.len()), values, &mut example.hard);
         }
-        Example { ids: window.ids, targets, labelled }
+        example
     }
 
-    /// `[pieces, tasks, 2]`, row by row.
-    pub(crate) fn targets(&self) -> &[f32] {
-        self.targets.as_flattened()
+    /// Sets what teachers say: of each of the window's words the probability by head.
+    pub(crate) fn teach(&mut self, words: &[Vec<f32>], heads: usize) {
+        self.soft = vec![f32::NAN; self.window.ids.len() * heads];
+        for head in 0..heads {
+            let values = words.iter().map(|word| word[head]);
+            spread(&self.window, (head, heads), values, &mut self.soft);
+        }
+    }
+
+    /// Pairs of word piece and task that have a target.
+    pub(crate) fn labelled(&self) -> usize {
+        let soft = self.soft.iter().filter(|target| !target.is_nan()).count();
+        // Teachers say something of every task, people of some.
+        if soft > 0 { soft } else { self.hard.iter().flatten().count() }
+    }
+
+    /// The weights of the classes O and I in the loss by people's marks, `[pieces, tasks]`.
+    pub(crate) fn hard(&self) -> impl Iterator<Item = [f32; 2]> {
+        self.hard.iter().map(|target| target.map_or([0.0; 2], |inside| if inside { [0.0, 1.0] } else { [1.0, 0.0] }))
+    }
+
+    /// The same by what teachers say; nothing when they were not asked.
+    pub(crate) fn soft(&self) -> impl Iterator<Item = [f32; 2]> {
+        self.soft.iter().map(|&inside| if inside.is_nan() { [0.0; 2] } else { [1.0 - inside, inside] })
+    }
+}
+
+/// Sets the targets of a head among `heads` for the pieces of each word that the window owns.
+fn spread<T: Copy>(window: &Window, (head, heads): (usize, usize), words: impl Iterator<Item = T>, targets: &mut [T]) {
+    for (value, pieces) in words.zip(window.pieces.windows(2)) {
+        for piece in pieces[0]..pieces[1] {
+            targets[usize::from(piece) * heads + head] = value;
+        }
     }
 }
 
@@ -68,8 +94,7 @@ pub(crate) fn examples_of<'a>(
     let mut examples = Vec::new();
     for document in documents {
         let text = tokenizer.tokenize(&document.text)?;
-        let of_window = |window| Example::new(window, &text.words, document, tasks);
-        examples.extend(text.windows.into_iter().map(of_window).filter(|example| example.labelled > 0));
+        examples.extend(text.windows.into_iter().map(|window| Example::new(window, &text.words, document, tasks)));
     }
     Ok(examples)
 }

@@ -15,8 +15,9 @@ mod eight_bit;
 mod evaluate;
 mod examples;
 mod files;
-mod gradients;
 mod manifest;
+mod optimizer;
+mod parameters;
 #[cfg(test)]
 mod parity;
 mod student;

@@ -55,6 +55,24 @@ pub struct Recipe {
     pub gradient_norm_max: f32,
     /// Seed of shuffling and initialisation.
     pub seed: u64,
+    /// The embeddings and this many of the first layers are not learned; by default all are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub freeze: usize,
+    /// The rate of each layer is this multiple of the next one's, and that of the embeddings of the first one's (Clark et al., arXiv
+    /// 2003.10555); by default all learn at one rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
+    /// The student is the exponential moving average of the weights, with this decay a step; by default it is the last weights. In
+    /// step `t` the decay is at most `(1 + t) / (10 + t)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+    /// Dropout in place of the base's own, of hidden states and of attention weights; by default as `config.json` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A file of documents, or notes that became documents by their labels.

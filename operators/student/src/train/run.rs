@@ -4,18 +4,18 @@ use super::schedule::{best_index, learning_rate};
 use super::{Corpus, Progress, TrainConfig};
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
-use crate::checkpoint::{BertOptimizer, Checkpoints, Identity, State};
+use crate::checkpoint::{Checkpoints, Identity, State};
 use crate::config::BertConfig;
 use crate::evaluate::{tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
+use crate::manifest::Recipe;
+use crate::optimizer::Learner;
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
 use crate::weights::{self, Weights};
 use crate::{StudentError, files};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
-use burn::optim::AdamWConfig;
-use burn::prelude::*;
 use rayon::ThreadPool;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -34,8 +34,7 @@ pub(super) struct Run<'a, B: StudentBackend> {
     pub(super) architecture: BertConfig,
     pub(super) identity: Identity,
     pub(super) examples: Vec<Example>,
-    pub(super) network: Bert<Autodiff<B>>,
-    pub(super) optimizer: BertOptimizer<B>,
+    pub(super) learner: Learner<B>,
     pub(super) checkpoints: Checkpoints,
     pub(super) state: State,
     pub(super) pools: Vec<ThreadPool>,
@@ -51,8 +50,10 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let recipe = config.recipe.clone();
         B::seed(&device, recipe.seed);
         let architecture = BertConfig::load(&config.base)?;
+        check(&config.recipe, &architecture)?;
         let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base, &architecture)?;
-        let examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), &tokenizer, &config.tasks)?;
+        let mut examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), &tokenizer, &config.tasks)?;
+        examples.retain(|example| example.labelled() > 0);
         if examples.is_empty() {
             return Err(StudentError::Data("no document was annotated for any of the tasks".into()));
         }
@@ -74,9 +75,8 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         base.check(&architecture, heads)?;
         let mut network = Bert::<Autodiff<B>>::init(&architecture, outputs, &device);
         base.load(&mut network, &architecture, heads)?;
-        let optimizer = AdamWConfig::new().with_weight_decay(config.recipe.weight_decay).with_epsilon(1e-8).init();
         let checkpoints = Checkpoints::open(&config.out, &identity)?;
-        let (network, optimizer, state) = checkpoints.resume(network, optimizer, &device)?;
+        let (learner, state) = checkpoints.resume(Learner::new(network, &config.recipe), &device)?;
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let pools = (0..config.threads.max(1)).map(pool).collect::<Result<_, _>>();
         let pools = pools.map_err(|error| StudentError::Data(format!("no thread could be started: {error}")))?;
@@ -89,8 +89,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             architecture,
             identity,
             examples,
-            network,
-            optimizer,
+            learner,
             checkpoints,
             state,
             pools,
@@ -104,11 +103,11 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             let step = self.state.epoch * self.steps_per_pass() + self.state.step;
             let loss = self.step(batch, learning_rate(&self.config.recipe, step, steps))?;
             self.state.step += 1;
-            tokens += batch.iter().map(|&index| self.examples[index].ids.len()).sum::<usize>();
+            tokens += batch.iter().map(|&index| self.examples[index].window.ids.len()).sum::<usize>();
             let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
             observe(Progress::Step { step: step + 1, steps, loss, tokens_per_second });
             if saved.elapsed() > CHECKPOINT_EVERY {
-                self.checkpoints.save(&self.network, &self.optimizer, &mut self.state)?;
+                self.checkpoints.save(&self.learner, &mut self.state)?;
                 saved = Instant::now();
             }
         }
@@ -117,7 +116,8 @@ impl<'a, B: StudentBackend> Run<'a, B> {
 
     /// Evaluates, keeps the student if it is the best so far, and saves.
     pub(super) fn complete_pass(&mut self) -> Result<f64, StudentError> {
-        let tagger = BertTagger::<B>::of_network(self.network.valid(), &self.config.tasks, self.device.clone());
+        let tagger =
+            BertTagger::<B>::of_network(self.learner.result().valid(), &self.config.tasks, self.device.clone());
         let mut taggers = tagger.one_thread_each(self.pools.len())?;
         let mut f1 = Vec::new();
         for corpus in self.dev {
@@ -132,7 +132,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         if best_index(&self.state.dev_f1) == Some(self.state.dev_f1.len() - 1) {
             self.save_student()?;
         }
-        self.checkpoints.save(&self.network, &self.optimizer, &mut self.state)?;
+        self.checkpoints.save(&self.learner, &mut self.state)?;
         Ok(dev_f1)
     }
 
@@ -145,6 +145,28 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             files::write(&out.join(name), &files::read(&source)?)?;
         }
         let path = out.join("model.safetensors");
-        files::write(&path, &weights::save(&self.network.valid(), &path)?)
+        files::write(&path, &weights::save(&self.learner.result().valid(), &path)?)
+    }
+}
+
+/// Refuses hyperparameters that mean nothing, or nothing for this architecture.
+fn check(recipe: &Recipe, architecture: &BertConfig) -> Result<(), StudentError> {
+    let share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
+    let layers = architecture.num_hidden_layers;
+    let wrong = [
+        (
+            recipe.freeze > layers,
+            format!("{} layers are to be frozen of {layers}; freeze {layers} at most", recipe.freeze),
+        ),
+        (
+            recipe.layer_decay.is_some_and(|decay| !(decay > 0.0 && decay <= 1.0)),
+            "the layers' factor must be above 0 and at most 1".to_owned(),
+        ),
+        (!share(recipe.average), "the decay of the average must be from 0 to below 1".to_owned()),
+        (!share(recipe.dropout), "dropout must be from 0 to below 1".to_owned()),
+    ];
+    match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
+        Some((_, cause)) => Err(StudentError::Data(cause)),
+        None => Ok(()),
     }
 }

@@ -6,10 +6,10 @@ use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
 use crate::dropout::Dropout;
 use crate::examples::Example;
-use crate::gradients::{clip_norm, split_heads};
+use crate::parameters::{self, Tensors};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
-use burn::optim::{GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::activation::log_softmax;
 
@@ -17,15 +17,15 @@ impl<B: StudentBackend> Run<'_, B> {
     /// One step of the optimizer on the examples of `batch`; the mean loss of a labelled word piece.
     pub(super) fn step(&mut self, batch: &[usize], rate: f64) -> Result<f32, StudentError> {
         let examples: Vec<&Example> = batch.iter().map(|&index| &self.examples[index]).collect();
-        let labelled: usize = examples.iter().map(|example| example.labelled).sum();
+        let labelled: usize = examples.iter().map(|example| example.labelled()).sum();
         let parts = balanced(examples, self.pools.len());
-        let heads = self.config.tasks.len();
+        let freeze = self.config.recipe.freeze;
         let step = self.state.epoch * self.steps_per_pass() + self.state.step;
         let dropout_of = |part: usize| {
             let seed = self.config.recipe.seed.wrapping_add((step * self.pools.len() + part) as u64);
-            Dropout::seeded(&self.architecture, seed)
+            Dropout::seeded(&self.architecture, self.config.recipe.dropout, seed)
         };
-        let results: Vec<(f32, GradientsParams)> = std::thread::scope(|scope| {
+        let results: Vec<(f32, Tensors)> = std::thread::scope(|scope| {
             let workers: Vec<_> = parts
                 .iter()
                 .zip(&self.pools)
@@ -33,8 +33,8 @@ impl<B: StudentBackend> Run<'_, B> {
                 .map(|(index, (part, pool))| {
                     let dropout = dropout_of(index);
                     // Not one clone for all: a clone of the plain network forgets that it is to be differentiated.
-                    let network = self.network.valid();
-                    scope.spawn(move || pool.install(|| gradients(network, part, heads, labelled, dropout)))
+                    let network = self.learner.network().valid();
+                    scope.spawn(move || pool.install(|| gradients(network, part, labelled, (freeze, dropout))))
                 })
                 .collect();
             workers
@@ -42,14 +42,10 @@ impl<B: StudentBackend> Run<'_, B> {
                 .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        let mut sum = GradientsAccumulator::new();
-        let loss = results.iter().map(|(loss, _)| loss).sum();
-        results.into_iter().for_each(|(_, gradients)| sum.accumulate(&self.network, gradients));
-        let all = clip_norm(&self.network, sum.grads(), self.config.recipe.gradient_norm_max);
-        let (encoder, head) = split_heads(&self.network, all);
-        let network = self.optimizer.step(rate, self.network.clone(), encoder);
-        self.network = self.optimizer.step(rate * self.config.recipe.head_rate_factor, network, head);
-        Ok(loss)
+        let (losses, gradients): (Vec<f32>, Vec<Tensors>) = results.into_iter().unzip();
+        let gradients = parameters::sum(self.learner.network(), gradients);
+        self.learner.step(gradients, (rate, step + 1), &self.config.recipe);
+        Ok(losses.into_iter().sum())
     }
 }
 
@@ -57,29 +53,34 @@ impl<B: StudentBackend> Run<'_, B> {
 fn gradients<B: StudentBackend>(
     network: Bert<B>,
     part: &[&Example],
-    heads: usize,
     labelled: usize,
-    dropout: Dropout,
-) -> (f32, GradientsParams) {
-    let network = network.train::<Autodiff<B>>();
+    (freeze, dropout): (usize, Dropout),
+) -> (f32, Tensors) {
     let device = &network.classifier.weight.device();
-    let texts = Packed::new(part.iter().map(|example| example.ids.as_slice()));
-    let shape = [texts.tokens(), heads, 2];
-    let logits = network.forward(&texts, device, &dropout).reshape(shape);
-    let targets: Vec<f32> = part.iter().flat_map(|example| example.targets()).copied().collect();
+    let texts = Packed::new(part.iter().map(|example| example.window.ids.as_slice()));
+    // What is frozen is computed outside of the graph: no gradient, and nothing kept for one.
+    let frozen = (freeze > 0).then(|| {
+        let embedded = network.embed(&texts, device, &dropout);
+        network.layers(embedded, &texts, (0..freeze, &dropout))
+    });
+    let network = network.train::<Autodiff<B>>();
+    let x = frozen.map_or_else(|| network.embed(&texts, device, &dropout), Tensor::from_inner);
+    let logits = network.forward_from(x, &texts, (freeze, &dropout));
+    let shape = [texts.tokens(), logits.dims()[1] / 2, 2];
+    let targets: Vec<f32> = part.iter().flat_map(|example| example.hard()).flatten().collect();
     let targets = Tensor::<Autodiff<B>, 3>::from_data(TensorData::new(targets, shape), device);
-    let loss = (log_softmax(logits, 2) * targets).sum() / -(labelled as f64);
+    let loss = (log_softmax(logits.reshape(shape), 2) * targets).sum() / -(labelled as f64);
     let value = loss.clone().into_scalar().elem::<f32>();
     (value, GradientsParams::from_grads(loss.backward(), &network))
 }
 
 /// Deals the examples out by falling length, each to the part with the fewest word pieces; empty parts are left out.
 fn balanced(mut examples: Vec<&Example>, parts: usize) -> Vec<Vec<&Example>> {
-    examples.sort_by_key(|example| std::cmp::Reverse(example.ids.len()));
+    examples.sort_by_key(|example| std::cmp::Reverse(example.window.ids.len()));
     let mut dealt: Vec<(usize, Vec<&Example>)> = vec![(0, Vec::new()); parts];
     for example in examples {
         if let Some((tokens, part)) = dealt.iter_mut().min_by_key(|(tokens, _)| *tokens) {
-            *tokens += example.ids.len();
+            *tokens += example.window.ids.len();
             part.push(example);
         }
     }
