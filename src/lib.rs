@@ -35,7 +35,7 @@ enum Command {
     /// Measure a student, or given predictions, against gold annotations.
     Eval(commands::eval::Eval),
     /// Train a student on annotated documents, and on notes that teachers labelled.
-    Train(commands::train::Train),
+    Train(Box<commands::train::Train>),
     /// Fit a student's probabilities and thresholds to annotated documents.
     Calibrate(commands::calibrate::Calibrate),
     /// Look at corpora in their publishers' formats, and convert them.

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
 use stillroom_dataflow::Tokenizer;
 use stillroom_hub::{Base, Hub, HubConfig};
-use stillroom_schemas::Task;
-use stillroom_student::{Corpus, DataFile, Document, Manifest, Progress, Recipe, TrainConfig, sha256, train};
+use stillroom_schemas::{Note, Task, TaskSet};
+use stillroom_student::{
+    Corpus, DataFile, Distillation, Document, Manifest, Progress, Recipe, Student, TrainConfig, sha256, train,
+};
 use stillroom_teachers::ensemble::Choice;
 
 /// Notes to learn from, by what teachers said of them.
@@ -34,6 +36,24 @@ struct LabelledNotes {
     ensemble: Option<PathBuf>,
 }
 
+/// Students to learn from.
+#[derive(Args)]
+struct Distilling {
+    /// Folders of students that this one also learns from, by the mean of their probabilities: several of other seeds become one, and
+    /// notes need no labels. Their tokenizer must be that of the base.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    distil: Vec<PathBuf>,
+    /// The part of the loss that is theirs; the rest is that of the annotations, where there are any.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "distil")]
+    distil_share: f64,
+    /// What their logits and the student's are divided by before they are compared.
+    #[arg(long, default_value_t = 1.0, requires = "distil")]
+    temperature: f64,
+    /// Notes without annotations to learn from by what the students say: as for --notes.
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "distil")]
+    unlabelled: Vec<PathBuf>,
+}
+
 /// Arguments of `train`.
 #[derive(Args)]
 pub(crate) struct Train {
@@ -44,10 +64,12 @@ pub(crate) struct Train {
     #[command(flatten)]
     config: ConfigArgs,
     /// Annotated documents to learn from; a file that is given twice counts twice.
-    #[arg(long = "train", required_unless_present = "notes", value_name = "FILE")]
+    #[arg(long = "train", required_unless_present_any = ["notes", "unlabelled"], value_name = "FILE")]
     train: Vec<PathBuf>,
     #[command(flatten)]
     labelled: LabelledNotes,
+    #[command(flatten)]
+    distilling: Distilling,
     /// Annotated documents to choose the student and its thresholds by.
     #[arg(long = "dev", required = true, value_name = "FILE")]
     dev: Vec<PathBuf>,
@@ -113,6 +135,7 @@ impl Train {
         // A download may take long, and is begun when all else is there.
         let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
         train_files.extend(self.labelled.corpus(&base, &tasks)?);
+        train_files.extend(self.distilling.corpus()?);
         let folder_name =
             || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
@@ -132,9 +155,11 @@ impl Train {
                 layer_decay: self.layer_decay,
                 average: self.average,
                 dropout: self.dropout,
+                distillation: self.distilling.distillation(),
             },
             patience: self.patience,
             dev_documents_max: self.dev_documents_max,
+            teachers: self.distilling.teachers()?,
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
             base,
             out: self.out,
@@ -234,6 +259,36 @@ impl LabelledNotes {
         let of_notes: Vec<String> = self.notes.iter().map(|path| short(path)).collect();
         let name = format!("{} by {}", of_notes.join(" + "), short(ensemble));
         let file = DataFile { name, hash: hash_of(&documents)?, documents: documents.len() };
+        Ok(Some(Corpus { file, documents }))
+    }
+}
+
+impl Distilling {
+    fn distillation(&self) -> Option<Distillation> {
+        let by = Distillation { share: self.distil_share, temperature: self.temperature };
+        (!self.distil.is_empty()).then_some(by)
+    }
+
+    /// # Errors
+    /// When a folder holds no student.
+    fn teachers(&self) -> Result<Vec<Student>> {
+        Ok(self.distil.iter().map(|folder| Student::load(folder)).collect::<Result<_, _>>()?)
+    }
+
+    /// The notes without annotations, as documents that were annotated for no task; nothing when there are none.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    fn corpus(&self) -> Result<Option<Corpus>> {
+        if self.unlabelled.is_empty() {
+            return Ok(None);
+        }
+        let (mut notes, mut documents) = (Notes::open(&self.unlabelled)?, Vec::new());
+        while let Some(Note { note_id: id, text, .. }) = notes.read()? {
+            documents.push(Document { id, text, tasks: TaskSet::new(), spans: Vec::new() });
+        }
+        let names: Vec<String> = self.unlabelled.iter().map(|path| short(path)).collect();
+        let file = DataFile { name: names.join(" + "), hash: hash_of(&documents)?, documents: documents.len() };
         Ok(Some(Corpus { file, documents }))
     }
 }

@@ -164,3 +164,25 @@ fn what_cannot_be_merged_is_refused_before_training() {
                     label these very notes, each by the teachers wide, other";
     check(&amended, 1, expected);
 }
+
+#[test]
+fn students_teach_by_notes_that_nobody_annotated() {
+    let site = Site::new();
+    stdout(&site.train("teacher", &["--train", "dev.jsonl"]));
+    let distil = ["--distil", "teacher", "--unlabelled", "notes", "--distil-share", "1", "--temperature", "2"];
+    let others = ["--freeze", "1", "--layer-decay", "0.9", "--average", "0.5", "--dropout", "0"];
+    stdout(&site.train("student", &[&distil[..], &others].concat()));
+    let (teacher, student) = (site.manifest("teacher"), site.manifest("student"));
+    let version = teacher["weights_hash"].as_str().unwrap();
+    assert_eq!(student["teachers"], json!([format!("teacher@{}", &version[..12])]));
+    assert_ne!(student["weights_hash"], teacher["weights_hash"]);
+    let recipe = &student["recipe"];
+    assert_eq!(recipe["distillation"], json!({ "share": 1.0, "temperature": 2.0 }));
+    let given = ["freeze", "layer_decay", "average", "dropout"].map(|option| recipe[option].clone());
+    assert_eq!(given, [json!(1), json!(0.9), json!(0.5), json!(0.0)]);
+    assert_eq!((&student["train"][0]["name"], &student["train"][0]["documents"]), (&json!("notes"), &json!(3)));
+
+    let alone = site.train("out", &["--unlabelled", "notes"]);
+    assert_eq!(alone.status.code(), Some(2), "{}", stderr(&alone));
+    assert!(stderr(&alone).contains("--distil <DIR>"), "{}", stderr(&alone));
+}

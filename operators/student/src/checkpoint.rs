@@ -13,7 +13,7 @@ use burn::record::{BinFileRecorder, FullPrecisionSettings, Recorder};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use stillroom_schemas::Task;
+use stillroom_schemas::{ModelId, Task};
 
 /// Where a run stands. It is written last and says which of the two slots holds the networks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,7 @@ pub(crate) struct Identity {
     pub(crate) dev_documents_max: usize,
     pub(crate) base_weights_hash: String,
     pub(crate) tokenizer_hash: String,
+    pub(crate) teachers: Vec<ModelId>,
 }
 
 /// The folder `checkpoint` inside a student's folder.

@@ -3,7 +3,7 @@
 use crate::calibration::Calibration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use stillroom_schemas::{Counts, Task};
+use stillroom_schemas::{Counts, ModelId, Task};
 
 /// What a student was trained from, with what, and how well it did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub dev_counts: BTreeMap<String, BTreeMap<Task, Counts>>,
     /// Mean of the dev F1 figures, after each epoch.
     pub dev_f1_by_epoch: Vec<f64>,
+    /// Name and version of the students that it learned from, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<ModelId>,
 }
 
 /// The hyperparameters of a training run.
@@ -69,6 +72,21 @@ pub struct Recipe {
     /// Dropout in place of the base's own, of hidden states and of attention weights; by default as `config.json` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// How it learns from other students; by default from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+}
+
+/// How a student learns from others (Hinton et al., arXiv 1503.02531). The loss of a word piece is `1 - share` of the cross-entropy
+/// with people's mark, where there is one, and `share` of the square of the temperature times the divergence of Kullback and
+/// Leibler from the mean of the teachers' probabilities, both at the temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distillation {
+    /// The teachers' part of the loss, from 0 to 1.
+    pub share: f64,
+    /// What logits are divided by.
+    pub temperature: f64,
 }
 
 fn is_zero(number: &usize) -> bool {

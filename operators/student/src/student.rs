@@ -126,6 +126,11 @@ impl Student {
         &self.tokenizer
     }
 
+    /// SHA-256 of the tokenizer's file.
+    pub(crate) fn tokenizer_hash(&self) -> &str {
+        &self.tokenizer_hash
+    }
+
     /// The tasks that it has heads for.
     pub fn tasks(&self) -> &[Task] {
         &self.tasks

@@ -6,14 +6,14 @@ mod schedule;
 mod step;
 
 use crate::manifest::{DataFile, Manifest, Recipe};
-use crate::{Document, StudentError};
+use crate::{Document, Student, StudentError};
 use burn::backend::Flex;
 use run::Run;
 use std::path::PathBuf;
 use stillroom_schemas::Task;
 
 /// What to train, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TrainConfig {
     /// A folder in Hugging Face's layout to start from.
     pub base: PathBuf,
@@ -31,6 +31,9 @@ pub struct TrainConfig {
     pub patience: usize,
     /// Documents of every dev file that are tagged after a pass; the end of the run tags all.
     pub dev_documents_max: usize,
+    /// Students to learn from, as the recipe's distillation says; their tokenizer must be the base's. They are also heard on
+    /// documents that are annotated for no task.
+    pub teachers: Vec<Student>,
     /// Threads, each of which works on a part of every batch.
     pub threads: usize,
 }
@@ -72,7 +75,7 @@ pub enum Progress {
 /// A run that was interrupted goes on from its last checkpoint when it is started again with the same configuration.
 ///
 /// # Errors
-/// When the base cannot be loaded, there is nothing to learn from, or a file cannot be written.
+/// When the base or a teacher cannot be loaded, the recipe does not fit them, there is nothing to learn from, or a file cannot be written.
 pub fn train(
     config: &TrainConfig,
     train: &[Corpus],

@@ -98,9 +98,11 @@ fn check_folder(folder: &Path, expected: &str) {
             layer_decay: None,
             average: None,
             dropout: None,
+            distillation: None,
         },
         patience: 1,
         dev_documents_max: 1,
+        teachers: Vec::new(),
         threads: 1,
     };
     let trained = train(&config, &[corpus()], &[], &mut |_| {}).map(|_| ());

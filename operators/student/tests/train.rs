@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use stillroom_schemas::{Span, Task, TaskSet};
 use stillroom_student::{
-    Corpus, DataFile, Device, Document, Manifest, Precision, Progress, Recipe, Student, StudentError, TrainConfig,
-    calibrate, train,
+    Corpus, DataFile, Device, Distillation, Document, Manifest, Precision, Progress, Recipe, Student, StudentError,
+    TrainConfig, calibrate, train,
 };
 
 const WORDS: [(Task, &[&str]); 3] = [
@@ -54,9 +54,11 @@ fn config(out: PathBuf) -> TrainConfig {
             layer_decay: None,
             average: None,
             dropout: None,
+            distillation: None,
         },
         patience: 12,
         dev_documents_max: 100,
+        teachers: Vec::new(),
         threads: 1,
     }
 }
@@ -190,4 +192,160 @@ fn what_cannot_be_a_student_is_refused_by_name() {
     let students = [Student::load(&tiny).unwrap(), Student::load(&copy("twin")).unwrap()];
     let twice = Student::taggers(&students, Device::default(), 1).err().unwrap().to_string();
     assert!(twice.contains("has a head for disease, too"), "{twice}");
+}
+
+/// Every option at once, with a teacher that was trained before.
+fn with_every_option(out: PathBuf, teacher: &Path) -> TrainConfig {
+    let plain = config(out);
+    let distillation = Some(Distillation { share: 0.5, temperature: 2.0 });
+    let options = Recipe {
+        freeze: 1,
+        layer_decay: Some(0.8),
+        average: Some(0.9),
+        dropout: Some(0.2),
+        distillation,
+        epochs: 4,
+        ..plain.recipe
+    };
+    TrainConfig { recipe: options, teachers: vec![Student::load(teacher).unwrap()], threads: 2, ..plain }
+}
+
+/// The same documents as if nobody had annotated them.
+fn unannotated(corpus: Corpus) -> Corpus {
+    let bare = |document| Document { tasks: TaskSet::new(), spans: Vec::new(), ..document };
+    Corpus { documents: corpus.documents.into_iter().map(bare).collect(), ..corpus }
+}
+
+/// A teacher of two passes, in `folder`: its probabilities are not yet those of the annotations.
+fn teacher(folder: &Path) -> PathBuf {
+    let out = folder.join("teacher");
+    let mut short = config(out.clone());
+    short.recipe.epochs = 2;
+    run(&short, |_| {}).unwrap();
+    out
+}
+
+#[test]
+fn with_every_option_an_interrupted_run_ends_where_a_whole_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = teacher(folder.path());
+    let train_on = |config: &TrainConfig, observe: &mut dyn FnMut(Progress)| {
+        let corpora = [corpus("train", 0, 60), unannotated(corpus("notes", 60, 30))];
+        train(config, &corpora, &[corpus("dev", 90, 30)], observe)
+    };
+    let whole = with_every_option(folder.path().join("whole"), &teacher);
+    let manifest = train_on(&whole, &mut |_| {}).unwrap();
+    assert_eq!(manifest.teachers, [whole.teachers[0].model().clone()]);
+    assert_eq!(Student::load(&whole.out).unwrap().manifest(), Some(&manifest));
+
+    let broken = with_every_option(folder.path().join("broken"), &teacher);
+    let killed = catch_unwind(AssertUnwindSafe(|| {
+        train_on(&broken, &mut |progress| assert!(!matches!(progress, Progress::Epoch { epoch: 2, .. }), "killed"))
+    }));
+    assert!(killed.is_err());
+    let resumed = train_on(&broken, &mut |_| {}).unwrap();
+    assert_eq!(resumed, Manifest { command: resumed.command.clone(), ..manifest });
+}
+
+/// The stored tensors whose names begin with one of `prefixes`.
+fn stored(folder: &Path, prefixes: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let chosen = file.iter().filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+    let mut tensors: Vec<_> = chosen.map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    tensors.sort();
+    tensors
+}
+
+#[test]
+fn what_is_frozen_stays_as_it_was_and_the_rest_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = |freeze: usize| {
+        let mut config = config(folder.path().join(freeze.to_string()));
+        (config.recipe.freeze, config.recipe.epochs) = (freeze, 2);
+        run(&config, |_| {}).unwrap();
+        config.out
+    };
+    let [none, one, all] = [0, 1, 2].map(frozen);
+    let lower = ["bert.embeddings.", "bert.encoder.layer.0."];
+    assert!(stored(&one, &lower).len() > 20);
+    // In the first place nothing but the base was there, so that what two runs agree on is what neither has touched.
+    assert_eq!(stored(&one, &lower), stored(&all, &lower));
+    for (learned, base) in stored(&none, &lower).into_iter().zip(stored(&all, &lower)) {
+        assert!(learned.0.contains("token_type") || learned != base, "{} was not learned", base.0);
+    }
+    let upper = ["bert.encoder.layer.1."];
+    assert!(stored(&one, &upper).into_iter().zip(stored(&all, &upper)).all(|(learned, base)| learned != base));
+}
+
+#[test]
+fn a_student_says_what_its_teachers_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = teacher(folder.path());
+    let dev = corpus("dev", 90, 30);
+    let probabilities = |student: &Path| -> Vec<f32> {
+        let student = Student::load(student).unwrap();
+        let tokenizer = student.tokenizer().clone();
+        let mut tagger = Student::taggers(&[student], Device::default(), 1).unwrap().remove(0);
+        let windows = dev.documents.iter().flat_map(|document| tokenizer.tokenize(&document.text).unwrap().windows);
+        windows.flat_map(|window| tagger.tag(&[&window]).unwrap().concat().concat()).collect()
+    };
+    let from_people = config(folder.path().join("from people"));
+    run(&from_people, |_| {}).unwrap();
+    let plain = config(folder.path().join("from the teacher"));
+    let recipe = Recipe { distillation: Some(Distillation { share: 1.0, temperature: 1.0 }), ..plain.recipe };
+    let distilled = TrainConfig { recipe, teachers: vec![Student::load(&teacher).unwrap()], ..plain };
+    train(&distilled, &[unannotated(corpus("notes", 0, 90))], &[dev.clone()], &mut |_| {}).unwrap();
+
+    let said = probabilities(&teacher);
+    let away = |student: &Path| {
+        let differences = probabilities(student).into_iter().zip(&said).map(|(ours, theirs)| (ours - theirs).abs());
+        differences.sum::<f32>() / said.len() as f32
+    };
+    let (taught, untaught) = (away(&distilled.out), away(&from_people.out));
+    assert!(taught < untaught / 3.0, "{taught} from the teacher, {untaught} without it");
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = teacher(folder.path());
+    let refused = |change: &dyn Fn(&mut TrainConfig)| {
+        let mut config = config(folder.path().join("refused"));
+        change(&mut config);
+        run(&config, |_| {}).unwrap_err().to_string()
+    };
+    let by = |share, temperature| Some(Distillation { share, temperature });
+    let check = |change: &dyn Fn(&mut TrainConfig), message: &str| {
+        let said = refused(change);
+        assert!(said.contains(message), "{said:?} does not say {message:?}");
+    };
+    check(&|config| config.recipe.freeze = 3, "freezing 3 of 2 layers");
+    check(&|config| config.recipe.layer_decay = Some(0.0), "layers' factor");
+    check(&|config| config.recipe.average = Some(1.0), "decay of the average");
+    check(&|config| config.recipe.dropout = Some(f64::NAN), "dropout");
+    check(&|config| config.recipe.distillation = by(0.5, 1.0), "belong together");
+    let taught = |by: Option<Distillation>| {
+        let teacher = Student::load(&teacher).unwrap();
+        move |config: &mut TrainConfig| {
+            (config.recipe.distillation, config.teachers) = (by, vec![teacher.clone()]);
+        }
+    };
+    check(&taught(None), "belong together");
+    check(&taught(by(0.0, 1.0)), "teachers' share");
+    check(&taught(by(0.5, 0.0)), "temperature");
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/stillroom-minilm-l6");
+    let stranger = Student::load(&other).unwrap();
+    check(
+        &|config| (config.recipe.distillation, config.teachers) = (by(0.5, 1.0), vec![stranger.clone()]),
+        "has another tokenizer",
+    );
+    let mut one_task = config(folder.path().join("one task"));
+    (one_task.tasks, one_task.recipe.epochs) = (vec![Task::Disease], 1);
+    run(&one_task, |_| {}).unwrap();
+    let of_one_task = Student::load(&one_task.out).unwrap();
+    check(
+        &|config| (config.recipe.distillation, config.teachers) = (by(0.5, 1.0), vec![of_one_task.clone()]),
+        "no teacher has a head for medication",
+    );
 }

@@ -24,6 +24,7 @@ impl<B: StudentBackend> Run<'_, B> {
             dev_f1_by_epoch: self.state.dev_f1.clone(),
             calibration,
             thresholds,
+            teachers: self.identity.teachers.clone(),
         };
         files::write_json(&self.config.out.join("manifest.json"), &manifest)?;
         self.checkpoints.remove()?;

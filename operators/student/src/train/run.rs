@@ -6,9 +6,9 @@ use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::checkpoint::{Checkpoints, Identity, State};
 use crate::config::BertConfig;
+use crate::distil::teach;
 use crate::evaluate::{tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
-use crate::manifest::Recipe;
 use crate::optimizer::Learner;
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
@@ -50,13 +50,9 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let recipe = config.recipe.clone();
         B::seed(&device, recipe.seed);
         let architecture = BertConfig::load(&config.base)?;
-        check(&config.recipe, &architecture)?;
         let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base, &architecture)?;
-        let mut examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), &tokenizer, &config.tasks)?;
-        examples.retain(|example| example.labelled() > 0);
-        if examples.is_empty() {
-            return Err(StudentError::Data("no document was annotated for any of the tasks".into()));
-        }
+        check(config, &architecture, &tokenizer_hash)?;
+        let examples = examples(config, train, &tokenizer)?;
         let base = Weights::read(&config.base)?;
         let files = |corpora: &[Corpus]| corpora.iter().map(|corpus| corpus.file.clone()).collect();
         let identity = Identity {
@@ -67,6 +63,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             dev_documents_max: config.dev_documents_max,
             base_weights_hash: base.hash().to_owned(),
             tokenizer_hash,
+            teachers: config.teachers.iter().map(|teacher| teacher.model().clone()).collect(),
         };
         // Loaded on the differentiable backend: a parameter that was made on the plain one would never ask for a gradient.
         let outputs = 2 * config.tasks.len();
@@ -149,24 +146,47 @@ impl<'a, B: StudentBackend> Run<'a, B> {
     }
 }
 
-/// Refuses hyperparameters that mean nothing, or nothing for this architecture.
-fn check(recipe: &Recipe, architecture: &BertConfig) -> Result<(), StudentError> {
+/// What is to be learned from, and what teachers say of it.
+fn examples(config: &TrainConfig, train: &[Corpus], tokenizer: &Tokenizer) -> Result<Vec<Example>, StudentError> {
+    let mut examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), tokenizer, &config.tasks)?;
+    if let Some(by) = &config.recipe.distillation {
+        teach(&mut examples, (&config.teachers, by), &config.tasks, config.threads.max(1))?;
+    }
+    examples.retain(|example| example.labelled() > 0);
+    if examples.is_empty() {
+        return Err(StudentError::Data("no document was annotated for any of the tasks".into()));
+    }
+    Ok(examples)
+}
+
+/// Refuses what means nothing, or nothing for this base.
+fn check(config: &TrainConfig, architecture: &BertConfig, tokenizer_hash: &str) -> Result<(), StudentError> {
+    let (recipe, layers) = (&config.recipe, architecture.num_hidden_layers);
     let share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
-    let layers = architecture.num_hidden_layers;
+    let stranger = config.teachers.iter().find(|teacher| teacher.tokenizer_hash() != tokenizer_hash);
     let wrong = [
-        (
-            recipe.freeze > layers,
-            format!("{} layers are to be frozen of {layers}; freeze {layers} at most", recipe.freeze),
-        ),
-        (
-            recipe.layer_decay.is_some_and(|decay| !(decay > 0.0 && decay <= 1.0)),
-            "the layers' factor must be above 0 and at most 1".to_owned(),
-        ),
-        (!share(recipe.average), "the decay of the average must be from 0 to below 1".to_owned()),
-        (!share(recipe.dropout), "dropout must be from 0 to below 1".to_owned()),
+        (recipe.freeze > layers)
+            .then(|| format!("freezing {} of {layers} layers; freeze {layers} at most", recipe.freeze)),
+        recipe
+            .layer_decay
+            .is_some_and(|decay| !(decay > 0.0 && decay <= 1.0))
+            .then(|| "the layers' factor must be above 0 and at most 1".to_owned()),
+        (!share(recipe.average)).then(|| "the decay of the average must be from 0 to below 1".to_owned()),
+        (!share(recipe.dropout)).then(|| "dropout must be from 0 to below 1".to_owned()),
+        (recipe.distillation.is_some() == config.teachers.is_empty())
+            .then(|| "teachers and how to learn from them belong together; give both or neither".to_owned()),
+        recipe
+            .distillation
+            .is_some_and(|by| {
+                !(by.share > 0.0 && by.share <= 1.0 && by.temperature > 0.0 && by.temperature.is_finite())
+            })
+            .then(|| "the teachers' share must be above 0 and at most 1, and the temperature above 0".to_owned()),
+        stranger.map(|teacher| {
+            format!("the teacher {} has another tokenizer than the base; use students of one base", teacher.model().0)
+        }),
     ];
-    match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
-        Some((_, cause)) => Err(StudentError::Data(cause)),
+    match wrong.into_iter().flatten().next() {
+        Some(cause) => Err(StudentError::Data(cause)),
         None => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use crate::backend::StudentBackend;
 use crate::bert::{Bert, Packed};
 use crate::dropout::Dropout;
 use crate::examples::Example;
+use crate::manifest::Distillation;
 use crate::parameters::{self, Tensors};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
@@ -19,7 +20,7 @@ impl<B: StudentBackend> Run<'_, B> {
         let examples: Vec<&Example> = batch.iter().map(|&index| &self.examples[index]).collect();
         let labelled: usize = examples.iter().map(|example| example.labelled()).sum();
         let parts = balanced(examples, self.pools.len());
-        let freeze = self.config.recipe.freeze;
+        let (freeze, by) = (self.config.recipe.freeze, self.config.recipe.distillation);
         let step = self.state.epoch * self.steps_per_pass() + self.state.step;
         let dropout_of = |part: usize| {
             let seed = self.config.recipe.seed.wrapping_add((step * self.pools.len() + part) as u64);
@@ -34,7 +35,7 @@ impl<B: StudentBackend> Run<'_, B> {
                     let dropout = dropout_of(index);
                     // Not one clone for all: a clone of the plain network forgets that it is to be differentiated.
                     let network = self.learner.network().valid();
-                    scope.spawn(move || pool.install(|| gradients(network, part, labelled, (freeze, dropout))))
+                    scope.spawn(move || pool.install(|| gradients(network, part, (labelled, by), (freeze, dropout))))
                 })
                 .collect();
             workers
@@ -53,7 +54,7 @@ impl<B: StudentBackend> Run<'_, B> {
 fn gradients<B: StudentBackend>(
     network: Bert<B>,
     part: &[&Example],
-    labelled: usize,
+    (labelled, by): (usize, Option<Distillation>),
     (freeze, dropout): (usize, Dropout),
 ) -> (f32, Tensors) {
     let device = &network.classifier.weight.device();
@@ -66,12 +67,26 @@ fn gradients<B: StudentBackend>(
     let network = network.train::<Autodiff<B>>();
     let x = frozen.map_or_else(|| network.embed(&texts, device, &dropout), Tensor::from_inner);
     let logits = network.forward_from(x, &texts, (freeze, &dropout));
-    let shape = [texts.tokens(), logits.dims()[1] / 2, 2];
-    let targets: Vec<f32> = part.iter().flat_map(|example| example.hard()).flatten().collect();
-    let targets = Tensor::<Autodiff<B>, 3>::from_data(TensorData::new(targets, shape), device);
-    let loss = (log_softmax(logits.reshape(shape), 2) * targets).sum() / -(labelled as f64);
+    let loss = loss(logits, part, by) / labelled as f64;
     let value = loss.clone().into_scalar().elem::<f32>();
     (value, GradientsParams::from_grads(loss.backward(), &network))
+}
+
+/// The sum over word pieces and tasks of the cross-entropy with people's marks and of the divergence from what teachers say, each
+/// by its part; `logits` are `[tokens, 2 tasks]`.
+fn loss<B: Backend>(logits: Tensor<B, 2>, part: &[&Example], by: Option<Distillation>) -> Tensor<B, 1> {
+    let [tokens, outputs] = logits.dims();
+    let (shape, device) = ([tokens, outputs / 2, 2], logits.device());
+    let logits = logits.reshape(shape);
+    let tensor = |values: Vec<f32>| Tensor::<B, 3>::from_data(TensorData::new(values, shape), &device);
+    let hard = tensor(part.iter().flat_map(|example| example.hard()).flatten().collect());
+    let share = by.map_or(0.0, |by| by.share);
+    let people = (log_softmax(logits.clone(), 2) * hard).sum() * (share - 1.0);
+    let Some(by) = by else { return people };
+    let soft: Vec<f32> = part.iter().flat_map(|example| example.soft()).flatten().collect();
+    let entropy: f64 = soft.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
+    let crossed = (log_softmax(logits / by.temperature, 2) * tensor(soft)).sum() * -1.0;
+    people + (crossed - entropy) * (by.share * by.temperature * by.temperature)
 }
 
 /// Deals the examples out by falling length, each to the part with the fewest word pieces; empty parts are left out.
