@@ -5,7 +5,9 @@
 
 mod commands;
 mod config;
+mod corpora;
 pub mod engine;
+mod evaluation;
 pub mod generator;
 mod highlight;
 mod log;
@@ -13,6 +15,7 @@ mod offline;
 mod refused;
 mod runtime;
 mod teaching;
+mod training;
 mod wire;
 
 use clap::{Parser, Subcommand};

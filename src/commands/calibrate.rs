@@ -1,7 +1,8 @@
 //! `stillroom calibrate`: a student's probabilities and thresholds, fitted to annotated documents of one's own.
 
-use crate::commands::print_line;
-use crate::commands::train::{corpus, print_dev_counts};
+use crate::commands::train::{corpora, print_dev_counts};
+use crate::commands::{print_line, some_dead_lettered};
+use crate::corpora::{Problems, ReadingArgs};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -15,8 +16,10 @@ pub(crate) struct Calibrate {
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Annotated documents to choose temperatures and thresholds by, which the student did not learn from.
-    #[arg(long = "dev", required = true, value_name = "FILE")]
+    #[arg(long = "dev", required = true, value_name = "PATH[:PART]")]
     dev: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Threads; the number of cores by default.
     #[arg(long)]
     threads: Option<usize>,
@@ -24,7 +27,8 @@ pub(crate) struct Calibrate {
 
 impl Calibrate {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let dev = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let mut problems = Problems::default();
+        let dev = corpora(&self.dev, &self.reading, &mut problems)?;
         let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let manifest = calibrate(&self.model, &dev, threads)?;
         print_line("task        temperature  threshold  calibration error  of tagged words")?;
@@ -37,6 +41,6 @@ impl Calibrate {
             ))?;
         }
         print_dev_counts(&manifest)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
     }
 }

@@ -1,34 +1,30 @@
 //! `stillroom eval`: precision, recall and F1 against gold annotations.
 
-use crate::commands::print_line;
-use crate::commands::train::gold_documents;
-use crate::engine::{Committed, EngineConfig, Observer, Topics};
-use crate::offline;
-use crate::runtime::{Runtime, StudentConfig};
+use crate::commands::{print_line, some_dead_lettered};
+use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
+use crate::evaluation::extract_gold;
+use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use stillroom_connectors::{GoldDocument, LogError, Source};
-use stillroom_dataflow::{Output, Position, Record, TokenizeText, score_spans};
-use stillroom_schemas::{Counts, Level, Note, OffsetUnit, Span, Task};
+use stillroom_connectors::GoldDocument;
+use stillroom_dataflow::{TokenizeText, score_spans};
+use stillroom_schemas::{Counts, Entity, Level, OffsetUnit, Span, Task};
 use stillroom_student::Precision;
-
-/// The topic on which gold documents enter the topology.
-const GOLD_TOPIC: &str = "gold";
 
 /// Arguments of `eval`.
 #[derive(Args)]
 pub(crate) struct Eval {
-    /// Annotated documents, JSON Lines: {"id", "text", "tasks", "entities": [{"task", "start", "end", "text"}, …]}.
-    #[arg(long = "gold", required = true, value_name = "FILE")]
+    /// Annotated documents: a file or folder in a format of `corpus convert`, or a part of it, such as n2c2:dev.
+    #[arg(long = "gold", required = true, value_name = "PATH[:PART]")]
     gold: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Score these lines, as `extract` writes them, instead of running the student; `note_id` is the document's id.
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
@@ -51,31 +47,31 @@ type Predictions = HashMap<String, Vec<Span>>;
 
 impl Eval {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let mut documents = Vec::new();
+        let (mut documents, mut problems) = (Vec::new(), Problems::default());
         for path in &self.gold {
-            documents.extend(gold_documents(path)?);
+            documents.extend(gold_documents(path, &self.reading.config(), &Drawn::default(), &mut problems)?);
         }
         let (folders, device, precision) = (self.models, self.device, self.precision);
         let student = StudentConfig { folders, device, precision, ..StudentConfig::default() };
-        // Ids need not be unique over several files, so the student's documents go by their number.
         let (tokenize, spans) = match &self.predictions {
             Some(path) => (student.tokenize()?, read_predictions(path, &documents)?),
             None => {
-                let config = engine_config();
-                let runtime = student.start(&config)?;
-                (Arc::clone(&runtime.tokenize), predict(runtime, &config, &documents)?)
+                let extracted = extract_gold(&student, &documents)?;
+                let span = |&Entity { task, start, end, .. }: &Entity| Span { task, start, end };
+                let spans = extracted.entities.iter().map(|entities| entities.iter().map(span).collect()).collect();
+                (extracted.tokenize, spans)
             }
         };
-        let totals = score(&tokenize, &documents, &spans)?;
+        let totals = totals(&tokenize, &documents, &spans)?;
         print_line(if self.json { as_json(&totals).to_string() } else { table(&totals) })?;
-        Ok(ExitCode::SUCCESS)
+        Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
     }
 }
 
 /// Counts by level and task, over the tasks that each document was annotated for.
 type Totals = BTreeMap<Level, BTreeMap<Task, Counts>>;
 
-fn score(tokenize: &TokenizeText, documents: &[GoldDocument], predicted: &[Vec<Span>]) -> Result<Totals> {
+fn totals(tokenize: &TokenizeText, documents: &[GoldDocument], predicted: &[Vec<Span>]) -> Result<Totals> {
     let mut totals = Totals::new();
     for (document, predicted) in documents.iter().zip(predicted) {
         let words = tokenize(&document.text)?.words;
@@ -87,110 +83,6 @@ fn score(tokenize: &TokenizeText, documents: &[GoldDocument], predicted: &[Vec<S
         }
     }
     Ok(totals)
-}
-
-/// Of a run over gold documents. They are not notes that came from anywhere, so none is too large.
-fn engine_config() -> EngineConfig {
-    let topics = Topics { notes: GOLD_TOPIC.to_owned(), ..Topics::default() };
-    EngineConfig { topics, note_bytes_max: 1 << 30, ..EngineConfig::default() }
-}
-
-/// The spans of every document by the student, through the extraction topology.
-fn predict(runtime: Runtime, config: &EngineConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Span>>> {
-    let found = Arc::new(Mutex::new(vec![None; documents.len()]));
-    let source = Box::new(Gold::new(documents)?);
-    let totals = offline::extract(runtime, config, offline::Input::whole(source), Box::new(Found(Arc::clone(&found))))?;
-    let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-    let missing = || format!("{} of {} documents were not extracted", totals.notes - totals.extracted, documents.len());
-    found.into_iter().collect::<Option<_>>().with_context(missing)
-}
-
-struct Found(Arc<Mutex<Vec<Option<Vec<Span>>>>>);
-
-impl Observer for Found {
-    fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
-        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for output in committed.outputs {
-            match output {
-                Output::Extracted { position, extraction, .. } => {
-                    let span = |entity: &stillroom_schemas::Entity| Span {
-                        task: entity.task,
-                        start: entity.start,
-                        end: entity.end,
-                    };
-                    found[position.offset as usize] = Some(extraction.entities.iter().map(span).collect());
-                }
-                Output::DeadLettered { letter, .. } => {
-                    bail!("document {} cannot be read: {}", letter.offset + 1, letter.error)
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Gold documents as notes, each under its number.
-struct Gold {
-    records: VecDeque<Record>,
-    is_paused: bool,
-}
-
-impl Gold {
-    fn new(documents: &[GoldDocument]) -> Result<Gold> {
-        let record = |(offset, document): (usize, &GoldDocument)| -> Result<Record> {
-            let note_id = offset.to_string();
-            let note = Note {
-                note_id: note_id.clone(),
-                patient_id: None,
-                revision: 0,
-                note_type: None,
-                site: None,
-                signed_at: None,
-                text: document.text.clone(),
-            };
-            let position = Position { partition: 0, offset: offset as u64 };
-            let value = Some(serde_json::to_vec(&note)?);
-            Ok(Record {
-                topic: GOLD_TOPIC.into(),
-                position,
-                key: Some(note_id.into_bytes()),
-                value,
-                headers: Vec::new(),
-            })
-        };
-        let records = documents.iter().enumerate().map(record).collect::<Result<_>>()?;
-        Ok(Gold { records, is_paused: false })
-    }
-}
-
-impl Source for Gold {
-    fn partitions(&mut self, _topic: &str) -> Result<u32, LogError> {
-        Ok(1)
-    }
-    fn assign(&mut self, _topic: &str, _partition: u32, _next: u64) -> Result<(), LogError> {
-        Ok(())
-    }
-    fn poll(&mut self, bytes_max: usize, _wait: Duration) -> Result<Vec<Record>, LogError> {
-        let (mut bytes, mut batch) = (0, Vec::new());
-        while let Some(record) = self.records.front().filter(|_| !self.is_paused) {
-            bytes += record.value.as_ref().map_or(0, Vec::len);
-            if bytes > bytes_max && !batch.is_empty() {
-                break;
-            }
-            batch.extend(self.records.pop_front());
-        }
-        Ok(batch)
-    }
-    fn pause(&mut self) {
-        self.is_paused = true;
-    }
-    fn resume(&mut self) {
-        self.is_paused = false;
-    }
-    fn is_finished(&self) -> bool {
-        self.records.is_empty()
-    }
 }
 
 /// What of an extraction is scored.

@@ -61,7 +61,7 @@ pub(crate) struct LabelNotes {
     #[command(flatten)]
     teachers: TeacherArgs,
     /// What to look for, disease, medication or symptom; may be given again; all three by default.
-    #[arg(long = "task", value_name = "TASK", value_parser = super::train::task)]
+    #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
     /// Where to write the labels, a line for each note and teacher in input order; - is stdout.
     #[arg(short, long, default_value = "-")]

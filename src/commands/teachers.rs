@@ -1,8 +1,8 @@
 //! `stillroom teachers`: which there are, and which of them label best together.
 
 use crate::commands::label::TeacherArgs;
-use crate::commands::print_line;
-use crate::commands::train::gold_documents;
+use crate::commands::{print_line, some_dead_lettered};
+use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::runtime::StudentConfig;
 use crate::teaching::labels::{TEXTS_OPEN_MAX, label_all, runtime, usd};
 use crate::teaching::tallies::Tallies;
@@ -26,7 +26,7 @@ pub(crate) enum Teachers {
     /// Print the profiles that come with the program, as files to start from.
     List,
     /// Choose the subset of teachers and the rule that agree best with annotated documents.
-    Select(Select),
+    Select(Box<Select>),
 }
 
 impl Teachers {
@@ -49,9 +49,11 @@ fn list() -> Result<ExitCode> {
 /// Arguments of `teachers select`.
 #[derive(Args)]
 pub(crate) struct Select {
-    /// Annotated documents, JSON Lines: {"id", "text", "tasks", "entities": [{"task", "start", "end", "text"}, …]}.
-    #[arg(long = "dev", required = true, value_name = "FILE")]
+    /// Annotated documents: a file or folder in a format of `corpus convert`, or a part of it, such as n2c2:dev.
+    #[arg(long = "dev", required = true, value_name = "PATH[:PART]")]
     dev: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     #[command(flatten)]
     teachers: TeacherArgs,
     /// Where to write the choice, for `train --ensemble` and, in the configuration of `run`, `[teachers] ensemble`.
@@ -81,11 +83,10 @@ struct Said {
 
 impl Select {
     fn run(self) -> Result<ExitCode> {
-        let mut documents = Vec::new();
+        let (mut documents, mut problems) = (Vec::new(), Problems::default());
         for path in &self.dev {
-            documents.extend(gold_documents(path)?);
+            documents.extend(gold_documents(path, &self.reading.config(), &Drawn::default(), &mut problems)?);
         }
-        ensure!(!documents.is_empty(), "there is no document to choose by; give --dev a file of annotated ones");
         let tokenize = StudentConfig { folders: self.models.clone(), ..StudentConfig::default() }.tokenize()?;
         let (labeler, budget) = self.teachers.open()?;
         ensure!(
@@ -129,7 +130,7 @@ impl Select {
         if let Some(path) = &self.output {
             std::fs::write(path, choice.to_text()).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
     }
 }
 

@@ -1,22 +1,18 @@
 //! `stillroom train`: a student from annotated documents, and from notes that teachers labelled.
 
-use crate::commands::{ConfigArgs, print_line};
+use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
+use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::teaching::merging::{Labels, Merging};
 use crate::teaching::notes::Notes;
-use anyhow::{Context, Result, bail, ensure};
+use crate::training::{base_folder, document, hash_of, train_student};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use stillroom_connectors::{GoldDocument, GoldDocuments};
 use stillroom_dataflow::Tokenizer;
-use stillroom_hub::{Base, Hub, HubConfig};
 use stillroom_schemas::{Note, Task, TaskSet};
-use stillroom_student::{
-    Corpus, DataFile, Distillation, Document, Manifest, Progress, Recipe, Student, TrainConfig, sha256, train,
-};
+use stillroom_student::{Corpus, DataFile, Distillation, Document, Manifest, Recipe, Student, TrainConfig, sha256};
 use stillroom_teachers::ensemble::Choice;
 
 /// Notes to learn from, by what teachers said of them.
@@ -63,16 +59,19 @@ pub(crate) struct Train {
     base: String,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Annotated documents to learn from; a file that is given twice counts twice.
-    #[arg(long = "train", required_unless_present_any = ["notes", "unlabelled"], value_name = "FILE")]
+    /// Annotated documents to learn from: a file or folder in a format of `corpus convert`, or a part of it, such as n2c2:train; what is
+    /// given twice counts twice.
+    #[arg(long = "train", required_unless_present_any = ["notes", "unlabelled"], value_name = "PATH[:PART]")]
     train: Vec<PathBuf>,
     #[command(flatten)]
     labelled: LabelledNotes,
     #[command(flatten)]
     distilling: Distilling,
     /// Annotated documents to choose the student and its thresholds by.
-    #[arg(long = "dev", required = true, value_name = "FILE")]
+    #[arg(long = "dev", required = true, value_name = "PATH[:PART]")]
     dev: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Folder for the student. A run that was interrupted goes on.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -80,7 +79,7 @@ pub(crate) struct Train {
     #[arg(long)]
     name: Option<String>,
     /// A task to learn, disease, medication or symptom; may be given again; all three by default.
-    #[arg(long = "task", value_name = "TASK", value_parser = task)]
+    #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
     /// Learning rate of the encoder.
     #[arg(long, default_value_t = 2e-5)]
@@ -130,8 +129,9 @@ impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
         ensure!(self.batch > 0, "--batch is 0; a step needs a window");
         let tasks = if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks };
-        let mut train_files = self.train.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
-        let dev_files = self.dev.iter().map(|path| corpus(path)).collect::<Result<Vec<_>>>()?;
+        let mut problems = Problems::default();
+        let mut train_files = corpora(&self.train, &self.reading, &mut problems)?;
+        let dev_files = corpora(&self.dev, &self.reading, &mut problems)?;
         // A download may take long, and is begun when all else is there.
         let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
         train_files.extend(self.labelled.corpus(&base, &tasks)?);
@@ -164,21 +164,9 @@ impl Train {
             base,
             out: self.out,
         };
-        let bar = ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left")?);
-        let manifest = train(&config, &train_files, &dev_files, &mut |progress| match progress {
-            Progress::Step { step, steps, loss, tokens_per_second } => {
-                bar.set_length(steps as u64);
-                bar.set_position(step as u64);
-                bar.set_message(format!("loss {loss:.4}, {tokens_per_second:.0} word pieces/s"));
-            }
-            Progress::Epoch { epoch, dev_f1 } => {
-                bar.suspend(|| eprintln!("pass {epoch}: mean word-level F1 on dev {dev_f1:.4}"));
-            }
-        })?;
-        bar.finish_and_clear();
+        let manifest = train_student(&config, &train_files, &dev_files)?;
         print_dev_counts(&manifest)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
     }
 }
 
@@ -190,47 +178,6 @@ pub(crate) fn print_dev_counts(manifest: &Manifest) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The folder of a base, which is downloaded where need be.
-///
-/// # Errors
-/// When there is no such base, or it cannot be had.
-fn base_folder(name: &str, config: &HubConfig) -> Result<PathBuf> {
-    let base = Base::parse(name)?;
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {eta} left")?;
-    let bar = ProgressBar::no_length().with_style(style);
-    let folder = Hub::new(config)?.folder(&base, &mut |download| {
-        bar.set_message(download.file.to_owned());
-        bar.set_length(download.size);
-        bar.set_position(download.bytes);
-    });
-    bar.finish_and_clear();
-    let folder = folder?;
-    if Tokenizer::load(&folder)?.assumes_lower_case() {
-        eprintln!(
-            "{name} has a vocabulary with capitals and does not say whether texts keep theirs: they are read in lower case, as \
-             transformers does it; to keep them, write {{\"do_lower_case\": false}} to tokenizer_config.json in a copy of {}, and name \
-             that as --base",
-            folder.display()
-        );
-    }
-    Ok(folder)
-}
-
-pub(crate) fn task(name: &str) -> Result<Task> {
-    match Task::ALL.into_iter().find(|task| task.name() == name) {
-        Some(task) => Ok(task),
-        None => bail!("write disease, medication or symptom"),
-    }
-}
-
-/// The documents of a gold file.
-///
-/// # Errors
-/// Names file, line and what is wrong.
-pub(crate) fn gold_documents(path: &Path) -> Result<Vec<GoldDocument>> {
-    Ok(GoldDocuments::open(path)?.collect::<Result<_, _>>()?)
 }
 
 impl LabelledNotes {
@@ -293,24 +240,23 @@ impl Distilling {
     }
 }
 
-/// Tells merged documents from others, as the hash of a file does.
-fn hash_of(documents: &[Document]) -> Result<String> {
-    let mut hash = Sha256::new();
-    for Document { id, text, tasks, spans } in documents {
-        hash.update(serde_json::to_vec(&(id, text, tasks, spans))?);
-    }
-    Ok(format!("{:x}", hash.finalize()))
-}
-
-/// A file of annotated documents.
+/// The documents of files, folders and parts of them.
 ///
 /// # Errors
-/// Names file, line and what is wrong.
-pub(crate) fn corpus(path: &Path) -> Result<Corpus> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document = |gold: GoldDocument| Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans };
-    let documents: Vec<Document> = gold_documents(path)?.into_iter().map(document).collect();
-    let file = DataFile { name: short(path), hash: sha256(&bytes), documents: documents.len() };
+/// When one cannot be read, or holds no annotated document.
+pub(crate) fn corpora(paths: &[PathBuf], reading: &ReadingArgs, problems: &mut Problems) -> Result<Vec<Corpus>> {
+    paths.iter().map(|path| corpus(path, reading, problems)).collect()
+}
+
+fn corpus(path: &Path, reading: &ReadingArgs, problems: &mut Problems) -> Result<Corpus> {
+    let gold = gold_documents(path, &reading.config(), &Drawn::default(), problems)?;
+    let documents: Vec<Document> = gold.into_iter().map(document).collect();
+    let is_lines = path.is_file() && path.extension().is_some_and(|extension| extension == "jsonl");
+    let hash = match is_lines {
+        true => sha256(&std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+        false => hash_of(&documents)?,
+    };
+    let file = DataFile { name: short(path), hash, documents: documents.len() };
     Ok(Corpus { file, documents })
 }
 

@@ -136,7 +136,7 @@ fn what_cannot_be_merged_is_refused_before_training() {
         assert!(!site.path("out").exists(), "{said}");
     };
     let notes = ["--notes", "notes", "--labels", "labels.jsonl", "--ensemble", "ensemble.toml"];
-    check(&[], 2, "--train <FILE>");
+    check(&[], 2, "--train <PATH[:PART]>");
     check(&notes[..4], 2, "--ensemble <FILE>");
     check(&["--notes", "notes", "--ensemble", "ensemble.toml"], 2, "--labels <FILE>");
     check(&["--train", "dev.jsonl", "--labels", "labels.jsonl"], 2, "--notes <PATH>");

@@ -1,15 +1,16 @@
 //! `stillroom corpus convert`: documents and notes as stillroom reads them.
 
-use super::{CorpusArgs, Problems};
+use super::CorpusArgs;
 use crate::commands::label::writer;
 use crate::commands::{check_output, some_dead_lettered};
+use crate::corpora::{Drawn, Problems, part};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use stillroom_connectors::{Corpus, CorpusDocument, CorpusItem, LogError, Part, Sample, Split};
+use stillroom_connectors::{Corpus, CorpusDocument, CorpusItem, LogError, Part, Sample};
 use stillroom_schemas::Note;
 
 /// Arguments of `corpus convert`.
@@ -96,33 +97,8 @@ impl Convert {
             return Ok(Wanted::Sample(sample.draw(corpus.items().filter_map(note))?));
         }
         let Some(part) = self.split else { return Ok(Wanted::All) };
-        let mut documents = Vec::new();
-        for item in corpus.items() {
-            if let CorpusItem::Document(CorpusDocument { document, part, .. }) = item? {
-                documents.push((document.id, part));
-            }
-        }
-        let parts = self.how_split(corpus, &documents)?.parts(&documents)?;
-        Ok(Wanted::Part(part, documents.into_iter().map(|(id, _)| id).zip(parts).collect()))
-    }
-
-    /// How many are drawn: what was asked for, else what the study drew.
-    fn how_split(&self, corpus: &Corpus, documents: &[(String, Option<Part>)]) -> Result<Split> {
-        let is_drawn_from = |(_, part): &(String, Option<Part>)| matches!(part, None | Some(Part::Train));
-        let studied = match corpus.known().as_slice() {
-            [known] => known.drawn.filter(|_| documents.iter().any(is_drawn_from)),
-            _ => None,
-        };
-        let is_told = documents.iter().all(|(_, part)| part.is_some());
-        let (dev, test) = match (self.dev, self.test, studied) {
-            (None, None, Some(studied)) => studied,
-            (None, None, None) if is_told => (0, 0),
-            (None, None, None) => {
-                bail!("the files do not tell their parts, and no split of a study is known: say --dev and --test")
-            }
-            (dev, test, _) => (dev.unwrap_or(0), test.unwrap_or(0)),
-        };
-        Ok(Split { dev, test, seed: self.seed })
+        let drawn = Drawn { dev: self.dev, test: self.test, seed: self.seed };
+        Ok(Wanted::Part(part, drawn.parts(corpus)?))
     }
 }
 
@@ -150,8 +126,4 @@ fn note(item: Result<CorpusItem, LogError>) -> Option<Result<Note, LogError>> {
         Ok(CorpusItem::Document(_) | CorpusItem::Problem(_)) => None,
         Err(error) => Some(Err(error)),
     }
-}
-
-fn part(name: &str) -> Result<Part> {
-    Part::ALL.into_iter().find(|part| part.name() == name).context("write train, dev or test")
 }

@@ -1,7 +1,8 @@
 //! `stillroom corpus stats`: what a corpus holds.
 
-use super::{CorpusArgs, Problems};
+use super::CorpusArgs;
 use crate::commands::print_line;
+use crate::corpora::Problems;
 use anyhow::Result;
 use clap::Args;
 use std::collections::BTreeMap;

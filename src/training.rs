@@ -1,0 +1,74 @@
+//! Training with a progress bar: and what tells training documents from others.
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use stillroom_connectors::GoldDocument;
+use stillroom_dataflow::Tokenizer;
+use stillroom_hub::{Base, Hub, HubConfig};
+use stillroom_student::{Corpus, Document, Manifest, Progress, TrainConfig, train};
+
+/// Trains a student, and shows how that goes.
+///
+/// # Errors
+/// As those of [`train`].
+pub(crate) fn train_student(config: &TrainConfig, train_files: &[Corpus], dev_files: &[Corpus]) -> Result<Manifest> {
+    let bar =
+        ProgressBar::no_length().with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left")?);
+    let manifest = train(config, train_files, dev_files, &mut |progress| match progress {
+        Progress::Step { step, steps, loss, tokens_per_second } => {
+            bar.set_length(steps as u64);
+            bar.set_position(step as u64);
+            bar.set_message(format!("loss {loss:.4}, {tokens_per_second:.0} word pieces/s"));
+        }
+        Progress::Epoch { epoch, dev_f1 } => {
+            bar.suspend(|| eprintln!("pass {epoch}: mean word-level F1 on dev {dev_f1:.4}"));
+        }
+    })?;
+    bar.finish_and_clear();
+    Ok(manifest)
+}
+
+/// The folder of a base, which is downloaded where need be.
+///
+/// # Errors
+/// When there is no such base, or it cannot be had.
+pub(crate) fn base_folder(name: &str, config: &HubConfig) -> Result<PathBuf> {
+    let base = Base::parse(name)?;
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}, {eta} left")?;
+    let bar = ProgressBar::no_length().with_style(style);
+    let folder = Hub::new(config)?.folder(&base, &mut |download| {
+        bar.set_message(download.file.to_owned());
+        bar.set_length(download.size);
+        bar.set_position(download.bytes);
+    });
+    bar.finish_and_clear();
+    let folder = folder?;
+    if Tokenizer::load(&folder)?.assumes_lower_case() {
+        eprintln!(
+            "{name} has a vocabulary with capitals and does not say whether texts keep theirs: they are read in lower case, as \
+             transformers does it; to keep them, write {{\"do_lower_case\": false}} to tokenizer_config.json in a copy of {}, and name \
+             that as --base",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
+/// A gold document to learn from.
+pub(crate) fn document(gold: GoldDocument) -> Document {
+    Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans }
+}
+
+/// Tells documents from others, as the hash of a file does.
+///
+/// # Errors
+/// Never, as they can be written as JSON.
+pub(crate) fn hash_of(documents: &[Document]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for Document { id, text, tasks, spans } in documents {
+        hash.update(serde_json::to_vec(&(id, text, tasks, spans))?);
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
