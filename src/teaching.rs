@@ -4,6 +4,7 @@ pub(crate) mod asking;
 pub(crate) mod labels;
 pub(crate) mod merging;
 pub(crate) mod notes;
+pub(crate) mod selecting;
 pub(crate) mod tallies;
 
 use crate::refused::{Refused, in_range, not_empty};
@@ -243,7 +244,8 @@ fn message(error: toml::de::Error) -> anyhow::Error {
     anyhow::anyhow!("{}", error.message().to_owned())
 }
 
-fn nano_usd(usd: f64) -> NanoUsd {
+/// Billionths of a dollar.
+pub(crate) fn nano_usd(usd: f64) -> NanoUsd {
     (usd * 1e9).round() as NanoUsd
 }
 

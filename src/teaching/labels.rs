@@ -16,18 +16,32 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")
 }
 
-/// What each teacher says of a text, in their order; nothing from one that has none of the tasks. The questions are asked by tasks of
-/// their own, so that they go on while the next text is read.
+/// What each teacher says of a text, in their order; nothing from one that has none of the tasks.
 ///
 /// # Errors
 /// When what was answered before cannot be read, or the answer not kept.
 pub(crate) async fn label_all(labeler: Arc<Labeler>, text: String, tasks: TaskSet) -> Result<Vec<Option<Labeled>>> {
+    let teachers = (0..labeler.teachers().len()).collect();
+    label_by(labeler, teachers, text, tasks).await
+}
+
+/// What some teachers, by their positions, say of a text, in this order. The questions are asked by tasks of their own, so that they go on
+/// while the next text is read.
+///
+/// # Errors
+/// When what was answered before cannot be read, or the answer not kept.
+pub(crate) async fn label_by(
+    labeler: Arc<Labeler>,
+    teachers: Vec<usize>,
+    text: String,
+    tasks: TaskSet,
+) -> Result<Vec<Option<Labeled>>> {
     let (text, tasks) = (Arc::new(text), Arc::new(tasks));
     let ask = |teacher: usize| {
         let (labeler, text, tasks) = (Arc::clone(&labeler), Arc::clone(&text), Arc::clone(&tasks));
         tokio::spawn(async move { labeler.label(&labeler.teachers()[teacher], &text, &tasks).await })
     };
-    let asked: Vec<_> = (0..labeler.teachers().len()).map(ask).collect();
+    let asked: Vec<_> = teachers.into_iter().map(ask).collect();
     let mut labels = Vec::with_capacity(asked.len());
     for label in asked {
         labels.push(label.await.context("a question ended before its time")??);

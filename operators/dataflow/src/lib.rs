@@ -7,6 +7,7 @@
 mod as_json;
 mod ask;
 mod batches;
+mod bootstrap;
 mod decode;
 pub mod ensemble;
 mod extract;
@@ -32,6 +33,7 @@ mod words;
 
 pub use as_json::AsJson;
 pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuestion, uncertainty};
+pub use bootstrap::Bootstrap;
 pub use decode::{Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, label_key, reference_key};
 pub use extract::{Extract, ExtractConfig};
 pub use gossip::{Voice, Word, gossip};

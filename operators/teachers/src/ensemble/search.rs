@@ -1,17 +1,13 @@
 //! Every subset of the teachers under every rule, beside what people say.
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use stillroom_dataflow::Bootstrap;
 use stillroom_dataflow::ensemble::{Ensemble, LabelModel, NoteVotes, Pattern, Rule, members, project};
 use stillroom_schemas::Counts;
 
 /// Teachers at most: 1,023 subsets.
 pub const TEACHERS_MAX: usize = 10;
-
-/// Samples of a bootstrap.
-const SAMPLES: usize = 1000;
 
 /// The fewest teachers that a label model can tell apart.
 const LABEL_MODEL_MIN: usize = 3;
@@ -95,32 +91,26 @@ impl Votes {
         LabelModel::fit(&counts.into_iter().collect::<Vec<_>>(), members.len())
     }
 
-    /// The interval that holds the F1 of 95 % of bootstrap samples of the notes (percentiles; Efron 1979).
-    pub fn interval(&self, candidate: &Candidate, seed: u64) -> (f64, f64) {
+    /// The interval that holds the F1 of 95 % of bootstrap samples of the notes.
+    pub fn interval(&self, candidate: &Candidate, bootstrap: Bootstrap) -> (f64, f64) {
         let members = members(candidate.subset, self.teachers.len());
         let marks = |pattern| candidate.ensemble.rule.marks(project(pattern, &members), members.len());
         let of_notes: Vec<Counts> = self.notes.iter().map(|note| note.counts(marks)).collect();
-        if of_notes.is_empty() {
-            return (0.0, 0.0);
-        }
-        let mut random = SmallRng::seed_from_u64(seed);
-        let mut sample = || {
+        let f1 = |sample: &[usize]| {
             let mut sum = Counts::default();
-            for _ in 0..of_notes.len() {
-                sum += of_notes[random.random_range(0..of_notes.len())];
-            }
-            sum.f1()
+            sample.iter().for_each(|&note| sum += of_notes[note]);
+            [sum.f1()]
         };
-        let mut samples: Vec<f64> = (0..SAMPLES).map(|_| sample()).collect();
-        samples.sort_by(f64::total_cmp);
-        (samples[SAMPLES * 25 / 1000], samples[SAMPLES * 975 / 1000 - 1])
+        let [interval] = bootstrap.intervals(of_notes.len(), f1);
+        interval
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, NoteVotes, Pattern, SmallRng, Votes};
+    use super::{Bootstrap, Counts, NoteVotes, Pattern, Votes};
     use proptest::prelude::*;
+    use rand::rngs::SmallRng;
     use rand::{Rng as _, SeedableRng as _};
     use stillroom_dataflow::{Words, score_spans};
     use stillroom_schemas::{Span, Task};
@@ -168,7 +158,7 @@ mod tests {
                 }
                 prop_assert_eq!(candidate.counts, brute, "{:?}", candidate.ensemble);
                 prop_assert!(candidate.ensemble.rule.fits(candidate.ensemble.teachers.len()));
-                let (low, high) = votes.interval(candidate, 1);
+                let (low, high) = votes.interval(candidate, Bootstrap { samples: 100, seed: 1 });
                 prop_assert!(0.0 <= low && low <= high && high <= 1.0);
             }
         }
@@ -183,7 +173,7 @@ mod tests {
         let width = |notes: usize| {
             let votes = Votes::new(vec!["one".to_owned()], (0..notes).map(|at| note(at % 4 > 0)).collect());
             let best = &votes.candidates()[0];
-            let (low, high) = votes.interval(best, 7);
+            let (low, high) = votes.interval(best, Bootstrap::default());
             assert!(low <= best.counts.f1() && best.counts.f1() <= high, "{low} {high}");
             high - low
         };
