@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use stillroom_connectors::{
     Corpus, CorpusConfig, CorpusDocument, CorpusFormat, CorpusItem, CorpusProblem, GoldDocument, KnownCorpus, Part,
@@ -15,7 +15,7 @@ use stillroom_connectors::{
 use stillroom_schemas::Task;
 
 /// So many problems are told one by one.
-const PROBLEMS_SHOWN_MAX: u64 = 20;
+const PROBLEMS_SHOWN_MAX: usize = 20;
 
 /// How corpora are read, where their files do not tell.
 #[derive(Args, Clone, Debug, Default)]
@@ -132,24 +132,24 @@ pub(crate) fn part_of(path: &Path) -> (PathBuf, Option<Part>) {
     }
 }
 
-/// Tells problems on stderr, the first ones in full.
+/// Tells problems on stderr, each once and the first ones in full.
 #[derive(Default)]
-pub(crate) struct Problems(u64);
+pub(crate) struct Problems(HashSet<CorpusProblem>);
 
 impl Problems {
     pub(crate) fn tell(&mut self, problem: &CorpusProblem) {
-        self.0 += 1;
-        if self.0 <= PROBLEMS_SHOWN_MAX {
+        // Two parts of a corpus have the problems of one.
+        if self.0.insert(problem.clone()) && self.0.len() <= PROBLEMS_SHOWN_MAX {
             eprintln!("{problem}");
         }
     }
 
     /// How many there were.
     pub(crate) fn finish(&self) -> u64 {
-        if self.0 > PROBLEMS_SHOWN_MAX {
-            eprintln!("and {} more problems", self.0 - PROBLEMS_SHOWN_MAX);
+        if self.0.len() > PROBLEMS_SHOWN_MAX {
+            eprintln!("and {} more problems", self.0.len() - PROBLEMS_SHOWN_MAX);
         }
-        self.0
+        self.0.len() as u64
     }
 }
 

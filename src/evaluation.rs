@@ -1,4 +1,4 @@
-//! Gold documents through the extraction topology: what `eval` measures a student by.
+//! Gold documents through the extraction topology: what `eval` and `study` measure a student by.
 
 use crate::engine::{Committed, EngineConfig, Observer, Topics};
 use crate::offline;
@@ -6,7 +6,7 @@ use crate::runtime::{Runtime, StudentConfig};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stillroom_connectors::{GoldDocument, LogError, Source};
 use stillroom_dataflow::{Output, Position, Record, TokenizeText};
 use stillroom_schemas::{Entity, Note};
@@ -20,6 +20,8 @@ pub(crate) struct Extracted {
     pub(crate) tokenize: TokenizeText,
     /// Of each document, in their order; positions are code points.
     pub(crate) entities: Vec<Vec<Entity>>,
+    /// Seconds from the first document to the last entity, without loading the student.
+    pub(crate) seconds: f64,
 }
 
 /// Reads documents by the student, through the extraction topology.
@@ -30,8 +32,9 @@ pub(crate) fn extract_gold(student: &StudentConfig, documents: &[GoldDocument]) 
     let config = engine_config();
     let runtime = student.start(&config)?;
     let tokenize = Arc::clone(&runtime.tokenize);
+    let began = Instant::now();
     let entities = run(runtime, &config, documents)?;
-    Ok(Extracted { tokenize, entities })
+    Ok(Extracted { tokenize, entities, seconds: began.elapsed().as_secs_f64() })
 }
 
 /// Of a run over gold documents. They are not notes that came from anywhere, so none is too large.

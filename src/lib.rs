@@ -14,6 +14,7 @@ mod log;
 mod offline;
 mod refused;
 mod runtime;
+mod study;
 mod teaching;
 mod training;
 mod wire;
@@ -49,6 +50,8 @@ enum Command {
     /// Look at teachers, and choose those that label best together.
     #[command(subcommand)]
     Teachers(commands::teachers::Teachers),
+    /// Run the published experiment on datasets of one's own, and write its report.
+    Study(commands::study::Study),
     /// Run the extraction topology on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Corpus(command) => command.run(),
         Command::Label(command) => command.run(),
         Command::Teachers(command) => command.run(),
+        Command::Study(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Quality(command) => command.run(),

@@ -1,4 +1,4 @@
-//! Training with a progress bar: and what tells training documents from others.
+//! Training with a progress bar, and what it starts from: what `train` and `study` share.
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};

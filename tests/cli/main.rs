@@ -10,6 +10,7 @@ mod native;
 mod recovery;
 mod running;
 mod site;
+mod study;
 mod support;
 mod train;
 mod vendor;

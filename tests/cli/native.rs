@@ -82,6 +82,9 @@ fn parts_of_a_corpus_are_what_conversion_makes_of_them() {
     }
     let output = site.run(&["eval", "--gold", "n2c2/:dev", "--model", tiny().to_str().unwrap()]);
     assert!(stderr(&output).starts_with(&problems[1]) && !stderr(&output).contains("zebra"), "{}", stderr(&output));
+    // What is wrong with a corpus is said once, of however many of its parts.
+    let both = site.run(&["eval", "--gold", "n2c2:dev", "--gold", "n2c2:test", "--model", tiny().to_str().unwrap()]);
+    assert_eq!(stderr(&both).matches("line 3").count(), 1, "{}", stderr(&both));
     // Without a part, it is all documents.
     let words = |gold: &str| site.eval(gold, &[]).1["word"]["medication"]["tp"].as_u64().unwrap();
     assert_eq!(words("n2c2"), words("n2c2:train") + words("n2c2:dev") + words("n2c2:test"));

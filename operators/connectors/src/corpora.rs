@@ -114,7 +114,7 @@ pub struct CorpusDocument {
 }
 
 /// What is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CorpusProblem {
     /// The file.
     pub path: PathBuf,

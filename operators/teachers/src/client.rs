@@ -22,7 +22,7 @@ pub use purse::{Purse, Reservation};
 pub use waits::Waits;
 
 use crate::wire::{self, Found, Repair};
-use crate::{Api, Asked, Profile, Question, Reply, TeacherError, ground};
+use crate::{Api, Asked, Profile, Question, Reply, TeacherError, Usage, ground};
 use attempt::{Ended, Tally};
 use credentials::Credentials;
 use std::time::Duration;
@@ -115,6 +115,11 @@ impl Client {
     /// What is really sent beside the text and the instructions: the same for every question.
     pub fn parameters(&self) -> serde_json::Value {
         wire::parameters(&self.profile)
+    }
+
+    /// What one attempt at a question takes at worst.
+    pub fn worst(&self, question: &Question<'_>) -> Usage {
+        attempt::worst(&wire::call(&self.profile, question, None), self.profile.tokens_out_max)
     }
 
     /// How many requests may be open now.

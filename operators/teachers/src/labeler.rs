@@ -4,8 +4,8 @@ use crate::client::Client;
 use crate::stop::Stop;
 use crate::vocabulary::Vocabulary;
 use crate::{
-    Answer, AnswerKey, Api, Asked, Budget, Found, Profile, Prompt, Question, Store, TeacherError, TeacherPurse, Usage,
-    today,
+    Answer, AnswerKey, Api, Asked, Budget, Found, NanoUsd, Profile, Prompt, Question, Store, TeacherError,
+    TeacherPurse, Usage, today,
 };
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -136,6 +136,31 @@ impl Teacher {
             Kind::Remote(remote) => remote.prompt(tasks),
             Kind::Local(_) => None,
         }
+    }
+
+    /// Whether it runs here, and costs what this machine costs.
+    pub fn is_local(&self) -> bool {
+        matches!(self.kind, Kind::Local(_))
+    }
+
+    /// Tells it from every other, and from itself with other instructions, names or parameters.
+    pub fn version(&self, tasks: &TaskSet) -> String {
+        match &self.kind {
+            Kind::Remote(remote) => {
+                let prompt = remote.prompt(tasks).map_or_else(String::new, |prompt| prompt.hash());
+                format!("{} {prompt}", remote.fingerprint)
+            }
+            Kind::Local(vocabulary) => vocabulary.version().to_owned(),
+        }
+    }
+
+    /// What one attempt at a question costs at worst: a token a byte, and as many in the answer as its profile allows. Nothing where
+    /// its model has no price.
+    pub fn worst_case(&self, text: &str, tasks: &TaskSet) -> Option<NanoUsd> {
+        let Kind::Remote(remote) = &self.kind else { return Some(0) };
+        let prompt = remote.prompt(tasks);
+        let instructions = prompt.as_ref().map_or("", |prompt| prompt.text.as_str());
+        remote.purse.cost(&today(), &remote.client.worst(&Question { text, tasks, instructions }))
     }
 
     /// Sends a made-up text, and confirms that the answer can be used.
