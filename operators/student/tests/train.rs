@@ -295,7 +295,7 @@ fn a_student_says_what_its_teachers_say() {
     let plain = config(folder.path().join("from the teacher"));
     let recipe = Recipe { distillation: Some(Distillation { share: 1.0, temperature: 1.0 }), ..plain.recipe };
     let distilled = TrainConfig { recipe, teachers: vec![Student::load(&teacher).unwrap()], ..plain };
-    train(&distilled, &[unannotated(corpus("notes", 0, 90))], &[dev.clone()], &mut |_| {}).unwrap();
+    train(&distilled, &[unannotated(corpus("notes", 0, 90))], std::slice::from_ref(&dev), &mut |_| {}).unwrap();
 
     let said = probabilities(&teacher);
     let away = |student: &Path| {
