@@ -1,5 +1,5 @@
 //! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `parity`,
-//! `restart`, `sampling`, `score` or `student`, each with numbers of its own.
+//! `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own.
 
 mod engine;
 mod kafka;
@@ -8,6 +8,7 @@ mod sampling;
 mod score;
 mod student;
 mod support;
+mod training;
 
 use anyhow::{Result, bail};
 
@@ -24,6 +25,9 @@ fn main() -> Result<()> {
         "sampling" => sampling::run_all(),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
-        _ => bail!("{name:?} is no group of figures; name engine, kafka, parity, restart, sampling, score or student"),
+        "training" => training::run_all(&numbers),
+        _ => bail!(
+            "{name:?} is no group of figures; name engine, kafka, parity, restart, sampling, score, student or training"
+        ),
     }
 }
