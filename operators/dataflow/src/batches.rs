@@ -44,9 +44,9 @@ impl Batcher {
         self.pending.push_back((slot, window));
     }
 
-    /// The next batch: when a full one is there, or when a window has waited for long enough.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<WindowBatch> {
-        if self.planned.is_empty() && (self.pending_tokens >= self.tokens_max || self.wait(now)?.is_zero()) {
+    /// The next batch: when a full one is there, when the student is idle, or when a window has waited for long enough.
+    pub(crate) fn next(&mut self, now: Instant, is_idle: bool) -> Option<WindowBatch> {
+        if self.planned.is_empty() && (self.pending_tokens >= self.tokens_max || is_idle || self.wait(now)?.is_zero()) {
             self.plan(now);
         }
         self.planned.pop_front()
@@ -85,16 +85,21 @@ impl Batcher {
 mod tests {
     use super::*;
 
-    /// Pushes windows of the given lengths and tells the lengths in each batch at once, and after the linger.
+    fn push(batcher: &mut Batcher, lengths: &[usize], now: Instant) {
+        for (note, &length) in lengths.iter().enumerate() {
+            let window = Window { ids: vec![0; length], words: 0..0, pieces: vec![] };
+            batcher.push(Slot { note: note as u64, window: 0 }, window, now);
+        }
+    }
+
+    /// Pushes windows of the given lengths and tells the lengths in each batch at once, and after the linger, while the student is
+    /// busy.
     fn check(tokens_max: usize, lengths: &[usize], at_once: &str, after_linger: &str) {
         let (start, linger) = (Instant::now(), Duration::from_millis(5));
         let mut batcher = Batcher::new(tokens_max, linger);
-        for (note, &length) in lengths.iter().enumerate() {
-            let window = Window { ids: vec![0; length], words: 0..0, pieces: vec![] };
-            batcher.push(Slot { note: note as u64, window: 0 }, window, start);
-        }
+        push(&mut batcher, lengths, start);
         for (now, expected) in [(start, at_once), (start + linger, after_linger)] {
-            let batches = std::iter::from_fn(|| batcher.next(now)).map(|batch| {
+            let batches = std::iter::from_fn(|| batcher.next(now, false)).map(|batch| {
                 let lengths: Vec<String> = batch.iter().map(|(_, window)| window.ids.len().to_string()).collect();
                 lengths.join("+")
             });
@@ -109,6 +114,16 @@ mod tests {
         check(10, &[3, 4], "", "3+4");
         check(10, &[3, 4, 3], "3+3 4", "");
         check(10, &[5, 1, 5, 1, 5], "1+1 5+5 5", "");
+    }
+
+    #[test]
+    fn nothing_waits_for_a_student_that_is_idle() {
+        let (now, mut batcher) = (Instant::now(), Batcher::new(1000, Duration::from_secs(1)));
+        assert!(batcher.next(now, true).is_none());
+        push(&mut batcher, &[3, 4], now);
+        assert!(batcher.next(now, false).is_none());
+        assert_eq!(batcher.next(now, true).map(|batch| batch.len()), Some(2));
+        assert!(batcher.next(now, true).is_none());
     }
 
     #[test]

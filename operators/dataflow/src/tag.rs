@@ -23,7 +23,8 @@ use timely::scheduling::SyncActivator;
 pub struct TagConfig {
     /// Word pieces of a batch at most, padding included; a longer window is a batch of its own.
     pub tokens_max: usize,
-    /// How long a window waits for others at most.
+    /// How long a window waits for others at most, while the student reads what this worker gave it before. A student that is idle
+    /// is given what is there.
     pub linger_max: Duration,
 }
 
@@ -155,7 +156,7 @@ impl Desk {
     /// few windows, the alarm does.
     fn submit(&mut self, now: Instant, set_alarm: impl FnOnce(Duration)) {
         while self.credits > 0
-            && let Some(batch) = self.batcher.next(now)
+            && let Some(batch) = self.batcher.next(now, self.credits == self.tagger.credits)
         {
             self.credits -= 1;
             self.tagger.submit(batch, &self.answers, &self.wake);
