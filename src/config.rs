@@ -125,7 +125,10 @@ impl Config {
             layers::put(&mut table, &path, setting.value);
             origins.0.insert(known::key(&path), setting.origin);
         }
-        let config: Config = table.try_into().context("the layers of the configuration do not fit together")?;
+        let mut config: Config = table.try_into().context("the layers of the configuration do not fit together")?;
+        if config.student.is_on_gpu() {
+            config.engine.default_to_gpu(|field| origins.0.contains_key(&format!("engine.{field}")));
+        }
         match config.check() {
             Ok(()) => Ok(Loaded { config, origins }),
             Err(refused) => Err(origins.name(refused)),

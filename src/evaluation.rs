@@ -29,7 +29,7 @@ pub(crate) struct Extracted {
 /// # Errors
 /// When the student cannot be loaded, or a document not be read.
 pub(crate) fn extract_gold(student: &StudentConfig, documents: &[GoldDocument]) -> Result<Extracted> {
-    let config = engine_config();
+    let config = engine_config(student);
     let runtime = student.start(&config)?;
     let tokenize = Arc::clone(&runtime.tokenize);
     let began = Instant::now();
@@ -38,9 +38,9 @@ pub(crate) fn extract_gold(student: &StudentConfig, documents: &[GoldDocument]) 
 }
 
 /// Of a run over gold documents. They are not notes that came from anywhere, so none is too large.
-fn engine_config() -> EngineConfig {
+fn engine_config(student: &StudentConfig) -> EngineConfig {
     let topics = Topics { notes: GOLD_TOPIC.to_owned(), ..Topics::default() };
-    EngineConfig { topics, note_bytes_max: 1 << 30, ..EngineConfig::default() }
+    EngineConfig { topics, note_bytes_max: 1 << 30, ..student.engine() }
 }
 
 fn run(runtime: Runtime, config: &EngineConfig, documents: &[GoldDocument]) -> Result<Vec<Vec<Entity>>> {

@@ -2,12 +2,12 @@
 
 use crate::engine::EngineConfig;
 use crate::refused::{Refused, in_range};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use stillroom_dataflow::{TaggerFactory, TaggerPool, TokenizeText};
-use stillroom_student::{Device, Precision, Student};
+use stillroom_student::{Device, GpuConfig, Precision, Student, cuda_indices};
 
 /// The student in this repository.
 const DEFAULT_STUDENT: &str = "models/stillroom-minilm-l6";
@@ -19,18 +19,28 @@ pub(crate) struct StudentConfig {
     /// Folders of students in Hugging Face's layout: one with heads for all tasks, or several that share a vocabulary and have
     /// tasks of their own. Default: the student that comes with stillroom.
     pub(crate) folders: Vec<PathBuf>,
-    /// `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
+    /// `cpu`, or in a build with the feature `cuda`: `cuda` for all devices that are found, `cuda:0`, or `cuda:0,cuda:1`. Default
+    /// `cpu`.
     pub(crate) device: String,
-    /// How a processor multiplies: `int8`, several times as fast, or `f32`, as in training. Default `int8`, and `f32` on a processor
-    /// without AVX2, where that is the faster.
+    /// In what is multiplied: on a processor `int8`, several times as fast, or `f32`, as in training; on a GPU `bf16`, `f16` or
+    /// `f32`. Default `auto`: `int8`, or `f32` on a processor without AVX2, where that is the faster, and `bf16` on a GPU.
     pub(crate) precision: Precision,
     /// Notes that are read at once on a processor, 1 to 256; 0 is one for every core. Default 0.
     pub(crate) threads: usize,
+    /// Whether a GPU computes attention in one kernel, where it agrees with the plain computation as the student is loaded. Default
+    /// true.
+    pub(crate) fused_attention: bool,
 }
 
 impl Default for StudentConfig {
     fn default() -> StudentConfig {
-        StudentConfig { folders: Vec::new(), device: "cpu".into(), precision: Precision::default(), threads: 0 }
+        StudentConfig {
+            folders: Vec::new(),
+            device: "cpu".into(),
+            precision: Precision::Auto,
+            threads: 0,
+            fused_attention: true,
+        }
     }
 }
 
@@ -47,11 +57,20 @@ impl StudentConfig {
     /// Names the setting, its value and its range.
     pub(crate) fn check(&self) -> Result<(), Refused> {
         in_range("student.threads", self.threads as u64, 0..=256)?;
-        let is_cuda = self.device.strip_prefix("cuda:").is_some_and(|index| index.parse::<usize>().is_ok());
-        if self.device == "cpu" || is_cuda {
-            return Ok(());
+        match cuda_indices(&self.device) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(Refused::new("student.device", format!("is {refused}"))),
         }
-        Err(Refused::new("student.device", format!("is {}; write cpu or cuda:0", self.device)))
+    }
+
+    /// Whether a GPU is named.
+    pub(crate) fn is_on_gpu(&self) -> bool {
+        cuda_indices(&self.device).is_ok_and(|indices| indices.is_some())
+    }
+
+    /// The defaults of the engine with this student.
+    pub(crate) fn engine(&self) -> EngineConfig {
+        if self.is_on_gpu() { EngineConfig::for_gpu() } else { EngineConfig::default() }
     }
 
     /// Loads the student and starts its threads.
@@ -61,7 +80,7 @@ impl StudentConfig {
     pub(crate) fn start(&self, engine: &EngineConfig) -> Result<Runtime> {
         let students = self.load()?;
         let tokenize = tokenize_of(&students);
-        let taggers = Student::taggers(&students, self.device()?, self.threads())?;
+        let taggers = Student::taggers(&students, self.device(engine)?, self.threads())?;
         let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
         let factories = taggers.into_iter().map(factory).collect();
         let pool = TaggerPool::start(factories, engine.workers, engine.batches_open_max)?;
@@ -85,14 +104,15 @@ impl StudentConfig {
         folders.iter().map(load).collect()
     }
 
-    fn device(&self) -> Result<Device> {
-        match self.device.split_once(':') {
-            None if self.device == "cpu" => Ok(Device::Cpu(self.precision)),
-            Some(("cuda", index)) => {
-                Ok(Device::Cuda(index.parse().with_context(|| format!("device is {}; write cuda:0", self.device))?))
-            }
-            _ => bail!("device is {}; write cpu or cuda:0", self.device),
-        }
+    fn device(&self, engine: &EngineConfig) -> Result<Device> {
+        let indices = cuda_indices(&self.device).map_err(|refused| anyhow!("the device is {refused}"))?;
+        let on_gpus = |indices| GpuConfig {
+            indices,
+            precision: self.precision,
+            pieces_max: engine.tokens_max,
+            fused_attention: self.fused_attention,
+        };
+        Ok(indices.map_or(Device::Cpu(self.precision), |indices| Device::Cuda(on_gpus(indices))))
     }
 
     /// How many notes are read at once.

@@ -34,10 +34,10 @@ pub(crate) struct Eval {
     /// Folder of a student; may be given again for students with tasks of their own.
     #[arg(long = "model", value_name = "DIR")]
     models: Vec<PathBuf>,
-    /// cpu, or cuda:0 in a build with the feature cuda.
+    /// cpu, or in a build with the feature cuda: cuda for all devices, cuda:0, or cuda:0,cuda:1.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How a processor multiplies: int8, or f32 as in training.
+    /// In what is multiplied: int8, or f32 as in training; on a GPU bf16, f16 or f32.
     #[arg(long, default_value_t)]
     precision: Precision,
 }

@@ -41,10 +41,10 @@ pub(crate) struct Extract {
     /// Folder of a student; may be given again for students with tasks of their own.
     #[arg(long = "model", value_name = "DIR")]
     models: Vec<PathBuf>,
-    /// cpu, or cuda:0 in a build with the feature cuda.
+    /// cpu, or in a build with the feature cuda: cuda for all devices, cuda:0, or cuda:0,cuda:1.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How a processor multiplies: int8, or f32 as in training.
+    /// In what is multiplied: int8, or f32 as in training; on a GPU bf16, f16 or f32.
     #[arg(long, default_value_t)]
     precision: Precision,
 }
@@ -60,10 +60,10 @@ impl Extract {
         let notes = NoteFiles::open(&self.paths)?;
         let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
-        let config = EngineConfig { offset_unit, note_bytes_max, topics, ..EngineConfig::default() };
-        config.check()?;
         let (folders, device, precision) = (self.models, self.device, self.precision);
         let student = StudentConfig { folders, device, precision, ..StudentConfig::default() };
+        let config = EngineConfig { offset_unit, note_bytes_max, topics, ..student.engine() };
+        config.check()?;
         // Before the output is created: a student that cannot be loaded must not cost an earlier result.
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);

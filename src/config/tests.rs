@@ -63,6 +63,15 @@ fn a_later_layer_overrides_an_earlier_one() {
 }
 
 #[test]
+fn a_gpu_has_defaults_of_its_own() {
+    let engine = |sets| load(Input { sets, ..Input::default() }).unwrap().config.engine;
+    assert_eq!(engine(""), EngineConfig::default());
+    assert_eq!(engine("student.device=cuda"), EngineConfig::for_gpu());
+    let some = engine("student.device=cuda:0,cuda:1\nengine.tokens_max=1000");
+    assert_eq!(some, EngineConfig { tokens_max: 1000, ..EngineConfig::for_gpu() });
+}
+
+#[test]
 fn every_setting_has_a_line_and_an_origin() {
     let text = load(Input { sets: "log.dir=here", ..Input::default() }).unwrap().show_origins().unwrap();
     let lines: Vec<&str> = text.lines().collect();
@@ -239,7 +248,7 @@ fn a_value_out_of_its_range_is_refused_with_its_origin() {
     check_sets("log.partitions=1025", "--set: log.partitions is 1025; choose a value from 1 to 1024");
     check_sets("cluster.start_ms_max=1", "--set: cluster.start_ms_max is 1; choose a value from 1000 to 3600000");
     check_sets("cluster.key_file=", "--set: cluster.key_file is empty; name a file, or remove it");
-    check_sets("student.device=gpu", "--set: student.device is gpu; write cpu or cuda:0");
+    check_sets("student.device=gpu", "--set: student.device is gpu; write cpu, cuda, cuda:0 or cuda:0,cuda:1");
     check_sets("kafka.group_id=", "--set: kafka.group_id is empty; name a consumer group");
     check_sets(
         "kafka.replication=0",

@@ -17,7 +17,8 @@ pub struct EngineConfig {
     /// Length of an epoch in milliseconds, 1 to 10000: what comes within one is committed together. Default 100.
     pub tick_ms: u64,
     /// Bytes of records after which an epoch ends before its time, 1 to 64 GiB: of a backlog, so much is committed as soon as it is
-    /// tagged. Default 16 KiB, some notes.
+    /// tagged. Default 16 KiB, some notes, and 256 KiB with `student.device` on a GPU, so that the epochs that may be open hold
+    /// its batches.
     pub epoch_bytes_max: usize,
     /// Epochs that may be read and not yet committed, 1 to 100000; a stop drains them. Default 16.
     pub epochs_open_max: usize,
@@ -36,11 +37,13 @@ pub struct EngineConfig {
     /// as soon as an epoch is complete.
     pub commit_ms_min: u64,
     /// Word pieces that the student is given at once, 1 to 10 million; a longer window goes alone. A processor is fastest with a
-    /// window at a time, a GPU needs tens of thousands. Default 512.
+    /// window at a time, a GPU needs tens of thousands. Default 512, and 32768 with `student.device` on a GPU.
     pub tokens_max: usize,
-    /// Milliseconds that a window waits for others to fill its batch, 0 to 10000. Default 10.
+    /// Milliseconds that a window waits for others to fill its batch while the student is busy with earlier ones, 0 to 10000; a
+    /// student that is idle is given what is there. Default 10.
     pub linger_ms_max: u64,
-    /// Batches of one worker that may be with the student, 1 to 64: one is read while the next waits. Default 2.
+    /// Batches of one worker that may be with the student, 1 to 64: one is read while the next waits. Default 2, and 4 with
+    /// `student.device` on a GPU: two are read at once there.
     pub batches_open_max: usize,
     /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
     /// Java. Every extraction names its unit. Default `code_point`.
@@ -108,6 +111,27 @@ impl Default for Topics {
 }
 
 impl EngineConfig {
+    /// The defaults with a student on a GPU: batches of tens of thousands of word pieces, and enough notes read for several of
+    /// them.
+    pub fn for_gpu() -> EngineConfig {
+        EngineConfig { epoch_bytes_max: 256 << 10, tokens_max: 32_768, batches_open_max: 4, ..EngineConfig::default() }
+    }
+
+    /// Replaces the defaults that are not those of a GPU, other than the fields that `is_set` says a user has set.
+    pub(crate) fn default_to_gpu(&mut self, is_set: impl Fn(&str) -> bool) {
+        let EngineConfig { epoch_bytes_max, tokens_max, batches_open_max, .. } = EngineConfig::for_gpu();
+        let fields = [
+            ("epoch_bytes_max", &mut self.epoch_bytes_max, epoch_bytes_max),
+            ("tokens_max", &mut self.tokens_max, tokens_max),
+            ("batches_open_max", &mut self.batches_open_max, batches_open_max),
+        ];
+        for (name, field, value) in fields {
+            if !is_set(name) {
+                *field = value;
+            }
+        }
+    }
+
     /// Refuses values outside their ranges.
     ///
     /// # Errors

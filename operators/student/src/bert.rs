@@ -2,6 +2,8 @@
 //! lie one after the other in `[tokens, hidden]`, so that no padding is ever computed. Only attention looks at where a text
 //! begins and ends.
 
+pub(crate) mod padded;
+
 use crate::backend::{Attending, Norm, StudentBackend};
 use crate::config::BertConfig;
 use crate::dropout::{Dropout, Mask};

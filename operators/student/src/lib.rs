@@ -10,17 +10,24 @@ mod bert;
 mod calibration;
 mod checkpoint;
 mod config;
+mod device;
 mod distil;
 mod dropout;
 mod eight_bit;
 mod evaluate;
 mod examples;
 mod files;
+mod gpus;
+mod launcher;
 mod manifest;
 mod optimizer;
+mod padded_tagger;
+#[cfg(test)]
+mod padding;
 mod parameters;
 #[cfg(test)]
 mod parity;
+mod shapes;
 mod student;
 mod tagger;
 mod train;
@@ -28,9 +35,12 @@ mod weights;
 
 pub use calibration::Calibration;
 pub use config::BertConfig;
+pub use device::{Device, GpuConfig, Precision, cuda_indices};
 pub use evaluate::calibrate;
 pub use examples::Document;
 pub use files::{StudentError, sha256};
+pub use gpus::{Gpu, gpus};
 pub use manifest::{DataFile, Distillation, Manifest, Recipe};
-pub use student::{Device, Precision, Student};
+pub use shapes::padded_pieces;
+pub use student::Student;
 pub use train::{Corpus, Progress, TrainConfig, train};

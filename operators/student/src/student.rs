@@ -7,72 +7,16 @@ use crate::config::BertConfig;
 use crate::dropout::Dropout;
 use crate::eight_bit::EightBitTagger;
 use crate::manifest::Manifest;
+use crate::padded_tagger::PaddedTagger;
 use crate::tagger::BertTagger;
 use crate::weights::Weights;
-use crate::{StudentError, files};
+use crate::{Device, Precision, StudentError, files};
 use burn::backend::Flex;
-use serde::{Deserialize, Serialize};
-use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use stillroom_dataflow::{Tagger, Tokenizer};
-use stillroom_encoder::{Encoder, EncoderConfig, Kernel, Scratch};
+use stillroom_encoder::{Encoder, EncoderConfig, Scratch};
 use stillroom_schemas::{ModelId, Task};
-
-/// Where a student runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// The processor: one single-threaded tagger a core.
-    Cpu(Precision),
-    /// The CUDA device of this index, in a build with the feature `cuda`.
-    Cuda(usize),
-}
-
-impl Default for Device {
-    fn default() -> Device {
-        Device::Cpu(Precision::default())
-    }
-}
-
-/// How a processor multiplies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Matrices in 8 bits, as they are stored, and what they multiply in 12; the rest in `f32`. Several times as fast, and F1
-    /// within 0.002 of `f32` on the development splits, for the student that comes with stillroom.
-    Int8,
-    /// `f32`, as in training.
-    F32,
-}
-
-impl Default for Precision {
-    /// What is faster here: `f32` where the processor has no instruction for products of bytes.
-    fn default() -> Precision {
-        if Kernel::fastest() == Kernel::Portable { Precision::F32 } else { Precision::Int8 }
-    }
-}
-
-impl Display for Precision {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Precision::Int8 => "int8",
-            Precision::F32 => "f32",
-        })
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Precision, String> {
-        match name {
-            "int8" => Ok(Precision::Int8),
-            "f32" => Ok(Precision::F32),
-            _ => Err(format!("{name} is not a precision; write int8 or f32")),
-        }
-    }
-}
 
 /// A student: tokenizer, architecture and weights of one folder.
 ///
@@ -164,28 +108,27 @@ impl Student {
         Student { manifest: None, ..self.clone() }
     }
 
-    /// `count` taggers that share the weights of `students`: one model for all tasks, or several with tasks of their own.
+    /// Taggers that share the weights of `students`: one model for all tasks, or several with tasks of their own. On a processor
+    /// they are `count`; on GPUs two for each, which is when they return: with every shape of a launch compiled and tuned.
     ///
     /// # Errors
     /// When two students have a head for one task, or other tokenizers, or when the device or the weights cannot be used.
     pub fn taggers(students: &[Student], device: Device, count: usize) -> Result<Vec<Box<dyn Tagger>>, StudentError> {
         check_together(students)?;
         match device {
-            Device::Cpu(Precision::Int8) => EightBitTagger::new(students).map(|tagger| tagger.several(count)),
-            Device::Cpu(Precision::F32) => {
-                BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count)
+            Device::Cpu(precision) if precision.is_eight_bit()? => {
+                EightBitTagger::new(students).map(|tagger| tagger.several(count))
+            }
+            Device::Cpu(_) => BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count),
+            Device::Padded(config) => {
+                PaddedTagger::<Flex>::start(students, vec![("padded".into(), Default::default())], &config)
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(index) => {
-                let tagger =
-                    BertTagger::<burn::backend::Cuda>::new(students, burn::backend::cuda::CudaDevice::new(index))?;
-                Ok((0..count).map(|_| Box::new(tagger.clone()) as Box<dyn Tagger>).collect())
+            Device::Cuda(config) => {
+                PaddedTagger::<burn::backend::Cuda>::start(students, crate::gpus::devices(&config.indices)?, &config)
             }
             #[cfg(not(feature = "cuda"))]
-            Device::Cuda(index) => Err(StudentError::Device {
-                device: format!("cuda:{index}"),
-                cause: "this build has no CUDA; build with --features cuda, or use device cpu".into(),
-            }),
+            Device::Cuda(_) => Err(crate::gpus::no_cuda()),
         }
     }
 
@@ -196,7 +139,7 @@ impl Student {
     /// When the weights cannot be used, or a text is longer than the model's positions.
     pub fn logits(&self, texts: &[&[u32]], precision: Precision) -> Result<Vec<Vec<f32>>, StudentError> {
         let failed = |cause: String| StudentError::Unsupported { path: self.folder.clone(), cause };
-        if precision == Precision::Int8 {
+        if precision.is_eight_bit()? {
             let (encoder, mut scratch) = (self.encoder()?, Scratch::default());
             let one = |ids: &&[u32]| encoder.logits(ids, &mut scratch).map(<[f32]>::to_vec);
             return texts.iter().map(one).collect::<Result<_, _>>().map_err(|error| failed(error.to_string()));
