@@ -1,13 +1,15 @@
 //! Training with a progress bar, and what it starts from: what `train` and `study` share.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use stillroom_connectors::GoldDocument;
 use stillroom_dataflow::Tokenizer;
 use stillroom_hub::{Base, Hub, HubConfig};
-use stillroom_student::{Corpus, Document, Manifest, Progress, TrainConfig, train};
+use stillroom_student::{
+    Corpus, Device, Document, GpuConfig, Manifest, Precision, Progress, TrainConfig, cuda_indices, train,
+};
 
 /// Trains a student, and shows how that goes.
 ///
@@ -28,6 +30,26 @@ pub(crate) fn train_student(config: &TrainConfig, train_files: &[Corpus], dev_fi
     })?;
     bar.finish_and_clear();
     Ok(manifest)
+}
+
+/// What trains: a processor, in `f32`, or a GPU.
+///
+/// # Errors
+/// When the name is none of a device, or of several, or a processor is to train in another precision.
+pub(crate) fn training_device(name: &str, precision: Precision) -> Result<Device> {
+    match cuda_indices(name).map_err(|refused| anyhow!("the device is {refused}"))? {
+        None => {
+            ensure!(
+                matches!(precision, Precision::Auto | Precision::F32),
+                "the precision is {precision}, and a processor trains in f32; leave it out"
+            );
+            Ok(Device::Cpu(Precision::Auto))
+        }
+        Some(indices) => {
+            ensure!(indices.len() <= 1, "the device is {name}; training takes one device");
+            Ok(Device::Cuda(GpuConfig { indices, precision, ..GpuConfig::default() }))
+        }
+    }
 }
 
 /// The folder of a base, which is downloaded where need be.

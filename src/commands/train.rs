@@ -4,7 +4,7 @@ use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::teaching::merging::{Labels, Merging};
 use crate::teaching::notes::Notes;
-use crate::training::{base_folder, document, hash_of, train_student};
+use crate::training::{base_folder, document, hash_of, train_student, training_device};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::{Note, Task, TaskSet};
-use stillroom_student::{Corpus, DataFile, Distillation, Document, Manifest, Recipe, Student, TrainConfig, sha256};
+use stillroom_student::{
+    Corpus, DataFile, Distillation, Document, Manifest, Precision, Recipe, Student, TrainConfig, sha256,
+};
 use stillroom_teachers::ensemble::Choice;
 
 /// Notes to learn from, by what teachers said of them.
@@ -120,14 +122,21 @@ pub(crate) struct Train {
     /// Dropout of hidden states and attention weights, in place of what the base's config.json says.
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
-    /// Threads; the number of cores by default.
+    /// Threads of a processor; the number of cores by default.
     #[arg(long)]
     threads: Option<usize>,
+    /// cpu, or a GPU in a build with the feature cuda: cuda, which is the first, or cuda:1.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// In what a GPU multiplies: f32 by default, bf16 or f16; weights and gradients are f32 in any case.
+    #[arg(long, default_value_t)]
+    precision: Precision,
 }
 
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
         ensure!(self.batch > 0, "--batch is 0; a step needs a window");
+        let device = training_device(&self.device, self.precision)?;
         let tasks = if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks };
         let mut problems = Problems::default();
         let mut train_files = corpora(&self.train, &self.reading, &mut problems)?;
@@ -161,6 +170,7 @@ impl Train {
             dev_documents_max: self.dev_documents_max,
             teachers: self.distilling.teachers()?,
             threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            device,
             base,
             out: self.out,
         };

@@ -116,9 +116,9 @@ pub(crate) struct StudyStudents {
     pub(crate) dev_documents_max: usize,
     /// Threads, of training and of reading; 0 is one for every core. Default 0.
     pub(crate) threads: usize,
-    /// What reads: `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
+    /// What trains and reads: `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
     pub(crate) device: String,
-    /// How a processor multiplies when it reads: `int8` or `f32`. Default `int8`, and `f32` on a processor without AVX2.
+    /// In what is multiplied when students read, `auto`, `int8`, `bf16`, `f16` or `f32`, as `[student] precision`. Default `auto`.
     pub(crate) precision: Precision,
 }
 
@@ -143,7 +143,8 @@ impl Default for StudyStudents {
 impl StudyStudents {
     /// How students in these folders read.
     pub(crate) fn reader(&self, folders: Vec<PathBuf>) -> StudentConfig {
-        StudentConfig { folders, device: self.device.clone(), precision: self.precision, threads: self.threads() }
+        let (device, threads) = (self.device.clone(), self.threads());
+        StudentConfig { folders, device, precision: self.precision, threads, ..StudentConfig::default() }
     }
 
     /// Threads: as many as there are cores, where nothing is said.

@@ -6,7 +6,7 @@ use crate::study::data::{Data, Item};
 use crate::study::report::StudentRow;
 use crate::study::steps::{Steps, hash};
 use crate::study::training::Lessons;
-use crate::training::{base_folder, hash_of, train_student};
+use crate::training::{base_folder, hash_of, train_student, training_device};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use stillroom_connectors::{GoldDocument, Part};
 use stillroom_dataflow::ScoredSpan;
 use stillroom_hub::Base;
 use stillroom_schemas::{Entity, Note, Span, Task, TaskSet};
-use stillroom_student::{Corpus, DataFile, Document, Manifest, TrainConfig, sha256};
+use stillroom_student::{Corpus, DataFile, Document, Manifest, Precision, TrainConfig, sha256};
 
 /// A student that is to be trained.
 #[derive(Clone, Debug)]
@@ -145,6 +145,7 @@ impl Plan {
                     dev_documents_max: students.dev_documents_max,
                     teachers: Vec::new(),
                     threads: students.threads(),
+                    device: training_device(&students.device, Precision::Auto)?,
                     out,
                 };
                 train_student(&config, &train, &dev).with_context(|| format!("cannot train {}", self.name))?

@@ -1,12 +1,13 @@
 //! Training: AdamW on the masked cross-entropy of every head, as in the published recipe.
 
 mod finish;
+mod padded;
 mod run;
 mod schedule;
 mod step;
 
 use crate::manifest::{DataFile, Manifest, Recipe};
-use crate::{Document, Student, StudentError};
+use crate::{Device, Document, Student, StudentError};
 use burn::backend::Flex;
 use run::Run;
 use std::path::PathBuf;
@@ -34,8 +35,11 @@ pub struct TrainConfig {
     /// Students to learn from, as the recipe's distillation says; their tokenizer must be the base's. They are also heard on
     /// documents that are annotated for no task.
     pub teachers: Vec<Student>,
-    /// Threads, each of which works on a part of every batch.
+    /// Threads of a processor, each of which works on a part of every batch.
     pub threads: usize,
+    /// Where to train: a processor in `f32`, or one GPU, whose [`crate::GpuConfig::precision`] is that of the products; `auto` is
+    /// `f32`, and weights, gradients and the optimizer's state always are.
+    pub device: Device,
 }
 
 /// A file of annotated documents.
@@ -82,11 +86,17 @@ pub fn train(
     dev: &[Corpus],
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Manifest, StudentError> {
-    let mut run = Run::<Flex>::begin(config, train, dev, Default::default())?;
-    while run.state.epoch < config.recipe.epochs && !run.is_stale() {
-        run.pass(observe)?;
-        let dev_f1 = run.complete_pass()?;
-        observe(Progress::Epoch { epoch: run.state.epoch, dev_f1 });
+    match &config.device {
+        Device::Cpu(_) | Device::Padded(_) => {
+            Run::<Flex>::begin(config, train, dev, Default::default())?.complete(observe)
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda(gpu) => {
+            // The first: several devices would have to share gradients.
+            let (_, device) = crate::gpus::devices(&gpu.indices)?.swap_remove(0);
+            Run::<burn::backend::Cuda>::begin(config, train, dev, device)?.complete(observe)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => Err(crate::gpus::no_cuda()),
     }
-    run.finish()
 }

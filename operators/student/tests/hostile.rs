@@ -6,7 +6,7 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use stillroom_schemas::Task;
-use stillroom_student::{Recipe, Student, TrainConfig, train};
+use stillroom_student::{Device, Recipe, Student, TrainConfig, train};
 
 /// A copy of a small model that can be damaged.
 struct Model {
@@ -104,6 +104,7 @@ fn check_folder(folder: &Path, expected: &str) {
         dev_documents_max: 1,
         teachers: Vec::new(),
         threads: 1,
+        device: Device::default(),
     };
     let trained = train(&config, &[corpus()], &[], &mut |_| {}).map(|_| ());
     for refused in [Student::load(folder).map(|_| ()), trained] {

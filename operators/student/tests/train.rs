@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use stillroom_schemas::{Span, Task, TaskSet};
 use stillroom_student::{
-    Corpus, DataFile, Device, Distillation, Document, Manifest, Precision, Progress, Recipe, Student, StudentError,
-    TrainConfig, calibrate, train,
+    Corpus, DataFile, Device, Distillation, Document, GpuConfig, Manifest, Precision, Progress, Recipe, Student,
+    StudentError, TrainConfig, calibrate, train,
 };
 
 const WORDS: [(Task, &[&str]); 3] = [
@@ -60,6 +60,7 @@ fn config(out: PathBuf) -> TrainConfig {
         dev_documents_max: 100,
         teachers: Vec::new(),
         threads: 1,
+        device: Device::default(),
     }
 }
 
@@ -149,6 +150,19 @@ fn a_student_that_is_too_sure_is_calibrated_and_serves_what_its_manifest_says() 
     assert!(refused.contains("annotated for medication"), "{refused}");
     let foreign = calibrate(&config.base, &dev, 1).unwrap_err().to_string();
     assert!(foreign.contains("manifest.json cannot be used: there is none"), "{foreign}");
+}
+
+/// The path of a GPU, on the processor: padded batches, products in half precision, dropout from the backend's generator.
+#[test]
+fn a_student_learns_as_on_a_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = GpuConfig { precision: Precision::Bf16, pieces_max: 1024, ..GpuConfig::default() };
+    let config = TrainConfig { device: Device::Padded(gpu), ..config(folder.path().join("student")) };
+    let manifest = run(&config, |_| {}).unwrap();
+    assert_eq!(manifest.dev_counts["dev"].len(), 3);
+    for (task, counts) in &manifest.dev_counts["dev"] {
+        assert!(counts.f1() > 0.9, "{task:?} {counts:?}");
+    }
 }
 
 #[test]

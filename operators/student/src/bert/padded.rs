@@ -146,6 +146,19 @@ impl<B: Backend> PaddedBert<B> {
         }
     }
 
+    /// The same with embeddings and the first `layers` layers as constants, to which no gradient flows; all is learned when there
+    /// are none.
+    pub(crate) fn frozen(mut self, layers: usize) -> PaddedBert<B> {
+        if layers > 0 {
+            self.words = self.words.detach();
+            self.positions = self.positions.detach();
+            self.norm = self.norm.no_grad();
+        }
+        let freeze = |(index, layer): (usize, Layer<B>)| if index < layers { layer.frozen() } else { layer };
+        self.layers = self.layers.into_iter().enumerate().map(freeze).collect();
+        self
+    }
+
     /// The log odds of class I, `[rows · length, tasks]`, in `f32`; what is said of padding means nothing.
     pub(crate) fn log_odds(&self, texts: &Padded<B>, pass: Pass) -> Tensor<B, 2> {
         let Shape { rows, length } = texts.shape;
@@ -200,7 +213,26 @@ impl<B: Backend> PaddedBert<B> {
     }
 }
 
+impl<B: Backend> Layer<B> {
+    fn frozen(self) -> Layer<B> {
+        Layer {
+            query: self.query.frozen(),
+            key: self.key.frozen(),
+            value: self.value.frozen(),
+            attention_output: self.attention_output.frozen(),
+            attention_norm: self.attention_norm.no_grad(),
+            intermediate: self.intermediate.frozen(),
+            output: self.output.frozen(),
+            norm: self.norm.no_grad(),
+        }
+    }
+}
+
 impl<B: Backend> Product<B> {
+    fn frozen(self) -> Product<B> {
+        Product { weight: self.weight.detach(), bias: self.bias.detach() }
+    }
+
     fn of(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         x.matmul(self.weight.clone()) + self.bias.clone()
     }

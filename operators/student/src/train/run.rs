@@ -1,5 +1,6 @@
 //! A run: what it begins with, a pass over the examples, and what is kept after it.
 
+use super::padded::PaddedStep;
 use super::schedule::{best_index, learning_rate};
 use super::{Corpus, Progress, TrainConfig};
 use crate::backend::StudentBackend;
@@ -9,6 +10,7 @@ use crate::config::BertConfig;
 use crate::distil::teach;
 use crate::evaluate::{tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
+use crate::manifest::Manifest;
 use crate::optimizer::Learner;
 use crate::student::load_tokenizer;
 use crate::tagger::BertTagger;
@@ -38,6 +40,8 @@ pub(super) struct Run<'a, B: StudentBackend> {
     pub(super) checkpoints: Checkpoints,
     pub(super) state: State,
     pub(super) pools: Vec<ThreadPool>,
+    /// On a GPU, or as on a GPU.
+    pub(super) padded: Option<PaddedStep>,
 }
 
 impl<'a, B: StudentBackend> Run<'a, B> {
@@ -75,7 +79,10 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let checkpoints = Checkpoints::open(&config.out, &identity)?;
         let (learner, state) = checkpoints.resume(Learner::new(network, &config.recipe), &device)?;
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        let pools = (0..config.threads.max(1)).map(pool).collect::<Result<_, _>>();
+        let padded = PaddedStep::of(&config.device, &architecture, &config.recipe)?;
+        // A GPU works on a batch as a whole.
+        let threads = if padded.is_some() { 1 } else { config.threads.max(1) };
+        let pools = (0..threads).map(pool).collect::<Result<_, _>>();
         let pools = pools.map_err(|error| StudentError::Data(format!("no thread could be started: {error}")))?;
         Ok(Run {
             config,
@@ -90,10 +97,20 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             checkpoints,
             state,
             pools,
+            padded,
         })
     }
 
-    pub(super) fn pass(&mut self, observe: &mut dyn FnMut(Progress)) -> Result<(), StudentError> {
+    pub(super) fn complete(mut self, observe: &mut dyn FnMut(Progress)) -> Result<Manifest, StudentError> {
+        while self.state.epoch < self.config.recipe.epochs && !self.is_stale() {
+            self.pass(observe)?;
+            let dev_f1 = self.complete_pass()?;
+            observe(Progress::Epoch { epoch: self.state.epoch, dev_f1 });
+        }
+        self.finish()
+    }
+
+    fn pass(&mut self, observe: &mut dyn FnMut(Progress)) -> Result<(), StudentError> {
         let (order, steps) = (self.order(), self.steps_per_pass() * self.config.recipe.epochs);
         let (began, mut tokens, mut saved) = (Instant::now(), 0, Instant::now());
         for batch in order.chunks(self.config.recipe.batch).skip(self.state.step) {
@@ -112,7 +129,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
     }
 
     /// Evaluates, keeps the student if it is the best so far, and saves.
-    pub(super) fn complete_pass(&mut self) -> Result<f64, StudentError> {
+    fn complete_pass(&mut self) -> Result<f64, StudentError> {
         let tagger =
             BertTagger::<B>::of_network(self.learner.result().valid(), &self.config.tasks, self.device.clone());
         let mut taggers = tagger.one_thread_each(self.pools.len())?;

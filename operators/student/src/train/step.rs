@@ -1,4 +1,4 @@
-//! A step of the optimizer: every thread works on a part of the batch.
+//! A step of the optimizer: every thread of a processor works on a part of the batch, a GPU on all of it.
 
 use super::run::Run;
 use crate::StudentError;
@@ -19,9 +19,25 @@ impl<B: StudentBackend> Run<'_, B> {
     pub(super) fn step(&mut self, batch: &[usize], rate: f64) -> Result<f32, StudentError> {
         let examples: Vec<&Example> = batch.iter().map(|&index| &self.examples[index]).collect();
         let labelled: usize = examples.iter().map(|example| example.labelled()).sum();
+        let step = self.state.epoch * self.steps_per_pass() + self.state.step;
+        let (mean, gradients) = match &self.padded {
+            Some(padded) => {
+                // Dropout on a device is drawn by its own generator.
+                B::seed(&self.device, self.config.recipe.seed.wrapping_add(step as u64));
+                let texts: Vec<&[u32]> = examples.iter().map(|example| example.window.ids.as_slice()).collect();
+                let by = self.config.recipe.distillation;
+                padded.gradients(self.learner.network(), &texts, |logits| loss(logits, &examples, by) / labelled as f64)
+            }
+            None => self.packed_gradients(examples, labelled, step),
+        };
+        self.learner.step(gradients, (rate, step + 1), &self.config.recipe);
+        Ok(mean)
+    }
+
+    /// The mean loss over `labelled` labels and its gradients, each thread with a part of the examples.
+    fn packed_gradients(&self, examples: Vec<&Example>, labelled: usize, step: usize) -> (f32, Tensors) {
         let parts = balanced(examples, self.pools.len());
         let (freeze, by) = (self.config.recipe.freeze, self.config.recipe.distillation);
-        let step = self.state.epoch * self.steps_per_pass() + self.state.step;
         let dropout_of = |part: usize| {
             let seed = self.config.recipe.seed.wrapping_add((step * self.pools.len() + part) as u64);
             Dropout::seeded(&self.architecture, self.config.recipe.dropout, seed)
@@ -44,9 +60,7 @@ impl<B: StudentBackend> Run<'_, B> {
                 .collect()
         });
         let (losses, gradients): (Vec<f32>, Vec<Tensors>) = results.into_iter().unzip();
-        let gradients = parameters::sum(self.learner.network(), gradients);
-        self.learner.step(gradients, (rate, step + 1), &self.config.recipe);
-        Ok(losses.into_iter().sum())
+        (losses.into_iter().sum(), parameters::sum(self.learner.network(), gradients))
     }
 }
 
