@@ -50,7 +50,7 @@ impl Tagger for EveryTenth {
     }
 }
 
-fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
+pub(crate) fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
     let (log, topics) = (EmbeddedLog::open(dir)?, &config.topics);
     for topic in
         [&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state, &topics.dead_letters]

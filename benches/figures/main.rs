@@ -1,7 +1,9 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `kafka`, `parity`,
-//! `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own.
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `gpu`, `kafka`, `parity`,
+//! `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options, which `benches/gpu` gives
+//! it.
 
 mod engine;
+mod gpu;
 mod kafka;
 mod parity;
 mod sampling;
@@ -15,6 +17,9 @@ use anyhow::{Result, bail};
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (name, numbers) = arguments.split_first().map_or(("", &[][..]), |(name, numbers)| (name.as_str(), numbers));
+    if name == "gpu" {
+        return gpu::run_all(numbers);
+    }
     let numbers = numbers.iter().map(|number| Ok(number.parse()?)).collect::<Result<Vec<u64>>>()?;
     println!("{}", support::machine());
     match name {
@@ -27,7 +32,7 @@ fn main() -> Result<()> {
         "student" => student::run_all(&numbers),
         "training" => training::run_all(&numbers),
         _ => bail!(
-            "{name:?} is no group of figures; name engine, kafka, parity, restart, sampling, score, student or training"
+            "{name:?} is no group of figures; name engine, gpu, kafka, parity, restart, sampling, score, student or training"
         ),
     }
 }

@@ -100,7 +100,7 @@ fn latency(precision: Precision, tokenizer: &Tokenizer, (tagger, notes): (&mut d
 }
 
 /// Windows in falling length, which is how `Tag` would sort them.
-fn batches(windows: &[Window], tokens_max: usize) -> Vec<Vec<&Window>> {
+pub(crate) fn batches(windows: &[Window], tokens_max: usize) -> Vec<Vec<&Window>> {
     let mut sorted: Vec<&Window> = windows.iter().collect();
     sorted.sort_by_key(|window| std::cmp::Reverse(window.ids.len()));
     let (mut batches, mut tokens) = (Vec::<Vec<&Window>>::new(), 0);
@@ -118,7 +118,7 @@ fn batches(windows: &[Window], tokens_max: usize) -> Vec<Vec<&Window>> {
 }
 
 /// Seconds for all batches, dealt out to the taggers as they become free.
-fn tag(taggers: &mut [Box<dyn Tagger>], batches: &[Vec<&Window>]) -> f64 {
+pub(crate) fn tag(taggers: &mut [Box<dyn Tagger>], batches: &[Vec<&Window>]) -> f64 {
     let (began, next) = (Instant::now(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for tagger in taggers {

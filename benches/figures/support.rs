@@ -6,9 +6,11 @@ use stillroom::generator::DemoStream;
 use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::Note;
 
-/// The folder of the student that comes with stillroom.
+/// The folder of the student that comes with stillroom: in the working folder, as where a program was taken along, or where it was
+/// built.
 pub(crate) fn student() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/stillroom-minilm-l6")
+    let here = Path::new("models/stillroom-minilm-l6");
+    if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(here) }
 }
 
 /// The tokenizer of that student.
