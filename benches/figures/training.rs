@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use stillroom_connectors::GoldDocuments;
 use stillroom_schemas::Task;
-use stillroom_student::{Corpus, DataFile, Document, Progress, Recipe, TrainConfig, train};
+use stillroom_student::{Corpus, DataFile, Device, Document, Progress, Recipe, TrainConfig, train};
 
 const ROUNDS: usize = 3;
 
@@ -49,23 +49,17 @@ fn pass(corpora: &[Corpus], freeze: usize) -> Result<f64> {
     let config = TrainConfig {
         base: support::student(),
         out: out.clone(),
+        device: Device::default(),
         name: "figure".into(),
         command: "figures training".into(),
         tasks: Task::ALL.to_vec(),
         recipe: Recipe {
             learning_rate: 1.5e-4,
             head_rate_factor: 10.0,
-            batch: 8,
-            weight_decay: 0.01,
             epochs: 1,
             linear_decay: true,
-            gradient_norm_max: 1.0,
-            seed: 0,
             freeze,
-            layer_decay: None,
-            average: None,
-            dropout: None,
-            distillation: None,
+            ..Recipe::default()
         },
         patience: 1,
         dev_documents_max: 0,

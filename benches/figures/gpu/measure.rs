@@ -167,16 +167,7 @@ impl Bench {
         let out = tempfile::tempdir()?;
         let notes = self.notes.min(400);
         let (corpus, dev) = (made_up::corpus(notes), made_up::corpus(notes.min(4)));
-        let recipe = Recipe {
-            learning_rate: 2e-5,
-            head_rate_factor: 1.0,
-            batch: 16,
-            weight_decay: 0.01,
-            epochs: 1,
-            linear_decay: false,
-            gradient_norm_max: 1.0,
-            seed: 0,
-        };
+        let recipe = Recipe { batch: 16, epochs: 1, ..Recipe::default() };
         let config = TrainConfig {
             base: subject.folder.clone(),
             out: out.path().join("student"),
@@ -186,6 +177,7 @@ impl Bench {
             recipe,
             patience: 1,
             dev_documents_max: 4,
+            teachers: Vec::new(),
             threads: 1,
             device: self.device(&self.config(precision, self.pieces_max)),
         };

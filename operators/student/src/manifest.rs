@@ -77,6 +77,27 @@ pub struct Recipe {
     pub distillation: Option<Distillation>,
 }
 
+impl Default for Recipe {
+    /// The published recipe (Vedula et al., arXiv 2501.00031), with the gradient's norm limited to 1.
+    fn default() -> Recipe {
+        Recipe {
+            learning_rate: 2e-5,
+            head_rate_factor: 1.0,
+            batch: 8,
+            weight_decay: 0.01,
+            epochs: 10,
+            linear_decay: false,
+            gradient_norm_max: 1.0,
+            seed: 0,
+            freeze: 0,
+            layer_decay: None,
+            average: None,
+            dropout: None,
+            distillation: None,
+        }
+    }
+}
+
 /// How a student learns from others (Hinton et al., arXiv 1503.02531). The loss of a word piece is `1 - share` of the cross-entropy
 /// with people's mark, where there is one, and `share` of the square of the temperature times the divergence of Kullback and
 /// Leibler from the mean of the teachers' probabilities, both at the temperature.
