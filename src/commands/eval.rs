@@ -37,7 +37,7 @@ pub(crate) struct Eval {
     /// cpu, or in a build with the feature cuda: cuda for all devices, cuda:0, or cuda:0,cuda:1.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// In what is multiplied: int8, or f32 as in training; on a GPU bf16, f16 or f32.
+    /// In what is multiplied: auto is int8 on a processor (f32 without AVX2) and bf16 on a GPU; f32 is as in training; a GPU takes f16, too.
     #[arg(long, default_value_t)]
     precision: Precision,
 }

@@ -128,7 +128,7 @@ pub(crate) struct Train {
     /// cpu, or a GPU in a build with the feature cuda: cuda, which is the first, or cuda:1.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// In what a GPU multiplies: f32 by default, bf16 or f16; weights and gradients are f32 in any case.
+    /// In what a GPU multiplies: f32 by default, or bf16; weights and gradients are f32 in any case.
     #[arg(long, default_value_t)]
     precision: Precision,
 }

@@ -71,8 +71,12 @@ pub(crate) struct Word {
     pub(crate) weight: f64,
 }
 
-/// The temperature with the least cross-entropy. That is convex in its inverse, so halving an interval finds it.
+/// The temperature with the least cross-entropy; 1 of no words. The cross-entropy is convex in its inverse, so halving an interval
+/// finds it.
 pub(crate) fn best_temperature(words: &[Word]) -> f32 {
+    if words.is_empty() {
+        return 1.0;
+    }
     let slope = |inverse: f64| -> f64 {
         let of_word = |word: &Word| {
             let log_odds = f64::from(log_odds(word.probability));
@@ -145,6 +149,7 @@ mod tests {
         assert!((f64::from(best_temperature(&easy)) - TEMPERATURE_MIN).abs() < 1e-3);
         let hopeless = easy.map(|word| Word { is_inside: !word.is_inside, ..word });
         assert!((f64::from(best_temperature(&hopeless)) - TEMPERATURE_MAX).abs() < 1e-3);
+        assert_eq!(best_temperature(&[]), 1.0);
     }
 
     #[test]

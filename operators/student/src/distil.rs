@@ -9,7 +9,7 @@ use stillroom_dataflow::Tagger;
 use stillroom_schemas::Task;
 
 /// Sets the soft targets of all examples: the mean over the teachers that have a head for a task of the word's probability at
-/// `by.temperature`. A word's pieces have the target of the word.
+/// `by.temperature`, which takes the place of the teachers' own. A word's pieces have the target of the word.
 ///
 /// # Errors
 /// When a teacher cannot be used, or no teacher has a head for one of `tasks`.
@@ -24,7 +24,7 @@ pub(crate) fn teach(
         return Err(StudentError::Data(cause));
     }
     let taggers =
-        teachers.iter().map(|teacher| Student::taggers(std::slice::from_ref(teacher), Device::default(), threads));
+        teachers.iter().map(|teacher| Student::taggers(&[teacher.uncalibrated()], Device::default(), threads));
     let mut taggers = taggers.collect::<Result<Vec<_>, _>>()?;
     let queue = Mutex::new(examples.iter_mut());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();

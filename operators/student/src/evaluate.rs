@@ -86,18 +86,19 @@ struct TaskWords([Vec<Word>; 2]);
 impl TaskWords {
     /// Nothing when no document was annotated for the task.
     fn new(files: &[Vec<Tagged<'_>>], task: Task) -> Option<TaskWords> {
-        let mut halves = [Vec::new(), Vec::new()];
+        let (mut halves, mut documents) = ([Vec::new(), Vec::new()], 0);
         for file in files {
             let annotated: Vec<_> = file.iter().filter(|tagged| tagged.document.tasks.contains(&task)).collect();
             let weight = 1.0 / annotated.iter().map(|tagged| tagged.words.len()).sum::<usize>().max(1) as f64;
-            for (index, tagged) in annotated.into_iter().enumerate() {
+            for tagged in annotated {
                 let inside = words_inside(&tagged.words, tagged.document, task);
                 let word = |(row, is_inside): (&[f32; Task::ALL.len()], bool)| Word {
                     probability: row[task.index()],
                     is_inside,
                     weight,
                 };
-                halves[index % 2].extend(tagged.probabilities.iter().zip(inside).map(word));
+                halves[documents % 2].extend(tagged.probabilities.iter().zip(inside).map(word));
+                documents += 1;
             }
         }
         halves.iter().any(|half| !half.is_empty()).then_some(TaskWords(halves))

@@ -1,6 +1,7 @@
 //! AdamW (Loshchilov and Hutter, arXiv 1711.05101) with a rate for every part of the network, clipping by the common norm
 //! (Pascanu et al., arXiv 1211.5063; burn clips every tensor by itself), and an average of the weights.
 
+use crate::StudentError;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::manifest::Recipe;
@@ -50,8 +51,20 @@ impl<B: StudentBackend> Learner<B> {
     }
 
     /// Takes step `time`, counted from 1, at the rate of the heads' and the layers' multiples of `rate`.
-    pub(crate) fn step(&mut self, mut gradients: Tensors, (rate, time): (f64, usize), recipe: &Recipe) {
+    ///
+    /// # Errors
+    /// When the gradient is not finite; the network stays as it was.
+    pub(crate) fn step(
+        &mut self,
+        mut gradients: Tensors,
+        (rate, time): (f64, usize),
+        recipe: &Recipe,
+    ) -> Result<(), StudentError> {
         let norm = parameters::squares(self.network(), &gradients).sqrt();
+        if !norm.is_finite() {
+            let cause = format!("the gradient of step {time} is not a number; lower the learning rate");
+            return Err(StudentError::Data(cause));
+        }
         let gradient_scale = (f64::from(recipe.gradient_norm_max) / norm).min(1.0) as f32;
         let rates = rates(self.network(), recipe);
         let step = AdamW {
@@ -68,6 +81,7 @@ impl<B: StudentBackend> Learner<B> {
         let (moments, average) = (&mut self.moments, self.average.as_mut().zip(recipe.average.map(decay)));
         let mut stepper = Stepper { gradients: &mut gradients, moments, average, step, rates };
         self.network = self.network.take().map(|network| network.map(&mut stepper));
+        Ok(())
     }
 }
 
@@ -175,7 +189,9 @@ mod tests {
         let (config, network) = network();
         let before = values(&parameters::values(&network), &network);
         let mut learner = Learner::new(network, &recipe(serde_json::json!({"layer_decay": 0.5})));
-        learner.step(gradients(learner.network(), 0.0), (1e-3, 1), &recipe(serde_json::json!({"layer_decay": 0.5})));
+        learner
+            .step(gradients(learner.network(), 0.0), (1e-3, 1), &recipe(serde_json::json!({"layer_decay": 0.5})))
+            .unwrap();
         let after = values(&parameters::values(learner.network()), learner.network());
         let levels = learner.network().levels();
         assert_eq!(levels.len(), config.num_hidden_layers + 1);
@@ -201,7 +217,7 @@ mod tests {
         let mut expected = values(&parameters::values(&network), &network);
         let mut learner = Learner::new(network, &recipe);
         for time in 1..=9 {
-            learner.step(gradients(learner.network(), 2.0), (1e-2, time), &recipe);
+            learner.step(gradients(learner.network(), 2.0), (1e-2, time), &recipe).unwrap();
             let weights = values(&parameters::values(learner.network()), learner.network());
             let decay = (0.6f32).min((1.0 + time as f32) / (10.0 + time as f32));
             for (id, mean) in &mut expected {
@@ -240,7 +256,7 @@ mod tests {
             }
         }
         learner.network().visit(&mut Without(&mut gradients, &embeddings));
-        learner.step(gradients, (1e-3, 1), &recipe);
+        learner.step(gradients, (1e-3, 1), &recipe).unwrap();
         let after = values(&parameters::values(learner.network()), learner.network());
         let moved = after.iter().filter(|(id, values)| before[id] != **values).count();
         assert_eq!(moved, before.len() - embeddings.len());

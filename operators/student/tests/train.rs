@@ -335,6 +335,10 @@ fn options_that_do_not_fit_are_refused() {
         assert!(said.contains(message), "{said:?} does not say {message:?}");
     };
     check(&|config| config.recipe.freeze = 3, "freezing 3 of 2 layers");
+    check(&|config| config.recipe.learning_rate = f64::NAN, "learning rate");
+    check(&|config| config.recipe.weight_decay = -1.0, "weight decay");
+    let diverges = |config: &mut TrainConfig| (config.recipe.learning_rate, config.recipe.linear_decay) = (1e30, false);
+    check(&diverges, "the gradient of step");
     check(&|config| config.recipe.layer_decay = Some(0.0), "layers' factor");
     check(&|config| config.recipe.average = Some(1.0), "decay of the average");
     check(&|config| config.recipe.dropout = Some(f64::NAN), "dropout");

@@ -10,7 +10,7 @@ impl<B: StudentBackend> Run<'_, B> {
     /// Measures the student as it was stored, chooses its temperatures and thresholds, and writes the manifest.
     pub(super) fn finish(self) -> Result<Manifest, StudentError> {
         let student = Student::load(&self.config.out)?;
-        let Measured { thresholds, calibration, counts } = measure(&student, self.dev, self.pools.len())?;
+        let Measured { thresholds, calibration, counts } = measure(&student, self.dev, self.config.threads.max(1))?;
         let manifest = Manifest {
             name: self.config.name.clone(),
             weights_hash: files::sha256(&files::read(&self.config.out.join("model.safetensors"))?),

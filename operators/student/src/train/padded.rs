@@ -26,7 +26,7 @@ impl PaddedStep {
     /// Steps on `device`; nothing on a processor, where steps are packed. Fused attention has no dropout, and is not used.
     ///
     /// # Errors
-    /// When the precision is one of processors.
+    /// When the precision is one of processors, or `f16`.
     pub(super) fn of(
         device: &Device,
         config: &BertConfig,
@@ -36,7 +36,15 @@ impl PaddedStep {
             Device::Cpu(_) => return Ok(None),
             Device::Padded(gpu) | Device::Cuda(gpu) => gpu,
         };
-        let precision = if gpu.precision == Precision::Auto { Precision::F32 } else { gpu.precision };
+        let precision = match gpu.precision {
+            Precision::Auto => Precision::F32,
+            // The smallest gradients are zero in it, and nothing here scales the loss.
+            Precision::F16 => {
+                let cause = "training in f16 loses small gradients; choose bf16 or f32".to_owned();
+                return Err(StudentError::Device { device: "cuda".into(), cause });
+            }
+            precision => precision,
+        };
         let [hidden_dropout, attention_dropout] =
             [config.hidden_dropout_prob, config.attention_probs_dropout_prob].map(|own| recipe.dropout.unwrap_or(own));
         let pass = Pass { attention: AttentionKind::Plain, hidden_dropout, attention_dropout };

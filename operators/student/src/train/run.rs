@@ -181,7 +181,12 @@ fn check(config: &TrainConfig, architecture: &BertConfig, tokenizer_hash: &str) 
     let (recipe, layers) = (&config.recipe, architecture.num_hidden_layers);
     let share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
     let stranger = config.teachers.iter().find(|teacher| teacher.tokenizer_hash() != tokenizer_hash);
+    let is_rate = |value: f64| value > 0.0 && value.is_finite();
     let wrong = [
+        (!is_rate(recipe.learning_rate) || !is_rate(recipe.head_rate_factor))
+            .then(|| "the learning rate and the heads' multiple of it must be above 0".to_owned()),
+        (recipe.weight_decay.is_nan() || recipe.weight_decay < 0.0)
+            .then(|| "weight decay must be 0 or above".to_owned()),
         (recipe.freeze > layers)
             .then(|| format!("freezing {} of {layers} layers; freeze {layers} at most", recipe.freeze)),
         recipe

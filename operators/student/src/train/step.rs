@@ -30,7 +30,7 @@ impl<B: StudentBackend> Run<'_, B> {
             }
             None => self.packed_gradients(examples, labelled, step),
         };
-        self.learner.step(gradients, (rate, step + 1), &self.config.recipe);
+        self.learner.step(gradients, (rate, step + 1), &self.config.recipe)?;
         Ok(mean)
     }
 

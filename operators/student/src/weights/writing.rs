@@ -67,6 +67,10 @@ fn to_eight_bit(bytes: &[u8], path: &Path) -> Result<Vec<u8>, StudentError> {
             tensors.push(Owned { name: name.to_owned(), dtype: view.dtype(), shape, bytes: view.data().to_vec() });
             continue;
         };
+        if values.iter().any(|value| !value.is_finite()) {
+            let cause = format!("{name} has values that are no numbers, so the training has failed; lower its rate");
+            return Err(StudentError::Unsupported { path: path.to_owned(), cause });
+        }
         let scale = |row: &[f32]| row.iter().fold(0f32, |max, value| max.max(value.abs())) / 127.0;
         let scales: Vec<f32> = values.chunks_exact(columns).map(scale).collect();
         let quantised = |(row, scale): (&[f32], &f32)| -> Vec<u8> {
