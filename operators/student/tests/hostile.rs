@@ -262,6 +262,24 @@ fn check_pickle(pickle: &[u8], expected: &str) {
     Model::of("legacy").write("pytorch_model.bin", file).check(expected);
 }
 
+/// What refers to a storage of four numbers.
+const STORAGE: &[u8] = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04NtQ";
+
+/// What puts a view of the storage into a dictionary as `w`.
+fn entry(first: &[u8], size: &[u8], stride: &[u8]) -> Vec<u8> {
+    let view = [first, b"(", size, b"t(", stride, b"t\x89ccollections\nOrderedDict\n)RtR"].concat();
+    [&b"X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n("[..], STORAGE, &view, b"s"].concat()
+}
+
+/// A state dict with these entries, and the storage.
+fn state(entries: &[u8]) -> Vec<u8> {
+    [&b"\x80\x02}"[..], entries, b".\x80\x02]X\x01\x00\x00\x000a.", &4u64.to_le_bytes(), &[0; 16]].concat()
+}
+
+fn strided(first: &[u8], size: &[u8], stride: &[u8]) -> Vec<u8> {
+    state(&entry(first, size, stride))
+}
+
 #[test]
 fn pickles_that_would_run_code_are_refused() {
     let marker = std::env::temp_dir().join(format!("stillroom-pickle-{}", std::process::id()));
@@ -302,13 +320,6 @@ fn pickles_that_are_made_to_exhaust_memory_or_stack_are_refused() {
     check_pickle(b"\x80\x02].\x80\x02].", "it holds no state dict");
 
     // A tensor of more elements than there are, and one that lies beyond its storage.
-    let strided = |first: &[u8], size: &[u8], stride: &[u8]| {
-        let storage = b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04NtQ";
-        let view = [first, b"(", size, b"t(", stride, b"t\x89ccollections\nOrderedDict\n)RtR"].concat();
-        let state =
-            [&b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n"[..], storage, &view, b"s."].concat();
-        [&state[..], b"\x80\x02]X\x01\x00\x00\x000a.", &4u64.to_le_bytes(), &[0; 16]].concat()
-    };
     let tensor = |first: &[u8], size: &[u8]| strided(first, size, b"K\x01");
     check_pickle(&tensor(b"K\x00", b"K\x04"), "word_embeddings.weight is missing");
     for [first, size] in [[&b"K\x01"[..], b"K\x04"], [b"K\x00", b"J\xff\xff\xff\x7f"], [b"J\xff\xff\xff\x7f", b"K\x01"]]
@@ -327,4 +338,23 @@ fn pickles_that_are_made_to_exhaust_memory_or_stack_are_refused() {
         check_pickle(&strided(b"K\x00", size, stride), "it lacks the storage of \"w\"");
     }
     check_pickle(&strided(b"K\x00", b"K\x02", b"K\x01K\x01"), "its pickle is malformed");
+}
+
+/// Few bytes that recall what is large again and again.
+#[test]
+fn pickles_that_would_copy_without_end_are_refused() {
+    let ones = |count: usize| b"K\x01".repeat(count);
+    check_pickle(&strided(b"K\x00", &ones(8), &ones(8)), "word_embeddings.weight is missing");
+    check_pickle(&strided(b"K\x00", &ones(9), &ones(9)), "its pickle is malformed");
+    // One shape of many dimensions for many tensors.
+    let shape = [&b"("[..], &ones(500_000), b"tq\x00"].concat();
+    let call = [&b"ctorch._utils\n_rebuild_tensor_v2\nq\x01("[..], STORAGE, b"K\x00h\x00h\x00tq\x02R"].concat();
+    let again = b"h\x01h\x02R".repeat(10);
+    check_pickle(&[&b"\x80\x02"[..], &shape, &call, &again, b"."].concat(), "its pickle is malformed");
+
+    let once = entry(b"K\x00", b"K\x04", b"K\x01");
+    check_pickle(&state(&once), "word_embeddings.weight is missing");
+    check_pickle(&state(&once.repeat(2)), "it has \"w\" twice; fetch it anew");
+    let text = [&b"\x80\x02X"[..], &5000u32.to_le_bytes(), &[b'w'; 5000], b"."].concat();
+    check_pickle(&text, "its pickle is malformed");
 }

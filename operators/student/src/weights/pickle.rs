@@ -2,7 +2,8 @@
 //!
 //! A pickle is a program that may call anything. This reader knows the operations that `torch.save` writes for a state dict and the
 //! few names that it refers to; all else is an error, and nothing is ever called. Its memory is bounded by the number of
-//! operations, and no value nests deeply, so that a made-up file can exhaust neither memory nor stack.
+//! operations, of which none copies more than a few numbers, and no value nests deeply, so that a made-up file can exhaust neither
+//! memory nor stack.
 
 use safetensors::Dtype;
 use std::cell::RefCell;
@@ -14,6 +15,12 @@ const OPERATIONS_MAX: usize = 1 << 20;
 
 /// Tuples in one another at most.
 const DEPTH_MAX: u8 = 8;
+
+/// Dimensions of a tensor at most; weights have two.
+const DIMENSIONS_MAX: usize = 8;
+
+/// Bytes of a text at most; names of tensors take some fifty.
+const TEXT_MAX: usize = 1 << 12;
 
 /// The last of Python's protocols that writes these operations alone; `torch.save` uses it.
 const PROTOCOL_MAX: u8 = 2;
@@ -236,7 +243,11 @@ impl<'a> Pickles<'a> {
 
     fn text(&mut self) -> Result<Value, Refused> {
         let length = u32::from_le_bytes(self.array()?) as usize;
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| malformed())?;
+        let bytes = self.take(length)?;
+        if length > TEXT_MAX {
+            return Err(malformed());
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
         Ok(Value::Text(text.into()))
     }
 
@@ -355,8 +366,12 @@ fn tuple(items: Vec<Value>) -> Result<Value, Refused> {
     if depth > DEPTH_MAX { Err(malformed()) } else { Ok(Value::Tuple(items.into(), depth)) }
 }
 
+/// The numbers of a shape or of strides. They are copied, and one tuple can be recalled for any number of tensors.
 fn sizes(tuple: &Value) -> Result<Vec<usize>, Refused> {
     let Value::Tuple(items, _) = tuple else { return Err(malformed()) };
+    if items.len() > DIMENSIONS_MAX {
+        return Err(malformed());
+    }
     let size = |item: &Value| match item {
         Value::Int(size) => usize::try_from(*size).map_err(|_| malformed()),
         _ => Err(malformed()),

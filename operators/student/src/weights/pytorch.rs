@@ -7,7 +7,7 @@
 use super::Stored;
 use super::pickle::{Pickles, Tensor, Value};
 use safetensors::Dtype;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Cursor;
 use std::ops::Range;
 use std::rc::Rc;
@@ -105,9 +105,13 @@ fn locate(file: &[u8], state: &Value, storage: impl Fn(&Tensor) -> Option<Range<
             "it holds no state dict; save the model's state_dict(), or convert it to model.safetensors".to_owned()
         );
     };
-    let mut found = Found::default();
+    let (mut found, mut names) = (Found::default(), HashSet::new());
     for (name, value) in state.borrow().iter() {
         let Value::Tensor(tensor) = value else { continue };
+        // No dictionary has a key twice, and each name is copied.
+        if !names.insert(Rc::clone(name)) {
+            return Err(format!("it has {name:?} twice; fetch it anew"));
+        }
         let lacks = || format!("it lacks the storage of {name:?}, or a part of it; fetch it anew");
         let whole = storage(tensor).ok_or_else(lacks)?;
         let (dtype, shape) = (tensor.storage.dtype, tensor.shape.clone());
