@@ -25,6 +25,8 @@ pub(crate) struct Cached {
 pub(crate) struct Snapshot {
     /// The folder that has them.
     pub(crate) folder: PathBuf,
+    /// The commit.
+    pub(crate) commit: String,
     absent: PathBuf,
 }
 
@@ -47,7 +49,7 @@ impl Cached {
     /// The files of a commit.
     pub(crate) fn of_commit(&self, commit: &str) -> Snapshot {
         let at = |part: &str| self.folder.join(part).join(commit);
-        Snapshot { folder: at("snapshots"), absent: at(".no_exist") }
+        Snapshot { folder: at("snapshots"), commit: commit.to_owned(), absent: at(".no_exist") }
     }
 
     /// Keeps which commit the revision is.

@@ -113,7 +113,7 @@ pub enum HubError {
         /// What it lacks.
         reason: &'static str,
     },
-    /// A file does not have its checksum.
+    /// A file that was downloaded does not have its checksum.
     #[error(
         "{file} of {model} has the checksum {found}, not {expected}; it was removed: try again, or use another hub.endpoint"
     )]
@@ -126,6 +126,21 @@ pub enum HubError {
         found: String,
         /// What it must have.
         expected: String,
+    },
+    /// A file of the cache does not have the checksum that it is named by.
+    #[error(
+        "{path}, which is {file} of {model}, has the checksum {found} and not that of its name; fetch it once without hub.offline, \
+         or name another hub.cache"
+    )]
+    DamagedBlob {
+        /// The model.
+        model: String,
+        /// The file.
+        file: String,
+        /// Where the cache has it.
+        path: PathBuf,
+        /// What it has.
+        found: String,
     },
 }
 

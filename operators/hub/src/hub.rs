@@ -59,7 +59,7 @@ impl Hub {
     /// The folder that holds a base's files: configuration, tokenizer and weights.
     ///
     /// A revision that is complete in the cache stays what it was when it was fetched, and no request is made for it; another commit
-    /// is had by naming it.
+    /// is had by naming it. A file of it that is damaged is fetched anew, of the same commit.
     ///
     /// # Errors
     /// When there is no such model, it lacks files, it cannot be downloaded, a file does not have its checksum, or nothing says where
@@ -71,16 +71,23 @@ impl Hub {
         };
         let cache = self.config.cache_folder(|name| std::env::var_os(name).map(PathBuf::from))?;
         let cached = Cached::new(&cache, model);
+        let mut wanted = model.clone();
         if let Some(snapshot) = cached.snapshot()
             && let Some(files) = complete(&snapshot)
         {
-            files.into_iter().try_for_each(|file| verify_cached(model, &snapshot, file))?;
-            return Ok(snapshot.folder);
+            match files.into_iter().try_for_each(|file| verify_cached(model, &snapshot, file)) {
+                Ok(()) => return Ok(snapshot.folder),
+                Err(error @ HubError::DamagedBlob { .. }) if !self.config.offline => {
+                    tracing::warn!(%error, "the file is fetched anew");
+                    wanted.revision = snapshot.commit;
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.config.offline {
             return Err(HubError::Offline { model: model.to_string(), cache });
         }
-        Fetch { http: Http::new(&self.config)?, cached, model }.all(observe)
+        Fetch { http: Http::new(&self.config)?, cached, model: &wanted }.all(observe)
     }
 }
 
@@ -96,7 +103,7 @@ fn complete(snapshot: &Snapshot) -> Option<Vec<&'static str>> {
     Some(files)
 }
 
-/// Removes a file of the cache that is not what its name says.
+/// Refuses a file of the cache that is not what its name says. It stays where it is, as other tools share the cache.
 fn verify_cached(model: &ModelName, snapshot: &Snapshot, file: &str) -> Result<(), HubError> {
     // Where there are no links, nothing says what the file was.
     let Some((expected, blob)) = snapshot.blob_of(file) else { return Ok(()) };
@@ -104,9 +111,7 @@ fn verify_cached(model: &ModelName, snapshot: &Snapshot, file: &str) -> Result<(
     if found == expected.digits() {
         return Ok(());
     }
-    fs::remove_file(&blob).map_err(HubError::file("remove", &blob))?;
-    let (model, file, expected) = (model.to_string(), file.to_owned(), expected.digits().to_owned());
-    Err(HubError::Damaged { model, file, found, expected })
+    Err(HubError::DamagedBlob { model: model.to_string(), file: file.to_owned(), path: blob, found })
 }
 
 /// Downloads of one model.
@@ -147,7 +152,7 @@ impl Fetch<'_> {
         Err(HubError::NoFile { model: model.to_string(), files: files.join(" and no ") })
     }
 
-    /// Fetches a file, unless its blob is there, and gives it its name.
+    /// Fetches a file, unless its blob is there and whole, and gives it its name.
     fn file(
         &self,
         commit: &ModelName,
@@ -157,7 +162,9 @@ impl Fetch<'_> {
     ) -> Result<(), HubError> {
         let _lock = self.cached.lock(&described.digest)?;
         let [blob, incomplete] = self.cached.blob(&described.digest)?;
-        if !blob.is_file() {
+        let digest = &described.digest;
+        let is_whole = || digest.of_file(&blob).map(|found| found == digest.digits());
+        if !blob.is_file() || !is_whole().map_err(HubError::file("read", &blob))? {
             let has_earlier = incomplete.is_file();
             match self.download(commit, (file, described), &incomplete, observe) {
                 // What an earlier run left may be what is damaged.

@@ -7,8 +7,9 @@
 //!                                     └─ endpoint: describe, download, verify, link ─┘
 //! ```
 //!
-//! What the endpoint says of a file, its commit, size and checksum, decides; a file that does not have its checksum is removed. A
-//! download that was interrupted goes on where it ended. A complete cache is used as it is, without any request.
+//! What the endpoint says of a file, its commit, size and checksum, decides; a download that does not have its checksum is removed. A
+//! download that was interrupted goes on where it ended. A complete cache is used as it is, without any request; a file in it that is
+//! damaged is replaced by a new download, and offline it is named and left, since other tools share the cache.
 
 mod base;
 mod cache;

@@ -57,7 +57,7 @@ fn trouble_that_stays_is_named() {
 
 #[test]
 fn a_file_without_its_checksum_is_removed_and_named() {
-    let site = Site::new();
+    let mut site = Site::new();
     site.server.state().faults.extend([Fault::Wrong]);
     check(&site, "made/up", "config.json of made/up@0123456789abcdef0123456789abcdef01234567 has the checksum");
     let blobs = site.path("hub/models--made--up/blobs");
@@ -70,8 +70,15 @@ fn a_file_without_its_checksum_is_removed_and_named() {
     let mut bytes = fs::read(&blob).unwrap();
     bytes[WEIGHTS / 2] ^= 1;
     fs::write(&blob, &bytes).unwrap();
-    check(&site, "made/up", "model.safetensors of made/up@main has the checksum");
+    site.config.offline = true;
+    check(&site, "made/up", "which is model.safetensors of made/up@main, has the checksum");
+    check(&site, "made/up", "fetch it once without hub.offline");
+    assert!(fs::read(&blob).unwrap() == bytes, "other tools share the cache");
+    site.config.offline = false;
     site.assert_whole(&site.fetch("made/up").unwrap());
+    site.requests();
+    site.assert_whole(&site.fetch("made/up").unwrap());
+    assert_eq!(site.requests(), [] as [&str; 0], "it was mended");
 
     // So is what an earlier run left, which is fetched anew.
     fs::remove_file(&blob).unwrap();
