@@ -39,8 +39,7 @@ impl HubConfig {
 
     /// The endpoint; its path ends in a slash.
     pub(crate) fn endpoint_url(&self) -> Result<Url, HubError> {
-        // What stands before an @ may be a password.
-        let shown = self.endpoint.rsplit('@').next().unwrap_or_default();
+        let shown = shown(&self.endpoint);
         let refuse = |reason: String| Err(HubError::Setting { field: "endpoint", reason });
         let Ok(url) = Url::parse(&format!("{}/", self.endpoint.trim_end_matches('/'))) else {
             return refuse(format!("is {shown:?}, which is no URL; give one like https://huggingface.co"));
@@ -92,6 +91,16 @@ impl HubConfig {
     }
 }
 
+/// An endpoint without what may be a password or a token.
+fn shown(endpoint: &str) -> &str {
+    let (place, rest) = endpoint.split_at(endpoint.find(['?', '#']).unwrap_or(endpoint.len()));
+    match rest.contains('@') {
+        // A password may have a ? in it.
+        true => "(not shown)",
+        false => place.rsplit('@').next().unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +126,10 @@ mod tests {
         check("endpoint = 'huggingface.co'", "endpoint is \"huggingface.co\", which is no URL");
         check("endpoint = 'ftp://hub'", "endpoint is \"ftp://hub\", which is no plain http or https URL");
         check("endpoint = 'https://user:secret@hub'", "endpoint has a user or a password for hub");
+        check("endpoint = 'https://hub?token=secret'", "endpoint is \"https://hub\", which is no plain");
+        check("endpoint = 'https://hub#secret'", "endpoint is \"https://hub\", which is no plain");
+        check("endpoint = 'https://hub?token=a@secret'", "endpoint is \"(not shown)\", which is no plain");
+        check("endpoint = 'https://user:secret?secret@hub'", "endpoint is \"(not shown)\", which is no URL");
         check("token_file = '/nonexistent/t'", "cannot read /nonexistent/t");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
