@@ -3,6 +3,7 @@
 use crate::HubError;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Where models are fetched from, and where they are kept. Every field has a default; unknown ones are refused.
@@ -16,7 +17,7 @@ pub struct HubConfig {
     /// `~/.cache/huggingface/hub`.
     pub cache: Option<PathBuf>,
     /// The file that holds an access token, which models need that are not for all; blanks around it are cut off. It is shown to
-    /// the endpoint alone. Default none. Example: `token_file = "/run/secrets/huggingface"`.
+    /// the endpoint alone, which must be https or on this machine. Default none. Example: `token_file = "/run/secrets/huggingface"`.
     pub token_file: Option<PathBuf>,
     /// Whether only the cache is used, and no request is ever made. Default false.
     pub offline: bool,
@@ -29,12 +30,20 @@ impl Default for HubConfig {
 }
 
 impl HubConfig {
-    /// Refuses an endpoint that is none.
+    /// Refuses an endpoint that is none, or that a token would go to in clear.
     ///
     /// # Errors
     /// Names the field, its value and the remedy, and never what may be a password.
     pub fn check(&self) -> Result<(), HubError> {
-        self.endpoint_url().map(|_| ())
+        let url = self.endpoint_url()?;
+        if self.token_file.is_some() && url.scheme() == "http" && !is_loopback(&url) {
+            let reason = format!(
+                "is {:?}, where the token of token_file would go in clear; give an https URL, or leave token_file out",
+                shown(&self.endpoint)
+            );
+            return Err(HubError::Setting { field: "endpoint", reason });
+        }
+        Ok(())
     }
 
     /// The endpoint; its path ends in a slash.
@@ -91,6 +100,12 @@ impl HubConfig {
     }
 }
 
+/// Whether what is sent to a URL does not leave this machine.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// An endpoint without what may be a password or a token.
 fn shown(endpoint: &str) -> &str {
     let (place, rest) = endpoint.split_at(endpoint.find(['?', '#']).unwrap_or(endpoint.len()));
@@ -135,6 +150,27 @@ mod tests {
         let path = folder.path().join("token");
         std::fs::write(&path, "\n").unwrap();
         check(&format!("token_file = {path:?}"), "which is empty; write the token into it");
+    }
+
+    #[test]
+    fn a_token_goes_to_https_or_to_this_machine() {
+        let config = |endpoint: &str| HubConfig {
+            endpoint: endpoint.to_owned(),
+            token_file: Some("token".into()),
+            ..HubConfig::default()
+        };
+        for endpoint in
+            ["https://hub", "http://localhost:80", "http://127.0.0.1", "http://127.1.2.3/x", "http://[::1]:80"]
+        {
+            config(endpoint).check().unwrap();
+        }
+        for endpoint in
+            ["http://hub", "http://localhost.hub", "http://10.0.0.1", "http://[::2]", "http://127.0.0.1.hub"]
+        {
+            let error = config(endpoint).check().unwrap_err().to_string();
+            assert!(error.contains("the token of token_file would go in clear"), "{endpoint}: {error}");
+            HubConfig { token_file: None, ..config(endpoint) }.check().unwrap();
+        }
     }
 
     #[test]
