@@ -104,8 +104,12 @@ impl Http {
                     let etag = text(headers, "x-linked-etag").or_else(|| text(headers, ETAG.as_str()));
                     let size = text(headers, "x-linked-size").or_else(|| text(headers, CONTENT_LENGTH.as_str()));
                     let commit = commit.filter(|commit| is_commit(commit));
+                    let commit = commit.ok_or_else(|| not_a_hub("it names no commit"))?;
+                    if is_commit(&model.revision) && commit != model.revision {
+                        return Err(not_a_hub("it describes another commit than was asked for"));
+                    }
                     return Ok(Some(Described {
-                        commit: commit.ok_or_else(|| not_a_hub("it names no commit"))?,
+                        commit,
                         digest: etag.and_then(Digest::parse).ok_or_else(|| not_a_hub("it gives no checksum"))?,
                         size: size.and_then(|size| size.parse().ok()).ok_or_else(|| not_a_hub("it gives no size"))?,
                     }));

@@ -1,6 +1,6 @@
 //! What goes wrong, and what is said of it.
 
-use crate::server::Fault;
+use crate::server::{COMMIT, Fault};
 use crate::support::{Site, WEIGHTS};
 use std::fs;
 
@@ -53,6 +53,15 @@ fn trouble_that_stays_is_named() {
     let mut site = Site::new();
     site.config.endpoint += "/storage";
     check(&site, "made/up", "has no model made/up@main");
+}
+
+#[test]
+fn files_of_another_commit_are_refused() {
+    let site = Site::new();
+    site.server.state().said = Some("f".repeat(40));
+    let said = "is no hub: it describes another commit than was asked for";
+    check(&site, &format!("made/up@{COMMIT}"), said);
+    assert!(!site.path("hub").exists());
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) token: Option<String>,
     /// The status for a token that may not see it.
     pub(crate) is_gated: bool,
+    /// The commit that it says its files are of, if not `COMMIT`.
+    pub(crate) said: Option<String>,
     /// Where large files are, if not here.
     pub(crate) storage: Option<String>,
     /// How the next requests for bytes go; none: well.
@@ -194,7 +196,7 @@ impl State {
             return error(404, "RevisionNotFound");
         }
         let Some(bytes) = self.files.get(file) else { return error(404, "EntryNotFound") };
-        let commit = ("X-Repo-Commit", COMMIT.to_owned());
+        let commit = ("X-Repo-Commit", self.said.clone().unwrap_or_else(|| COMMIT.to_owned()));
         if !is_large(file) {
             return plain(
                 307,
