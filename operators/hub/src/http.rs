@@ -188,11 +188,12 @@ impl Http {
                               account as hub.token_file";
                 HubError::Denied { url, status, remedy }
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            _ if code.is_server_error()
+                || matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) =>
+            {
                 let retry_after_s = text(answer.headers(), RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
                 HubError::Unwell { url, status, retry_after_s }
             }
-            _ if code.is_server_error() => HubError::Unwell { url, status, retry_after_s: None },
             _ => HubError::NotAHub { url, status, reason: "it refuses to send the file" },
         }
     }

@@ -41,9 +41,12 @@ fn trouble_that_passes_is_waited_for() {
 
 #[test]
 fn trouble_that_stays_is_named() {
-    let site = Site::new();
-    site.server.state().faults.extend([Fault::Status(429, Some(100_000))]);
-    check(&site, "made/up", "answers 429; it is not well, or has too much to do: try again later");
+    for status in [429, 503] {
+        let site = Site::new();
+        site.server.state().faults.extend([Fault::Status(status, Some(100_000))]);
+        let said = format!("answers {status}; it is not well, or has too much to do: try again later");
+        check(&site, "made/up", &said);
+    }
     let site = Site::new();
     site.server.state().faults.extend([Fault::Cut(0); 5]);
     check(&site, "made/up", "try again: what has arrived is kept");
