@@ -10,8 +10,10 @@ use crate::parameters;
 use burn::backend::Autodiff;
 use burn::module::Module;
 use burn::record::{BinFileRecorder, FullPrecisionSettings, Recorder};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use stillroom_schemas::{ModelId, Task};
 
@@ -40,7 +42,8 @@ pub(crate) struct Identity {
     pub(crate) teachers: Vec<ModelId>,
 }
 
-/// The folder `checkpoint` inside a student's folder.
+/// The folder `checkpoint` inside a student's folder. It is renamed to `checkpoint.done` before it is removed, since half of it would
+/// be taken for a run that is under way.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
 }
@@ -52,13 +55,14 @@ impl Checkpoints {
     /// When it holds a finished student, or the checkpoint of another run.
     pub(crate) fn open(out: &Path, identity: &Identity) -> Result<Checkpoints, StudentError> {
         let folder = out.join("checkpoint");
+        remove_folder(&done(&folder))?;
         if !folder.exists() && out.join("manifest.json").exists() {
             let cause = "it holds a finished student; remove it, or choose another --out".into();
             return Err(StudentError::Unsupported { path: out.to_owned(), cause });
         }
         files::create_folder(&folder)?;
         let path = folder.join("run.json");
-        if path.exists() && files::read_json::<Identity>(&path)? != *identity {
+        if path.exists() && read_json::<Identity>(&folder, "run.json")? != *identity {
             let cause =
                 "it belongs to a run with another recipe or other data; remove it, or choose another --out".into();
             return Err(StudentError::Unsupported { path: folder, cause });
@@ -99,15 +103,16 @@ impl Checkpoints {
         learner: Learner<B>,
         device: &B::Device,
     ) -> Result<(Learner<B>, State), StudentError> {
-        let path = self.folder.join("state.json");
-        if !path.exists() {
+        if !self.folder.join("state.json").exists() {
             return Ok((learner, State::default()));
         }
-        let state: State = files::read_json(&path)?;
+        let state: State = read_json(&self.folder, "state.json")?;
         let recorder = BinFileRecorder::<FullPrecisionSettings>::new();
         let failed = |error: burn::record::RecorderError| StudentError::Unsupported {
             path: self.folder.clone(),
-            cause: format!("the checkpoint cannot be read ({error}); remove it to begin anew"),
+            cause: format!(
+                "the checkpoint cannot be read ({error}): it is damaged, or of another version of stillroom; remove it to begin anew"
+            ),
         };
         let load = |name: &str| -> Result<Bert<Autodiff<B>>, StudentError> {
             let record = recorder.load(self.record(name, state.slot), device).map_err(failed)?;
@@ -122,11 +127,39 @@ impl Checkpoints {
 
     /// Removes the folder: the run is complete.
     pub(crate) fn remove(self) -> Result<(), StudentError> {
-        let failed = |source| StudentError::Io { action: "remove", path: self.folder.clone(), source };
-        fs::remove_dir_all(&self.folder).map_err(failed)
+        let failed = |source| StudentError::Io { action: "rename", path: self.folder.clone(), source };
+        let done = done(&self.folder);
+        fs::rename(&self.folder, &done).map_err(failed)?;
+        remove_folder(&done)
     }
 
     fn record(&self, name: &str, slot: usize) -> PathBuf {
         self.folder.join(format!("{name}-{slot}"))
     }
+}
+
+/// What a checkpoint's folder is called when its run is complete.
+fn done(folder: &Path) -> PathBuf {
+    folder.with_extension("done")
+}
+
+/// Removes a folder, if it is there.
+fn remove_folder(folder: &Path) -> Result<(), StudentError> {
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StudentError::Io { action: "remove", path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a file of a checkpoint.
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &str) -> Result<T, StudentError> {
+    files::read_json(&folder.join(file)).map_err(|error| match error {
+        StudentError::Json { .. } => StudentError::Unsupported {
+            path: folder.to_owned(),
+            cause: "it was made by another version of stillroom; remove it to begin anew".into(),
+        },
+        other => other,
+    })
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Why a student could not be loaded, trained or saved.
@@ -67,11 +68,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StudentError> {
     fs::read(path).map_err(|source| StudentError::Io { action: "read", path: path.to_owned(), source })
 }
 
-/// Writes beside `path` and renames, so that a reader sees the old or the new file and never a part.
+/// Writes beside `path` and renames, so that a reader sees the old or the new file and never a part, also after a loss of power.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), StudentError> {
     let failed = |action| move |source| StudentError::Io { action, path: path.to_owned(), source };
     let beside = path.with_extension("partial");
-    fs::write(&beside, bytes).map_err(failed("write"))?;
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(failed("write"))?;
     fs::rename(&beside, path).map_err(failed("replace"))
 }
 

@@ -94,15 +94,25 @@ fn a_student_learns_and_an_interrupted_run_ends_where_a_whole_one_does() {
         run(&broken, |progress| assert!(!matches!(progress, Progress::Epoch { epoch: 2, .. }), "killed"))
     }));
     assert!(killed.is_err());
+    // As a run leaves it that was killed while it removed its checkpoint.
+    std::fs::create_dir(broken.out.join("checkpoint.done")).unwrap();
+    std::fs::write(broken.out.join("checkpoint.done/state.json"), "").unwrap();
     let resumed = run(&broken, |_| {}).unwrap();
     assert_eq!(resumed, Manifest { command: resumed.command.clone(), ..manifest });
-    assert!(!broken.out.join("checkpoint").exists());
+    let left = ["checkpoint", "checkpoint.done"].map(|name| broken.out.join(name).exists());
+    assert_eq!(left, [false; 2]);
 
     let mut other = config(folder.path().join("other"));
     let killed = catch_unwind(AssertUnwindSafe(|| run(&other, |_| panic!("killed"))));
     assert!(killed.is_err());
+    let refused = |other: &TrainConfig| run(other, |_| {}).unwrap_err().to_string();
+    let foreign = "it was made by another version of stillroom; remove it to begin anew";
+    std::fs::write(other.out.join("checkpoint/state.json"), "{}").unwrap();
+    assert!(refused(&other).contains(foreign), "{}", refused(&other));
     other.recipe.seed = 8;
-    assert!(run(&other, |_| {}).unwrap_err().to_string().contains("another recipe"));
+    assert!(refused(&other).contains("another recipe"));
+    std::fs::write(other.out.join("checkpoint/run.json"), "{}").unwrap();
+    assert!(refused(&other).contains(foreign), "{}", refused(&other));
 }
 
 /// Documents in every third of which everything is marked as a disease but the disease.
