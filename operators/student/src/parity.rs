@@ -61,6 +61,17 @@ fn logits_of_every_layout_are_those_of_the_reference() {
     }
 }
 
+#[test]
+fn a_text_longer_than_the_positions_is_refused() {
+    let student = Student::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny")).unwrap();
+    let long = vec![0u32; 513];
+    for precision in [Precision::F32, Precision::Int8] {
+        let refused = student.logits(&[&long[..2], &long], precision).unwrap_err().to_string();
+        assert!(refused.contains("a text has 513 word pieces, and it has 512 positions; cut the text"), "{refused}");
+        student.logits(&[&long[1..]], precision).unwrap();
+    }
+}
+
 /// Texts in the manner of notes, made up, of one to several windows.
 const NOTES: [&str; 6] = [
     "Mr. Alder is a 71 y/o man with type 2 diabetes mellitus, hypertension and COPD who presents with three days of worsening \

@@ -139,6 +139,12 @@ impl Student {
     /// When the weights cannot be used, or a text is longer than the model's positions.
     pub fn logits(&self, texts: &[&[u32]], precision: Precision) -> Result<Vec<Vec<f32>>, StudentError> {
         let failed = |cause: String| StudentError::Unsupported { path: self.folder.clone(), cause };
+        let positions = self.config.max_position_embeddings;
+        if let Some(pieces) = texts.iter().map(|ids| ids.len()).find(|pieces| *pieces > positions) {
+            return Err(failed(format!(
+                "a text has {pieces} word pieces, and it has {positions} positions; cut the text"
+            )));
+        }
         if precision.is_eight_bit()? {
             let (encoder, mut scratch) = (self.encoder()?, Scratch::default());
             let one = |ids: &&[u32]| encoder.logits(ids, &mut scratch).map(<[f32]>::to_vec);
