@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use stillroom_connectors::{
     Corpus, CorpusConfig, CorpusDocument, CorpusFormat, CorpusItem, CorpusProblem, GoldDocument, KnownCorpus, Part,
@@ -132,14 +133,16 @@ pub(crate) fn part_of(path: &Path) -> (PathBuf, Option<Part>) {
     }
 }
 
-/// Tells problems on stderr, each once and the first ones in full.
+/// Tells problems on stderr, each once and the first ones in full. Only their hashes are kept, as every line of a corpus may have one.
 #[derive(Default)]
-pub(crate) struct Problems(HashSet<CorpusProblem>);
+pub(crate) struct Problems(HashSet<u64>);
 
 impl Problems {
     pub(crate) fn tell(&mut self, problem: &CorpusProblem) {
+        let mut hasher = DefaultHasher::new();
+        problem.hash(&mut hasher);
         // Two parts of a corpus have the problems of one.
-        if self.0.insert(problem.clone()) && self.0.len() <= PROBLEMS_SHOWN_MAX {
+        if self.0.insert(hasher.finish()) && self.0.len() <= PROBLEMS_SHOWN_MAX {
             eprintln!("{problem}");
         }
     }
@@ -191,6 +194,15 @@ pub(crate) fn mapped(mapped: &str) -> Result<(String, Option<Task>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_counted_once() {
+        let mut problems = Problems::default();
+        for line in [Some(1), Some(2), Some(1), None, None] {
+            problems.tell(&CorpusProblem { path: "notes".into(), line, what: "left out".into() });
+        }
+        assert_eq!(problems.finish(), 3);
+    }
 
     #[test]
     fn a_path_may_end_in_a_part() {
