@@ -119,7 +119,7 @@ pub(crate) struct Train {
     /// Keep the exponential moving average of the weights, with this decay a step such as 0.999, in place of the last ones.
     #[arg(long, value_name = "DECAY")]
     average: Option<f64>,
-    /// Dropout of hidden states and attention weights, in place of what the base's config.json says.
+    /// Dropout of hidden states and attention weights, 0 or from 1/256 to below 1, in place of what the base's config.json says.
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
     /// Threads of a processor; the number of cores by default.

@@ -9,6 +9,9 @@ use rand::{RngCore, SeedableRng};
 use std::cell::RefCell;
 use stillroom_encoder::training::Kept;
 
+/// The lowest rate above none: a byte of randomness decides over an element.
+pub(crate) const RATE_MIN: f64 = 1.0 / 256.0;
+
 /// The dropout of one forward pass.
 pub(crate) struct Dropout(Option<Active>);
 

@@ -351,7 +351,9 @@ fn options_that_do_not_fit_are_refused() {
     check(&diverges, "the gradient of step");
     check(&|config| config.recipe.layer_decay = Some(0.0), "layers' factor");
     check(&|config| config.recipe.average = Some(1.0), "decay of the average");
-    check(&|config| config.recipe.dropout = Some(f64::NAN), "dropout");
+    for rate in [f64::NAN, 0.001, -0.1, 1.0] {
+        check(&|config| config.recipe.dropout = Some(rate), "dropout must be 0, or from 1/256 to below 1");
+    }
     check(&|config| config.recipe.distillation = by(0.5, 1.0), "belong together");
     let taught = |by: Option<Distillation>| {
         let teacher = Student::load(&teacher).unwrap();

@@ -8,6 +8,7 @@ use crate::bert::Bert;
 use crate::checkpoint::{Checkpoints, Identity, State};
 use crate::config::BertConfig;
 use crate::distil::teach;
+use crate::dropout::RATE_MIN;
 use crate::evaluate::{tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
 use crate::manifest::Manifest;
@@ -194,7 +195,10 @@ fn check(config: &TrainConfig, architecture: &BertConfig, tokenizer_hash: &str) 
             .is_some_and(|decay| !(decay > 0.0 && decay <= 1.0))
             .then(|| "the layers' factor must be above 0 and at most 1".to_owned()),
         (!share(recipe.average)).then(|| "the decay of the average must be from 0 to below 1".to_owned()),
-        (!share(recipe.dropout)).then(|| "dropout must be from 0 to below 1".to_owned()),
+        recipe
+            .dropout
+            .is_some_and(|rate| rate != 0.0 && !(RATE_MIN..1.0).contains(&rate))
+            .then(|| "dropout must be 0, or from 1/256 to below 1".to_owned()),
         (recipe.distillation.is_some() == config.teachers.is_empty())
             .then(|| "teachers and how to learn from them belong together; give both or neither".to_owned()),
         recipe
