@@ -184,7 +184,7 @@ pub(crate) struct RecipeConfig {
     pub(crate) layer_decay: Option<f64>,
     /// The decay a step of the moving average of the weights that is kept. Default none, the last weights are. Example: `average = 0.999`.
     pub(crate) average: Option<f64>,
-    /// Dropout of hidden states and attention weights. Default as the base's `config.json` has it. Example: `dropout = 0.2`.
+    /// Dropout of hidden states and attention weights, 0 or from 1/256 to below 1. Default as the base's `config.json` has it. Example: `dropout = 0.2`.
     pub(crate) dropout: Option<f64>,
 }
 
