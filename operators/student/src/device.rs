@@ -99,6 +99,21 @@ impl Precision {
         }
     }
 
+    /// What it stands for on a GPU, or else on this processor: `auto` for what is fastest there, the others for themselves.
+    ///
+    /// # Errors
+    /// When it is a precision of the other.
+    pub fn resolved(self, is_on_gpu: bool) -> Result<Precision, StudentError> {
+        if !is_on_gpu {
+            return Ok(if self.is_eight_bit()? { Precision::Int8 } else { Precision::F32 });
+        }
+        Ok(match self.on_gpu()? {
+            FloatDType::BF16 => Precision::Bf16,
+            FloatDType::F16 => Precision::F16,
+            _ => Precision::F32,
+        })
+    }
+
     fn name(self) -> &'static str {
         match self {
             Precision::Auto => "auto",
@@ -170,5 +185,10 @@ mod tests {
         assert!("int4".parse::<Precision>().is_err_and(|error| error.contains("write auto, int8, bf16, f16 or f32")));
         assert!(Precision::Bf16.is_eight_bit().unwrap_err().to_string().contains("precision of GPUs"));
         assert!(Precision::Int8.on_gpu().unwrap_err().to_string().contains("precision of processors"));
+        let resolved = |is_on_gpu: bool| Precision::ALL.map(|precision| precision.resolved(is_on_gpu).ok());
+        let [_, int8, bf16, f16, f32] = Precision::ALL.map(Some);
+        let fastest = if Kernel::fastest() == Kernel::Portable { f32 } else { int8 };
+        assert_eq!(resolved(false), [fastest, int8, None, None, f32]);
+        assert_eq!(resolved(true), [bf16, None, bf16, f16, f32]);
     }
 }

@@ -42,5 +42,5 @@ pub use files::{StudentError, sha256};
 pub use gpus::{Gpu, gpus};
 pub use manifest::{DataFile, Distillation, Manifest, Recipe};
 pub use shapes::padded_pieces;
-pub use student::Student;
+pub use student::{Student, base_files};
 pub use train::{Corpus, Progress, TrainConfig, train};

@@ -9,7 +9,7 @@ use crate::eight_bit::EightBitTagger;
 use crate::manifest::Manifest;
 use crate::padded_tagger::PaddedTagger;
 use crate::tagger::BertTagger;
-use crate::weights::Weights;
+use crate::weights::{Weights, weights_file};
 use crate::{Device, Precision, StudentError, files};
 use burn::backend::Flex;
 use std::path::{Path, PathBuf};
@@ -198,6 +198,18 @@ pub(crate) fn load_tokenizer(folder: &Path, config: &BertConfig) -> Result<(Toke
         bytes.append(&mut files::read(&path)?);
     }
     Ok((tokenizer, files::sha256(&bytes)))
+}
+
+/// The files that training starts from, in a folder in Hugging Face's layout: `config.json`, those of the tokenizer, and the one with
+/// weights.
+///
+/// # Errors
+/// When there are no weights.
+pub fn base_files(folder: &Path) -> Result<Vec<PathBuf>, StudentError> {
+    let mut files = vec![folder.join("config.json")];
+    files.extend(Tokenizer::files(folder));
+    files.push(weights_file(folder)?);
+    Ok(files)
 }
 
 fn check_together(students: &[Student]) -> Result<(), StudentError> {

@@ -56,17 +56,25 @@ struct Stored {
     range: Range<usize>,
 }
 
+/// The file that weights are read from: `model.safetensors`, or else `pytorch_model.bin`, in `folder`.
+///
+/// # Errors
+/// When neither is there.
+pub(crate) fn weights_file(folder: &Path) -> Result<PathBuf, StudentError> {
+    let path = FILES.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+    path.ok_or_else(|| StudentError::Unsupported {
+        path: folder.to_owned(),
+        cause: format!("it has neither {} nor {}; fetch the model anew", FILES[0], FILES[1]),
+    })
+}
+
 impl Weights {
     /// Reads `model.safetensors`, or else `pytorch_model.bin`, in `folder`.
     ///
     /// # Errors
     /// When neither is there, or the file is damaged, is of neither format, or has anything else in it than tensors.
     pub(crate) fn read(folder: &Path) -> Result<Weights, StudentError> {
-        let path = FILES.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
-        let path = path.ok_or_else(|| StudentError::Unsupported {
-            path: folder.to_owned(),
-            cause: format!("it has neither {} nor {}; fetch the model anew", FILES[0], FILES[1]),
-        })?;
+        let path = weights_file(folder)?;
         let mut bytes = files::read(&path)?;
         let hash = files::sha256(&bytes);
         let found = match path.ends_with(FILES[0]) {
