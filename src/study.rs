@@ -18,6 +18,7 @@ mod pages;
 mod panel;
 mod plan;
 mod plots;
+mod recipe;
 mod report;
 pub(crate) mod review;
 mod steps;
@@ -174,7 +175,7 @@ fn report(
     let machine = Machine {
         threads: settings.threads(),
         device: settings.device.clone(),
-        precision: settings.precision.to_string(),
+        precision: settings.precision.resolved(settings.reader(Vec::new()).is_on_gpu())?.to_string(),
         usd_an_hour: usd_an_hour(config),
     };
     let mut report = Report {

@@ -3,14 +3,17 @@
 use crate::refused::{Refused, in_range, not_empty};
 use crate::runtime::StudentConfig;
 use crate::study::dataset::DatasetConfig;
+use crate::study::recipe::RecipeConfig;
 use crate::teaching::TeachersConfig;
+use crate::training::training_device;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use stillroom_dataflow::Bootstrap;
 use stillroom_hub::HubConfig;
 use stillroom_schemas::Task;
-use stillroom_student::{Precision, Recipe};
+use stillroom_student::Precision;
 use stillroom_teachers::ensemble::TEACHERS_MAX;
 
 /// A study. Every field but `name` and `datasets` has a default; unknown ones are refused.
@@ -114,7 +117,8 @@ pub(crate) struct StudyStudents {
     pub(crate) patience: usize,
     /// Documents of every dataset's dev part that are read after a pass; at the end all are. Default 100.
     pub(crate) dev_documents_max: usize,
-    /// Threads, of training and of reading; 0 is one for every core. Default 0.
+    /// Threads, of training and of reading; 0 is one for every core. Sums are made in another order by another number on a processor,
+    /// which therefore trains anew. Default 0.
     pub(crate) threads: usize,
     /// What trains and reads: `cpu`, or `cuda:0` in a build with the feature `cuda`. Default `cpu`.
     pub(crate) device: String,
@@ -147,6 +151,29 @@ impl StudyStudents {
         StudentConfig { folders, device, precision: self.precision, threads, ..StudentConfig::default() }
     }
 
+    /// Refuses what students cannot learn or read with, as far as it is known before their bases are.
+    fn check(&self) -> Result<(), Refused> {
+        no_repeat("students.bases", &self.bases)?;
+        no_repeat("students.sources", &self.sources)?;
+        no_repeat("students.seeds", &self.seeds)?;
+        let reader = self.reader(Vec::new());
+        reader.check().map_err(|mut refused| {
+            refused.keys.iter_mut().for_each(|key| *key = key.replacen("student.", "students.", 1));
+            refused
+        })?;
+        self.precision.resolved(reader.is_on_gpu()).map_err(|error| {
+            Refused::new("students.precision", format!("is not one of students.device: {error}"))
+                .with("students.device")
+        })?;
+        if self.bases.is_empty() {
+            return Ok(());
+        }
+        self.recipe.check()?;
+        training_device(&self.device, Precision::Auto)
+            .map_err(|error| Refused::new("students.device", format!("cannot train: {error:#}")))?;
+        Ok(())
+    }
+
     /// Threads: as many as there are cores, where nothing is said.
     pub(crate) fn threads(&self) -> usize {
         match self.threads {
@@ -161,70 +188,6 @@ pub(crate) const HUMAN: &str = "human";
 
 /// The source of labels that the chosen ensemble gave.
 pub(crate) const TEACHERS: &str = "teachers";
-
-/// The hyperparameters. The defaults are the published ones.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RecipeConfig {
-    /// Learning rate of the encoder. Default 2e-5.
-    pub(crate) rate: f64,
-    /// Learning rate of the heads, in multiples of the encoder's. Default 1.
-    pub(crate) head_rate_factor: f64,
-    /// Windows a step, 1 to 4096. Default 8.
-    pub(crate) batch: usize,
-    /// AdamW's decoupled weight decay. Default 0.01.
-    pub(crate) weight_decay: f32,
-    /// Passes over the documents, 1 to 1000. Default 10.
-    pub(crate) epochs: usize,
-    /// Whether the rate falls linearly to zero, after a warm-up of 6 % of the steps. Default false.
-    pub(crate) linear_decay: bool,
-    /// The embeddings and this many of the first layers are not learned. Default 0, all are.
-    pub(crate) freeze: usize,
-    /// The rate of each layer, as a multiple of the next one's. Default none, all learn at one rate. Example: `layer_decay = 0.9`.
-    pub(crate) layer_decay: Option<f64>,
-    /// The decay a step of the moving average of the weights that is kept. Default none, the last weights are. Example: `average = 0.999`.
-    pub(crate) average: Option<f64>,
-    /// Dropout of hidden states and attention weights, 0 or from 1/256 to below 1. Default as the base's `config.json` has it. Example: `dropout = 0.2`.
-    pub(crate) dropout: Option<f64>,
-}
-
-impl Default for RecipeConfig {
-    fn default() -> RecipeConfig {
-        RecipeConfig {
-            rate: 2e-5,
-            head_rate_factor: 1.0,
-            batch: 8,
-            weight_decay: 0.01,
-            epochs: 10,
-            linear_decay: false,
-            freeze: 0,
-            layer_decay: None,
-            average: None,
-            dropout: None,
-        }
-    }
-}
-
-impl RecipeConfig {
-    /// With a seed.
-    pub(crate) fn seeded(&self, seed: u64) -> Recipe {
-        Recipe {
-            learning_rate: self.rate,
-            head_rate_factor: self.head_rate_factor,
-            batch: self.batch,
-            weight_decay: self.weight_decay,
-            epochs: self.epochs,
-            linear_decay: self.linear_decay,
-            gradient_norm_max: 1.0,
-            seed,
-            freeze: self.freeze,
-            layer_decay: self.layer_decay,
-            average: self.average,
-            dropout: self.dropout,
-            distillation: None,
-        }
-    }
-}
 
 /// What a machine costs.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -311,8 +274,6 @@ impl StudyConfig {
         }
         self.check_teachers()?;
         let students = &self.students;
-        in_range("students.recipe.batch", students.recipe.batch as u64, 1..=4096)?;
-        in_range("students.recipe.epochs", students.recipe.epochs as u64, 1..=1000)?;
         in_range("report.samples", self.report.samples as u64, 40..=1_000_000)?;
         not_empty("students.seeds", students.seeds.is_empty(), "write [0]")?;
         not_empty("students.sources", students.sources.is_empty(), "write human, teachers or a teacher's name")?;
@@ -322,10 +283,7 @@ impl StudyConfig {
             let reason = format!("names {name}, who is no teacher of the study; write human, teachers or one of them");
             return Err(Refused::new("students.sources", reason));
         }
-        students.reader(Vec::new()).check().map_err(|mut refused| {
-            refused.keys.iter_mut().for_each(|key| *key = key.replacen("student.", "students.", 1));
-            refused
-        })?;
+        students.check()?;
         self.hub.check().map_err(|error| Refused::new("hub", error.to_string()))?;
         dollars("prices.usd_an_hour", self.prices.usd_an_hour, 1000.0)
     }
@@ -333,6 +291,7 @@ impl StudyConfig {
     fn check_teachers(&self) -> Result<(), Refused> {
         for task in Task::ALL {
             let (key, names) = (format!("teachers.{}", task.name()), self.teachers.of(task));
+            no_repeat(&key, names)?;
             if names.len() > TEACHERS_MAX {
                 let reason = format!("names {} teachers; name {TEACHERS_MAX} at most", names.len());
                 return Err(Refused::new(key, reason));
@@ -359,6 +318,14 @@ impl StudyConfig {
             usd_a_day_max: teachers.usd_a_day_max,
             ..TeachersConfig::default()
         }
+    }
+}
+
+/// Refuses a list that has something twice.
+fn no_repeat<T: Display + PartialEq>(key: &str, values: &[T]) -> Result<(), Refused> {
+    match values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
+        Some((_, value)) => Err(Refused::new(key, format!("has {value} twice; name each once"))),
+        None => Ok(()),
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Machine {
     pub(crate) threads: usize,
     /// `cpu` or `cuda:0`.
     pub(crate) device: String,
-    /// `int8` or `f32`.
+    /// In what students multiply when they read: `int8` or `f32` on a processor, `bf16`, `f16` or `f32` on a GPU.
     pub(crate) precision: String,
     /// Dollars an hour; absent when not stated.
     pub(crate) usd_an_hour: Option<f64>,

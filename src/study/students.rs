@@ -15,7 +15,9 @@ use stillroom_connectors::{GoldDocument, Part};
 use stillroom_dataflow::ScoredSpan;
 use stillroom_hub::Base;
 use stillroom_schemas::{Entity, Note, Span, Task, TaskSet};
-use stillroom_student::{Corpus, DataFile, Document, Manifest, Precision, TrainConfig, sha256};
+use stillroom_student::{
+    BertConfig, Corpus, DataFile, Device, Document, Manifest, Precision, TrainConfig, base_files, gpus, sha256,
+};
 
 /// A student that is to be trained.
 #[derive(Clone, Debug)]
@@ -37,27 +39,34 @@ pub(crate) struct Plan {
 /// A base that is there.
 pub(crate) struct Basis {
     folder: PathBuf,
-    /// The hashes of its files.
+    /// The hashes of the files that training reads.
     hashes: BTreeMap<String, String>,
 }
 
 /// The bases of the study by their names; those that are no folders are downloaded.
 ///
 /// # Errors
-/// When one cannot be had or read.
+/// When one cannot be had or read, or does not fit the recipe, or there is no such GPU to train on.
 pub(crate) fn bases(config: &StudyConfig) -> Result<BTreeMap<String, Basis>> {
+    let students = &config.students;
+    if !students.bases.is_empty()
+        && let Device::Cuda(gpu) = training_device(&students.device, Precision::Auto)?
+    {
+        gpus(&gpu.indices)?;
+    }
     let basis = |name: &String| {
         let folder = base_folder(name, &config.hub)?;
+        check_base(config, name, &folder)?;
         let hashes = hashes_of(&folder)?;
         Ok((name.clone(), Basis { folder, hashes }))
     };
-    config.students.bases.iter().map(basis).collect()
+    students.bases.iter().map(basis).collect()
 }
 
 /// Every student of the study: each base, from each source, for each task, with each seed.
 ///
 /// # Errors
-/// When there is no such base, when two have one name, or when a student has nothing to learn from.
+/// When there is no such base, when two have one name, when a folder does not fit the recipe, or when a student has nothing to learn from.
 pub(crate) fn plans(config: &StudyConfig, data: &Data, notes: &[Note]) -> Result<Vec<Plan>> {
     let students = &config.students;
     let together = [data.tasks.clone()];
@@ -66,6 +75,10 @@ pub(crate) fn plans(config: &StudyConfig, data: &Data, notes: &[Note]) -> Result
     let (mut plans, mut names) = (Vec::new(), BTreeSet::new());
     for base in &students.bases {
         Base::parse(base)?;
+        // The others may have to be downloaded first.
+        if Path::new(base).is_dir() {
+            check_base(config, base, Path::new(base))?;
+        }
         let base_name = Path::new(base).file_name().unwrap_or_default().to_string_lossy().into_owned();
         ensure!(names.insert(base_name.clone()), "two of students.bases are called {base_name}; rename a folder");
         for source in &students.sources {
@@ -119,8 +132,10 @@ impl Plan {
         let basis = bases.get(&self.base).with_context(|| format!("there is no base {}", self.base))?;
         let train = lessons.corpora(self, data)?;
         let dev = self.dev(data)?;
+        // The order of the sums of a batch is that of the processor's threads; a GPU adds up a batch as a whole.
+        let threads = (!students.reader(Vec::new()).is_on_gpu()).then(|| students.threads());
         let identity = (
-            (&basis.hashes, students.recipe.seeded(self.seed), &self.tasks, students.threads()),
+            (&basis.hashes, students.recipe.seeded(self.seed), &self.tasks, (&students.device, threads)),
             (files(&train), files(&dev), students.patience, students.dev_documents_max),
         );
         let tasks: Vec<&str> = self.tasks.iter().map(|task| task.name()).collect();
@@ -235,20 +250,44 @@ fn files(corpora: &[Corpus]) -> Vec<&DataFile> {
     corpora.iter().map(|corpus| &corpus.file).collect()
 }
 
-/// Tells a base from others: the hashes of its files.
+/// Tells a base from others: the hashes of the files that training reads, whatever else is beside them.
 ///
 /// # Errors
 /// When it cannot be read.
 fn hashes_of(base: &Path) -> Result<BTreeMap<String, String>> {
-    let about = || format!("cannot read the base {}; name a folder in Hugging Face's layout", base.display());
-    let mut hashes = BTreeMap::new();
-    for entry in std::fs::read_dir(base).with_context(about)? {
-        let path = entry.with_context(about)?.path();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_file() && ["bin", "json", "safetensors", "txt"].contains(&extension.as_str()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            hashes.insert(name, sha256(&std::fs::read(&path).with_context(about)?));
-        }
+    let hash = |path: PathBuf| {
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {} of a base", path.display()))?;
+        Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), sha256(&bytes)))
+    };
+    base_files(base)?.into_iter().map(hash).collect()
+}
+
+/// Refuses a base that the recipe does not fit.
+fn check_base(config: &StudyConfig, name: &str, folder: &Path) -> Result<()> {
+    let (freeze, layers) = (config.students.recipe.freeze, BertConfig::load(folder)?.num_hidden_layers);
+    ensure!(
+        freeze <= layers,
+        "students.recipe.freeze is {freeze}, and the base {name} has {layers} layers; freeze {layers} at most"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_the_files_that_training_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), name).unwrap();
+        ["config.json", "vocab.txt", "pytorch_model.bin", "README.txt", "special_tokens_map.json"]
+            .into_iter()
+            .for_each(write);
+        let hashes = hashes_of(folder.path()).unwrap();
+        assert_eq!(hashes.keys().collect::<Vec<_>>(), ["config.json", "pytorch_model.bin", "vocab.txt"]);
+        assert_eq!(hashes["vocab.txt"], sha256(b"vocab.txt"));
+        write("model.safetensors");
+        let hashes = hashes_of(folder.path()).unwrap();
+        assert_eq!(hashes.keys().collect::<Vec<_>>(), ["config.json", "model.safetensors", "vocab.txt"]);
     }
-    Ok(hashes)
 }
