@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use stillroom_student::sha256;
@@ -13,9 +14,11 @@ use stillroom_student::sha256;
 /// Whose folder it is.
 const MARK: &str = "study.json";
 
-/// The folder of a study.
+/// The folder of a study. No other run has it at the same time.
 pub(crate) struct Steps {
     folder: PathBuf,
+    /// Locked until it is closed.
+    _mark: File,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,13 +36,35 @@ impl Steps {
     /// Opens or begins the folder of the study `name`.
     ///
     /// # Errors
-    /// When it holds another study, or something else.
+    /// When it holds another study, or something else, or another run has it.
     pub(crate) fn open(folder: &Path, name: &str) -> Result<Steps> {
         Steps::check(folder, name)?;
-        std::fs::create_dir_all(folder.join("steps")).with_context(|| format!("cannot create {}", folder.display()))?;
-        let steps = Steps { folder: folder.to_owned() };
-        steps.write(MARK, serde_json::to_string(&Mark { name: name.to_owned() })?.as_bytes())?;
-        Ok(steps)
+        let (shown, path) = (folder.display(), folder.join(MARK));
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {shown}"))?;
+        // It is never replaced, as the lock belongs to the file and not to its name.
+        let mut mark = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        match mark.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run of the study has the folder {shown}; wait for its end, or stop it")
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        // Another run may have begun it since.
+        Steps::check(folder, name)?;
+        let about = || format!("cannot write {}", path.display());
+        if mark.metadata().with_context(about)?.len() == 0 {
+            mark.write_all(serde_json::to_string(&Mark { name: name.to_owned() })?.as_bytes()).with_context(about)?;
+            mark.sync_all().with_context(about)?;
+        }
+        Ok(Steps { folder: folder.to_owned(), _mark: mark })
     }
 
     /// Refuses a folder that holds another study, or something else.
@@ -49,7 +74,7 @@ impl Steps {
     pub(crate) fn check(folder: &Path, name: &str) -> Result<()> {
         let shown = folder.display();
         match std::fs::read(folder.join(MARK)) {
-            Ok(bytes) => {
+            Ok(bytes) if !bytes.is_empty() => {
                 let mark: Mark =
                     serde_json::from_slice(&bytes).with_context(|| format!("{shown}/{MARK} is damaged"))?;
                 ensure!(
@@ -59,10 +84,10 @@ impl Steps {
                 );
                 Ok(())
             }
-            Err(_) if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) => {
+            _ if holds_something_else(folder) => {
                 bail!("the folder {shown} holds something else than a study; choose another out")
             }
-            Err(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -116,6 +141,16 @@ impl Steps {
     }
 }
 
+/// Whether there is more in a folder than a run leaves that was killed as it began.
+fn holds_something_else(folder: &Path) -> bool {
+    let is_left = |entry: &std::fs::DirEntry| match entry.file_name().to_str() {
+        Some(MARK | "study.partial") => true,
+        Some("steps") => std::fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none()),
+        _ => false,
+    };
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| !is_left(&entry))
+}
+
 /// SHA-256 of the JSON of a value.
 ///
 /// # Errors
@@ -151,5 +186,21 @@ mod tests {
         assert!(said.contains("is of the study \"one\" and not of \"two\""), "{said}");
         let said = Steps::open(folder.path(), "one").err().unwrap().to_string();
         assert!(said.contains("holds something else than a study"), "{said}");
+        let begun = folder.path().join("begun");
+        std::fs::create_dir_all(begun.join("steps")).unwrap();
+        std::fs::write(begun.join(MARK), "").unwrap();
+        std::fs::write(begun.join("study.partial"), "{\"na").unwrap();
+        Steps::open(&begun, "one").unwrap();
+        assert!(Steps::open(&begun, "two").is_err());
+    }
+
+    #[test]
+    fn a_folder_has_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Steps::open(folder.path(), "one").unwrap();
+        let said = Steps::open(folder.path(), "one").err().unwrap().to_string();
+        assert!(said.contains("another run of the study has the folder"), "{said}");
+        drop(first);
+        Steps::open(folder.path(), "one").unwrap();
     }
 }
