@@ -18,8 +18,8 @@ use stillroom_schemas::{Counts, Task};
 /// So many words of context stand before and after the run.
 const CONTEXT_WORDS: usize = 12;
 
-/// A row of the sheet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A row of the sheet. What comes from documents stands in brackets, so that no spreadsheet takes it for a formula or a number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Row {
     task: Task,
     student: String,
@@ -41,6 +41,20 @@ pub(crate) struct Row {
     /// Words of the task that the student tagged rightly, on all documents.
     true_positives: i64,
     /// Words of the task that the student tagged and nobody had annotated, on all documents.
+    false_positives: i64,
+    verdict: String,
+}
+
+/// What is read of a filled row; the rest may be as a spreadsheet has rewritten it, such as with decimal commas.
+#[derive(Deserialize)]
+struct Judged {
+    task: Task,
+    dataset: String,
+    note_id: String,
+    start: u32,
+    end: u32,
+    words: i64,
+    true_positives: i64,
     false_positives: i64,
     verdict: String,
 }
@@ -128,11 +142,11 @@ fn rows(evaluation: &Evaluation<'_>, student: &System, index: usize, counts: Cou
                 student: student.name.clone(),
                 dataset: item.dataset.to_owned(),
                 part: item.part.name().to_owned(),
-                note_id: item.document.id.clone(),
+                note_id: format!("[{}]", item.document.id),
                 start,
                 end,
                 words: run.len() as i64,
-                text: slice(start, end),
+                text: format!("[{}]", slice(start, end)),
                 context: format!("… {}[{}]{} …", slice(from, start), slice(start, end), slice(end, to)),
                 probability: (f64::from(*probability) * 1e4).round() / 1e4,
                 ensemble: says
@@ -194,8 +208,8 @@ pub(crate) fn read(path: &Path, bootstrap: Bootstrap) -> Result<Vec<Verdicts>> {
     let separator =
         [b',', b';', b'\t'].into_iter().max_by_key(|&separator| head.bytes().filter(|byte| *byte == separator).count());
     let mut reader = csv::ReaderBuilder::new().delimiter(separator.unwrap_or(b',')).from_reader(text.as_bytes());
-    let mut of_tasks: BTreeMap<Task, Vec<Row>> = BTreeMap::new();
-    for row in reader.deserialize::<Row>() {
+    let mut of_tasks: BTreeMap<Task, Vec<Judged>> = BTreeMap::new();
+    for row in reader.deserialize::<Judged>() {
         // What the parser says may quote the row.
         let row = row.map_err(|error| match error.position() {
             Some(position) => anyhow::anyhow!("{shown}, line {}: not a row of a review", position.line()),
@@ -207,7 +221,7 @@ pub(crate) fn read(path: &Path, bootstrap: Bootstrap) -> Result<Vec<Verdicts>> {
     of_tasks.into_iter().map(|(task, rows)| verdicts(task, &rows, bootstrap)).collect()
 }
 
-fn verdicts(task: Task, rows: &[Row], bootstrap: Bootstrap) -> Result<Verdicts> {
+fn verdicts(task: Task, rows: &[Judged], bootstrap: Bootstrap) -> Result<Verdicts> {
     // By note: words at which the annotation is at fault, and all that were judged.
     let mut of_notes: BTreeMap<(&str, &str), (i64, i64)> = BTreeMap::new();
     let mut judged = 0;
