@@ -4,8 +4,8 @@ use crate::corpora::{Problems, gold_documents};
 use crate::study::config::StudyConfig;
 use crate::study::dataset::{DatasetConfig, Role};
 use crate::study::report::DatasetRow;
-use anyhow::{Context, Result, ensure};
-use std::collections::BTreeMap;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use stillroom_connectors::{GoldDocument, Part, Split};
 use stillroom_dataflow::Tokenizer;
 use stillroom_schemas::{Task, TaskSet};
@@ -44,7 +44,8 @@ impl Data {
     /// Reads the datasets.
     ///
     /// # Errors
-    /// When one cannot be read, is not annotated for a task that it is to be used for, or when teachers have a task that no dataset has.
+    /// When one cannot be read, or is not annotated for a task that it is to be used for, when teachers have a task that no dataset has, or
+    /// when documents are there for training and for measuring.
     pub(crate) fn load(config: &StudyConfig) -> Result<Data> {
         let mut problems = Problems::default();
         let load = |dataset: &DatasetConfig| {
@@ -64,7 +65,36 @@ impl Data {
         }
         ensure!(!tasks.is_empty(), "there is no dataset to choose by; describe one with role = \"study\"");
         data.tasks = tasks;
+        Task::ALL.into_iter().try_for_each(|task| data.check_apart(task))?;
         Ok(data)
+    }
+
+    /// Refuses documents of a task that a student would learn from and be chosen by or measured on, in whatever datasets they are.
+    fn check_apart(&self, task: Task) -> Result<()> {
+        // Formats differ in the blanks that they leave around a text.
+        let mut learned: HashMap<&str, Item<'_>> = HashMap::new();
+        for item in self.items(task).filter(|item| item.part == Part::Train) {
+            learned.entry(item.document.text.trim()).or_insert(item);
+        }
+        let mut of_places: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for item in self.items(task).filter(|item| item.part != Part::Train) {
+            let text = item.document.text.trim();
+            if let Some(train) = learned.get(text) {
+                let place =
+                    format!("{} {} and {} {}", train.dataset, train.part.name(), item.dataset, item.part.name());
+                of_places.entry(place).or_default().insert(text);
+            }
+        }
+        if of_places.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<String> =
+            of_places.iter().map(|(place, texts)| format!("{place} share {}", texts.len())).collect();
+        bail!(
+            "students would be measured on documents that they learn {} from: {}; take each of these documents out of one part",
+            task.name(),
+            places.join(", ")
+        )
     }
 
     /// The documents that are annotated for a task, dataset by dataset and part by part.

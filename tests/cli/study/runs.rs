@@ -25,6 +25,9 @@ fn a_study_measures_what_the_single_commands_measure() {
     assert_eq!(systems, BTreeSet::from(expected));
     assert_eq!(report["figures"].as_array().unwrap().len(), 5 * 3, "everybody on dev, test and elsewhere");
 
+    let precision = report["machine"]["precision"].as_str().unwrap();
+    assert!(["int8", "f32"].contains(&precision), "{precision}: what auto is on this processor");
+
     let select = ["teachers", "select", "--json", "--dev", "corpus:dev", "--teachers", "wide,other", "--model"];
     let selected = json_lines(stdout(&site.run(&[&select[..], &[tiny().to_str().unwrap()]].concat())));
     let candidates = report["selections"][0]["candidates"].as_array().unwrap();
@@ -174,7 +177,7 @@ fn students_learn_tasks_together_from_notes_and_single_teachers_with_several_see
     let of_diseases = |part: &str| {
         let document = |number: usize| {
             let entity = json!({ "task": "disease", "start": 4, "end": 8, "text": "gout" });
-            let (id, text) = (format!("{part}-{number}"), format!("Has gout, case {number}."));
+            let (id, text) = (format!("{part}-{number}"), format!("Has gout, case {number} of {part}."));
             json!({ "id": id, "text": text, "tasks": ["disease"], "entities": [entity] }).to_string() + "\n"
         };
         site.write(&format!("diseases/{part}.jsonl"), &(0..5).map(document).collect::<String>());
