@@ -2,6 +2,7 @@
 
 use crate::corpora::{self, Drawn};
 use crate::refused::{Refused, not_empty};
+use crate::study::figures::ALL;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,6 +65,10 @@ impl DatasetConfig {
         let refuse = |field: &str, reason: String| Err(Refused::new(key(field), format!("of {} {reason}", self.name)));
         if others.iter().any(|other| other.name == self.name) {
             return refuse("name", "is there twice; give each dataset a name of its own".to_owned());
+        }
+        if self.name == ALL {
+            let reason = "is what the report calls all datasets of the study together; choose another name";
+            return refuse("name", reason.to_owned());
         }
         match self.role {
             Role::Study if self.dev.is_empty() => {

@@ -9,8 +9,8 @@ use stillroom_connectors::Part;
 use stillroom_dataflow::{Bootstrap, ScoredSpan, Scores, TokenizeText, Words, score_spans};
 use stillroom_schemas::{Counts, Level, Span, Task};
 
-/// Of all datasets of the study together.
-const ALL: &str = "all";
+/// The name of all datasets of the study together.
+pub(crate) const ALL: &str = "all";
 
 /// What is measured of a task: the documents and who has read them.
 pub(crate) struct Evaluation<'a> {

@@ -1,7 +1,7 @@
 //! What cannot be studied, and what would be.
 
 use super::{Site, config};
-use crate::support::{stderr, stdout};
+use crate::support::{stderr, stdout, tiny};
 use crate::vendor::{Reply, Vendor};
 
 #[test]
@@ -55,17 +55,67 @@ fn a_teacher_that_stops_is_asked_again_by_the_next_run() {
     assert!((mine["usd"].as_f64().unwrap() - crate::vendor::ANSWER_USD).abs() < 1e-9, "{mine}");
 }
 
+/// Refuses the configuration with `from` replaced by `to`, before anybody is asked.
+fn check(site: &Site, (from, to): (&str, &str), expected: &str) {
+    assert!(config().contains(from), "{from}");
+    site.write("study.toml", &config().replacen(from, to, 1));
+    let refused = site.run(&["study", "study.toml"]);
+    assert_eq!(refused.status.code(), Some(1), "{to}: {}", stderr(&refused));
+    assert!(stderr(&refused).contains(expected), "{to}: {}", stderr(&refused));
+    assert!(!site.path("study/steps/teachers-symptom.json").exists(), "nobody was asked");
+}
+
+#[test]
+fn students_that_cannot_be_trained_are_refused_before_teachers_are_asked() {
+    let site = Site::new();
+    let recipe = |to: &str, expected: &str| check(&site, ("rate = 3e-3", to), &format!("students.recipe.{expected}"));
+    recipe("rate = 0.0", "rate is 0; choose a number above 0");
+    recipe("rate = inf", "rate is inf; choose a number above 0");
+    recipe("head_rate_factor = 0.0", "head_rate_factor is 0; choose a number above 0");
+    recipe("weight_decay = -1.0", "weight_decay is -1; choose a number of 0 or more");
+    recipe("layer_decay = 1.5", "layer_decay is 1.5; choose a number above 0 and at most 1");
+    recipe("average = 1.0", "average is 1; choose a number from 0 to below 1");
+    recipe("dropout = nan", "dropout is NaN; choose a number from 0 to below 1");
+    recipe("freeze = 99", "freeze is 99, and the base");
+    let dry = site.run(&["study", "--dry-run", "study.toml"]);
+    assert!(dry.status.code() == Some(1) && stderr(&dry).contains("freeze is 99"), "{}", stderr(&dry));
+    let students = |to: &str, expected: &str| check(&site, ("threads = 1", to), expected);
+    students(
+        "device = \"cuda:0,cuda:1\"",
+        "students.device cannot train: the device is cuda:0,cuda:1; training takes one",
+    );
+    // In a build with CUDA as in one without.
+    students("device = \"cuda:99\"", "device cuda");
+    students(
+        "precision = \"bf16\"",
+        "students.precision is not one of students.device: device cpu cannot be used: bf16",
+    );
+    students(
+        "device = \"cuda:0\"\nprecision = \"int8\"",
+        "students.precision is not one of students.device: device cuda",
+    );
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    let site = Site::new();
+    let check = |from: &str, to: &str, expected: &str| check(&site, (from, to), expected);
+    check("name = \"elsewhere\"", "name = \"all\"", "datasets.name of all is what the report calls all datasets");
+    check("\"other\"]", "\"wide\"]", "teachers.symptom has wide twice; name each once");
+    check("threads = 1", "sources = [\"human\", \"human\"]", "students.sources has human twice; name each once");
+    check("threads = 1", "seeds = [3, 0, 3]", "students.seeds has 3 twice; name each once");
+    check("tiny\"]", &format!("tiny\", {:?}]", tiny()), "tiny twice; name each once");
+    let shared = "students would be measured on documents that they learn symptom from: made-up train and";
+    let within = format!("{shared} made-up dev share 36; take each of these documents out of one part");
+    check("[\"corpus:dev\"]", "[\"corpus:dev\", \"corpus:train\"]", &within);
+    let across = format!("{shared} elsewhere test share 36; take");
+    check("[\"elsewhere.jsonl\"]", "[\"elsewhere.jsonl\", \"corpus:train\"]", &across);
+}
+
 #[test]
 fn what_cannot_be_studied_is_said_with_the_remedy() {
     let site = Site::new();
-    let check = |from: &str, to: &str, expected: &str| {
-        assert!(config().contains(from), "{from}");
-        site.write("study.toml", &config().replacen(from, to, 1));
-        let refused = site.run(&["study", "study.toml"]);
-        assert_eq!(refused.status.code(), Some(1), "{to}: {}", stderr(&refused));
-        assert!(stderr(&refused).contains(expected), "{to}: {}", stderr(&refused));
-        assert!(!site.path("study/steps/teachers-symptom.json").exists(), "nobody was asked");
-    };
+    let check = |from: &str, to: &str, expected: &str| check(&site, (from, to), expected);
     check("samples = 100", "sample = 100", "study.toml, line 29: unknown field `sample`");
     check("epochs = 8", "epochs = 0", "students.recipe.epochs is 0; choose a value from 1 to 1000");
     check("name = \"Symptoms <in small>\"", "", "name is empty; say what the study is called");
@@ -78,7 +128,7 @@ fn what_cannot_be_studied_is_said_with_the_remedy() {
     check("threads = 1", "sources = [\"third\"]", "names third, who is no teacher of the study");
     check("train = [\"corpus:train\"]", "", "there is no document to train tiny from human on");
     check("tiny\"]", "nothing\"]", "is neither a folder nor the name of a base");
-    check("threads = 1", "device = \"gpu\"", "students.device is gpu; write cpu or cuda:0");
+    check("threads = 1", "device = \"gpu\"", "students.device is gpu; write cpu, cuda, cuda:0");
     site.write(
         "teachers/drugs.toml",
         "api = 'vocabulary'\nsources = [{ task = 'medication', path = '../wide.tsv' }]\n",
