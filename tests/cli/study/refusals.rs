@@ -75,7 +75,7 @@ fn students_that_cannot_be_trained_are_refused_before_teachers_are_asked() {
     recipe("weight_decay = -1.0", "weight_decay is -1; choose a number of 0 or more");
     recipe("layer_decay = 1.5", "layer_decay is 1.5; choose a number above 0 and at most 1");
     recipe("average = 1.0", "average is 1; choose a number from 0 to below 1");
-    recipe("dropout = nan", "dropout is NaN; choose a number from 0 to below 1");
+    recipe("dropout = nan", "dropout is NaN; choose a number that is 0, or from 1/256");
     recipe("freeze = 99", "freeze is 99, and the base");
     let dry = site.run(&["study", "--dry-run", "study.toml"]);
     assert!(dry.status.code() == Some(1) && stderr(&dry).contains("freeze is 99"), "{}", stderr(&dry));
