@@ -22,7 +22,7 @@ pub(crate) struct StudentConfig {
     /// `cpu`, or in a build with the feature `cuda`: `cuda` for all devices that are found, `cuda:0`, or `cuda:0,cuda:1`. Default
     /// `cpu`.
     pub(crate) device: String,
-    /// In what is multiplied: on a processor `int8`, several times as fast, or `f32`, as in training; on a GPU `bf16`, `f16` or
+    /// In what is multiplied: on a processor `int8`, the faster, or `f32`, as in training; on a GPU `bf16`, `f16` or
     /// `f32`. Default `auto`: `int8`, or `f32` on a processor without AVX2, where that is the faster, and `bf16` on a GPU.
     pub(crate) precision: Precision,
     /// Notes that are read at once on a processor, 1 to 256; 0 is one for every core. Default 0.

@@ -22,6 +22,9 @@ pub(crate) struct Tagged<'a> {
     probabilities: Probabilities,
 }
 
+/// Thresholds whose F1 differ by less are taken to do equally well: that is less than a few words of any dev set.
+const F1_NOISE: f64 = 1e-3;
+
 /// What is chosen on annotated documents, and how well a student does with it.
 pub(crate) struct Measured {
     pub(crate) thresholds: BTreeMap<Task, f32>,
@@ -191,7 +194,8 @@ pub(crate) fn word_counts(tagged: &[Tagged<'_>], thresholds: &[f32; Task::ALL.le
     totals
 }
 
-/// For each of `tasks` the threshold with the best word-level F1, averaged over the files that were annotated for it.
+/// For each of `tasks` the threshold with the best word-level F1, averaged over the files that were annotated for it; of those that do
+/// as well the one nearest to one half.
 pub(crate) fn best_thresholds(files: &[Vec<Tagged<'_>>], tasks: &[Task]) -> BTreeMap<Task, f32> {
     let mean_f1 = |task: Task, threshold: f32| {
         let counts = files.iter().filter_map(|file| word_counts(file, &[threshold; Task::ALL.len()]).remove(&task));
@@ -200,9 +204,12 @@ pub(crate) fn best_thresholds(files: &[Vec<Tagged<'_>>], tasks: &[Task]) -> BTre
     };
     let candidates: Vec<f32> = THRESHOLDS.map(|hundredths| f32::from(hundredths) / 100.0).collect();
     let best = |task: Task| {
-        let scored = candidates.iter().map(|&threshold| (mean_f1(task, threshold), threshold));
-        // Of equals the one nearest to one half: it is the least fitted.
-        scored.max_by(|a, b| a.0.total_cmp(&b.0).then((b.1 - 0.5).abs().total_cmp(&(a.1 - 0.5).abs())))
+        let scored: Vec<(f64, f32)> =
+            candidates.iter().map(|&threshold| (mean_f1(task, threshold), threshold)).collect();
+        let most = scored.iter().fold(0.0, |most: f64, (f1, _)| most.max(*f1));
+        let as_good = scored.into_iter().filter(|(f1, _)| *f1 >= most - F1_NOISE);
+        // The one nearest to one half is the least fitted.
+        as_good.min_by(|a, b| (a.1 - 0.5).abs().total_cmp(&(b.1 - 0.5).abs()).then(b.0.total_cmp(&a.0)))
     };
     tasks.iter().filter_map(|&task| Some((task, best(task)?.1))).collect()
 }
