@@ -8,7 +8,7 @@ mod autodiff;
 mod flex;
 mod plain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::bert::Run;
 use crate::dropout::Mask;

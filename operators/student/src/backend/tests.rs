@@ -9,9 +9,17 @@ use burn::optim::{AdamWConfig, SimpleOptimizer};
 use burn::prelude::*;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use stillroom_encoder::training::AdamW;
 
 type Graph = Autodiff<Flex>;
+
+/// Held by a test while it computes gradients twice from the same tensors. Burn 0.21 keeps the graphs of all threads in one registry, and
+/// a backward pass of another thread may clear away what the second pass needs. A training step makes its tensors anew.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn random<B: Backend>(shape: [usize; 2], seed: u64) -> Tensor<B, 2> {
     let mut random = SmallRng::seed_from_u64(seed);
@@ -65,6 +73,7 @@ fn row<B: Backend>(x: &Tensor<B, 2>) -> Tensor<B, 1> {
 
 #[test]
 fn dense_layers_and_gelu_are_those_of_burn() {
+    let _alone = alone();
     for [tokens, from, to] in [[1, 3, 2], [7, 48, 70], [33, 70, 48]] {
         let shapes = [[tokens, from], [from, to], [1, to]];
         check(
@@ -84,6 +93,7 @@ fn dense_layers_and_gelu_are_those_of_burn() {
 
 #[test]
 fn residual_connections_with_their_normalisation_are_those_of_burn() {
+    let _alone = alone();
     for mask in [Mask::ALL, masks()[0]] {
         for [tokens, features] in [[1, 4], [9, 48], [5, 131]] {
             let norm = |weight: &Tensor<Graph, 2>, bias: &Tensor<Graph, 2>| Norm {
@@ -111,6 +121,7 @@ fn attending(mask: Mask) -> (usize, Attending) {
 
 #[test]
 fn attention_is_that_of_burn() {
+    let _alone = alone();
     for mask in [Mask::ALL, masks()[1]] {
         let (tokens, by) = attending(mask);
         check("attention", [[tokens, 12]; 3], |qkv| Graph::attend(qkv, &by), |qkv| plain::attend(qkv, &by));

@@ -144,6 +144,7 @@ mod tests {
 
     #[test]
     fn a_padded_step_is_a_packed_one() {
+        let _alone = crate::backend::tests::alone();
         let (network, vocabulary) = network();
         let (texts, loss) = texts(vocabulary);
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
@@ -176,6 +177,7 @@ mod tests {
 
     #[test]
     fn dropout_changes_a_step_and_a_seed_repeats_it() {
+        let _alone = crate::backend::tests::alone();
         let (network, vocabulary) = network();
         let (texts, loss) = texts(vocabulary);
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
