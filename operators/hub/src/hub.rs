@@ -278,6 +278,7 @@ fn patiently<T>(mut attempt: impl FnMut(&mut u32) -> Result<T, HubError>) -> Res
             return Err(error);
         }
         tracing::info!(%error, wait_ms = wait.as_millis() as u64, "the hub is asked again");
+        // What the hub asks for, or a growing pause: nothing tells when it is well again, and this thread does nothing else.
         std::thread::sleep(wait);
     }
 }
