@@ -42,6 +42,13 @@ impl<B: StudentBackend> Learner<B> {
         }
     }
 
+    /// How many parameters are learned when the embeddings and `freeze` layers are not; all when `freeze` is 0.
+    pub(crate) fn learned(&self, freeze: usize) -> usize {
+        let frozen = if freeze > 0 { freeze + 1 } else { 0 };
+        let levels = self.network().levels();
+        parameters::ids(&self.network().classifier).len() + levels[frozen..].iter().map(Vec::len).sum::<usize>()
+    }
+
     /// The network that is evaluated and kept: the average, where there is one.
     pub(crate) fn result(&self) -> Bert<Autodiff<B>> {
         match &self.average {

@@ -28,14 +28,22 @@ impl<B: StudentBackend> Run<'_, B> {
                 let by = self.config.recipe.distillation;
                 padded.gradients(self.learner.network(), &texts, |logits| loss(logits, &examples, by) / labelled as f64)
             }
-            None => self.packed_gradients(examples, labelled, step),
+            None => self.packed_gradients(examples, labelled, step)?,
         };
         self.learner.step(gradients, (rate, step + 1), &self.config.recipe)?;
         Ok(mean)
     }
 
     /// The mean loss over `labelled` labels and its gradients, each thread with a part of the examples.
-    fn packed_gradients(&self, examples: Vec<&Example>, labelled: usize, step: usize) -> (f32, Tensors) {
+    ///
+    /// # Errors
+    /// When a parameter that is learned has no gradient.
+    fn packed_gradients(
+        &self,
+        examples: Vec<&Example>,
+        labelled: usize,
+        step: usize,
+    ) -> Result<(f32, Tensors), StudentError> {
         let parts = balanced(examples, self.pools.len());
         let (freeze, by) = (self.config.recipe.freeze, self.config.recipe.distillation);
         let dropout_of = |part: usize| {
@@ -60,7 +68,12 @@ impl<B: StudentBackend> Run<'_, B> {
                 .collect()
         });
         let (losses, gradients): (Vec<f32>, Vec<Tensors>) = results.into_iter().unzip();
-        (losses.into_iter().sum(), parameters::sum(self.learner.network(), gradients))
+        // Burn keeps the graphs of all threads in one registry. What would be lost there must not pass for a gradient of zero.
+        if gradients.iter().any(|part| part.len() != self.learner.learned(freeze)) {
+            let cause = format!("a gradient of step {} is missing; start again, and the run goes on", step + 1);
+            return Err(StudentError::Data(cause));
+        }
+        Ok((losses.into_iter().sum(), parameters::sum(self.learner.network(), gradients)))
     }
 }
 
