@@ -58,13 +58,12 @@ impl RecipeConfig {
             weight_decay: self.weight_decay,
             epochs: self.epochs,
             linear_decay: self.linear_decay,
-            gradient_norm_max: 1.0,
             seed,
             freeze: self.freeze,
             layer_decay: self.layer_decay,
             average: self.average,
             dropout: self.dropout,
-            distillation: None,
+            ..Recipe::default()
         }
     }
 
