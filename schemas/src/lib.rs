@@ -25,7 +25,7 @@ mod text_hash;
 pub use dead_letter::{DeadLetter, Header, REPLAYS_HEADER, Stage, replays_of};
 pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
 pub use label::Label;
-pub use model::{Activation, ModelId};
+pub use model::{Activation, ActivationCause, ModelId};
 pub use note::Note;
 pub use progress::{Progress, TopicOffsets, Totals};
 pub use quality::{Comparison, Counts, Level, Quality, QualityKey};

@@ -9,13 +9,30 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct ModelId(pub String);
 
-/// `model.v1`: from its epoch on, notes are tagged by this student.
+/// `model.v1`: soon after this is read, notes are tagged by this student of the registry. Key: the model. The topic has one
+/// partition, so activations are in one order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Activation {
     /// The student.
     pub model: ModelId,
-    /// The folder that holds it: weights, tokenizer and manifest.
-    pub location: String,
     /// SHA-256 of the weights, in hexadecimal.
     pub weights_hash: String,
+    /// The student that served before.
+    pub previous: ModelId,
+    /// Why.
+    pub cause: ActivationCause,
+    /// When this was decided, UTC, as in RFC 3339.
+    pub activated_at: String,
+}
+
+/// Why a student takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationCause {
+    /// It did better than the one before.
+    Promotion,
+    /// Somebody said so, whatever was measured.
+    Forced,
+    /// The one after it did not do well.
+    Rollback,
 }

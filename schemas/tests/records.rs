@@ -155,7 +155,7 @@ fn required_fields() {
     check("dead_letter.v1", "", "topic partition offset stage error");
     check("progress.v1", "", "epoch inputs totals");
     check("progress.v1", "/$defs/Totals", "notes extracted dead_lettered superseded withdrawn");
-    check("model.v1", "", "model location weights_hash");
+    check("model.v1", "", "model weights_hash previous cause activated_at");
     check("state.v1", "", "note_id revision offset");
     check("state.v1", "/$defs/Prediction", "model text_hash words spans");
 }
