@@ -85,6 +85,7 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
         // Read again by every restart, up to where it was: compaction would take what the last published quality counts.
         plan(&topics.references, of_references, Cleanup::Keep, None),
         plan(&topics.labels, of_labels, Cleanup::Keep, None),
+        plan(&topics.models, 1, Cleanup::Keep, None),
         plan(&topics.extractions, of_notes, Cleanup::Compact, written),
         plan(&topics.state, of_notes, Cleanup::Compact, written),
         plan(&topics.dead_letters, of_letters, Cleanup::Delete, large(original)),

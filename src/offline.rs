@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use stillroom_connectors::{Commit, Committer, LogError, Source};
-use stillroom_dataflow::{PlainJson, Record, TeacherPanel, WireFormat};
+use stillroom_dataflow::{PlainJson, Record, Students, TeacherPanel, WireFormat};
 use stillroom_schemas::{Progress, Totals};
 
 /// What is read.
@@ -49,7 +49,7 @@ pub(crate) fn extract(
         role: Role::Commits { committer: Box::new(Unwritten { progress }), observer },
         wire,
         tokenize: runtime.tokenize,
-        pool: runtime.pool,
+        students: Students::only(runtime.pool),
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

@@ -83,7 +83,7 @@ impl StudentConfig {
         let taggers = Student::taggers(&students, self.device(engine)?, self.threads())?;
         let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
         let factories = taggers.into_iter().map(factory).collect();
-        let pool = TaggerPool::start(factories, engine.workers, engine.batches_open_max)?;
+        let pool = TaggerPool::start(factories, engine.batches_open_max)?;
         Ok(Runtime { tokenize, pool })
     }
 

@@ -20,7 +20,7 @@ use stillroom_connectors::{
     OutputRecord, Source,
 };
 use stillroom_dataflow::{
-    Output, PlainJson, Probabilities, Tagger, TaggerError, TaggerFactory, TaggerPool, TeacherPanel, Window,
+    Output, PlainJson, Probabilities, Students, Tagger, TaggerError, TaggerFactory, TaggerPool, TeacherPanel, Window,
 };
 use stillroom_schemas::{ModelId, Task};
 
@@ -52,9 +52,15 @@ impl Tagger for EveryTenth {
 
 pub(crate) fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
     let (log, topics) = (EmbeddedLog::open(dir)?, &config.topics);
-    for topic in
-        [&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state, &topics.dead_letters]
-    {
+    for topic in [
+        &topics.notes,
+        &topics.references,
+        &topics.labels,
+        &topics.models,
+        &topics.extractions,
+        &topics.state,
+        &topics.dead_letters,
+    ] {
         log.create_topic(topic, PARTITIONS)?;
     }
     log.create_topic(&topics.quality, 1)?;
@@ -101,7 +107,7 @@ pub(crate) fn parts(
         role: Role::Commits { committer: log.committer(&outputs)?, observer: Box::new(observer) },
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)),
-        pool: TaggerPool::start(vec![student()], config.workers, config.batches_open_max)?,
+        students: Students::only(TaggerPool::start(vec![student()], config.batches_open_max)?),
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

@@ -81,6 +81,7 @@ fn topics() -> Result<Topics> {
         notes: name("notes"),
         references: name("references"),
         labels: name("labels"),
+        models: name("models"),
         extractions: name("extractions"),
         quality: name("quality"),
         state: name("state"),
@@ -97,8 +98,15 @@ fn measure(place: &str, log: &dyn Log, config: &EngineConfig, notes: u64) -> Res
         cleanup: Cleanup::Compact,
         record_bytes_max: None,
     };
-    let of_notes =
-        [&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state, &topics.dead_letters];
+    let of_notes = [
+        &topics.notes,
+        &topics.references,
+        &topics.labels,
+        &topics.models,
+        &topics.extractions,
+        &topics.state,
+        &topics.dead_letters,
+    ];
     let mut plans: Vec<TopicPlan> = of_notes.map(|name| plan(name, PARTITIONS)).into();
     plans.extend([&topics.quality, &topics.progress].map(|name| plan(name, 1)));
     log.prepare(&plans)?;

@@ -13,6 +13,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stillroom_connectors::{Cleanup, Delivery, KafkaLog, Log, TopicInfo, TopicPlan};
+use stillroom_dataflow::Students;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -40,8 +41,10 @@ impl Check {
             return Ok(ExitCode::FAILURE);
         };
         let student = config.student.start(&config.engine).and_then(|runtime| {
-            let model = runtime.pool.handle().model.0.clone();
-            runtime.pool.join()?;
+            let model = runtime.pool.model().0.clone();
+            let (students, first) = Students::only(runtime.pool);
+            drop(first);
+            students.join()?;
             Ok(((), model))
         });
         report.tell("student", student)?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stillroom_connectors::{Committer, Log, Source};
-use stillroom_dataflow::{Output, TeacherPanel};
+use stillroom_dataflow::{Output, Students, TeacherPanel};
 use stillroom_schemas::Progress;
 
 /// Arguments of `run`.
@@ -183,11 +183,11 @@ impl LogRun<'_> {
             }
         };
         let wire = wire.format();
-        let (tokenize, pool) = (runtime.tokenize, runtime.pool);
+        let (tokenize, students) = (runtime.tokenize, Students::only(runtime.pool));
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());
-        let parts = Parts { sources, history, role, wire, tokenize, pool, cluster, ask, panel };
+        let parts = Parts { sources, history, role, wire, tokenize, students, cluster, ask, panel };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
         if let Ok(Some(table)) = &asked {

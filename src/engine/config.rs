@@ -45,6 +45,9 @@ pub struct EngineConfig {
     /// Batches of one worker that may be with the student, 1 to 64: one is read while the next waits. Default 2, and 4 with
     /// `student.device` on a GPU: two are read at once there.
     pub batches_open_max: usize,
+    /// Milliseconds from when an activation is read to when its student tags, 0 to 600000, and one epoch at least. It is loaded
+    /// meanwhile; notes wait for a student that takes longer. Default 2000.
+    pub activation_ms: u64,
     /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
     /// Java. Every extraction names its unit. Default `code_point`.
     pub offset_unit: OffsetUnit,
@@ -62,6 +65,8 @@ pub struct Topics {
     pub references: String,
     /// What teachers said is read from here, and written here when teachers are asked. Default `clinical.labels.v1`.
     pub labels: String,
+    /// Which student is to tag is read from here, partition 0. Default `clinical.models.v1`.
+    pub models: String,
     /// Extractions are written here, to the partition of their note. Default `clinical.extractions.v1`.
     pub extractions: String,
     /// Quality figures are written here, to partition 0. Default `clinical.quality.v1`.
@@ -89,6 +94,7 @@ impl Default for EngineConfig {
             tokens_max: 512,
             linger_ms_max: 10,
             batches_open_max: 2,
+            activation_ms: 2000,
             offset_unit: OffsetUnit::CodePoint,
             topics: Topics::default(),
         }
@@ -101,6 +107,7 @@ impl Default for Topics {
             notes: "clinical.notes.v1".to_owned(),
             references: "clinical.references.v1".to_owned(),
             labels: "clinical.labels.v1".to_owned(),
+            models: "clinical.models.v1".to_owned(),
             extractions: "clinical.extractions.v1".to_owned(),
             quality: "clinical.quality.v1".to_owned(),
             state: "clinical.state.v1".to_owned(),
@@ -137,7 +144,7 @@ impl EngineConfig {
     /// # Errors
     /// Names the setting, its value and its range.
     pub(crate) fn check(&self) -> Result<(), Refused> {
-        let fields: [(&str, u64, u64, u64); 12] = [
+        let fields: [(&str, u64, u64, u64); 13] = [
             ("workers", self.workers as u64, 1, 256),
             ("tick_ms", self.tick_ms, 1, 10_000),
             ("epoch_bytes_max", self.epoch_bytes_max as u64, 1, 64 << 30),
@@ -150,6 +157,7 @@ impl EngineConfig {
             ("tokens_max", self.tokens_max as u64, 1, 10_000_000),
             ("linger_ms_max", self.linger_ms_max, 0, 10_000),
             ("batches_open_max", self.batches_open_max as u64, 1, 64),
+            ("activation_ms", self.activation_ms, 0, 600_000),
         ];
         for (field, value, min, max) in fields {
             in_range(format!("engine.{field}"), value, min..=max)?;
@@ -160,6 +168,11 @@ impl EngineConfig {
     /// The length of an epoch.
     pub(crate) fn tick(&self) -> Duration {
         Duration::from_millis(self.tick_ms)
+    }
+
+    /// Epochs from that of an activation to the first that its student tags.
+    pub(crate) fn activation_epochs(&self) -> u64 {
+        self.activation_ms.div_ceil(self.tick_ms).max(1)
     }
 
     /// A worker's share of `bytes_open_max`.
@@ -187,8 +200,8 @@ impl EngineConfig {
 
 impl Topics {
     /// The topics that are read.
-    pub(crate) fn inputs(&self) -> [&String; 3] {
-        [&self.notes, &self.references, &self.labels]
+    pub(crate) fn inputs(&self) -> [&String; 4] {
+        [&self.notes, &self.references, &self.labels, &self.models]
     }
 
     /// Refuses a topic without a name, and two of the same name.
@@ -197,6 +210,7 @@ impl Topics {
             ("engine.topics.notes", &self.notes),
             ("engine.topics.references", &self.references),
             ("engine.topics.labels", &self.labels),
+            ("engine.topics.models", &self.models),
             ("engine.topics.extractions", &self.extractions),
             ("engine.topics.quality", &self.quality),
             ("engine.topics.state", &self.state),

@@ -44,8 +44,8 @@ use std::time::Duration;
 use stillroom_connectors::{Committer, Source};
 use stillroom_dataflow::{
     Admission, AsJson, AskConfig, CommittedFeed, DecodeConfig, ExtractConfig, Feed, FeedSender, Report, Retirement,
-    Sink, TagConfig, TaggerHandle, TaggerPool, TaggerPoolError, TeacherPanel, TokenizeText, Voice, WireFormat, Word,
-    committed, feed, gossip, retire, source, worker_config,
+    Sink, StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed,
+    gossip, retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
@@ -68,8 +68,8 @@ pub struct Parts {
     pub wire: Arc<dyn WireFormat>,
     /// How texts are cut.
     pub tokenize: TokenizeText,
-    /// The student, started for as many workers as there are here.
-    pub pool: TaggerPool,
+    /// The students of this process, and the one that serves until another is activated.
+    pub students: (Students, StudentLease),
     /// The other processes, if there are any.
     pub cluster: Option<Cluster>,
     /// Which notes teachers are asked about, if any are.
@@ -104,7 +104,7 @@ pub enum Role {
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, role, wire, tokenize, pool, cluster, ask, panel } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, students: (students, first), cluster, ask, panel } = parts;
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
     let place = Place::of(cluster.as_ref(), config.workers);
     let control = Arc::new(Control::new(stop, cluster.is_some()));
@@ -123,8 +123,10 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         cluster::end_on_panic();
     }
     let (clock, (committed_sender, committed_feed)) = (EpochClock::new(config.tick()), committed());
-    let stage = Stage { config, wire: &wire, tokenize: &tokenize, pool: &pool, ask, panel };
+    let stage = Stage { config, wire: &wire, tokenize: &tokenize, students: (&students, first), ask, panel };
     let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
+    // The first student goes when no worker needs it any more.
+    drop(stage);
     let workers = start_workers(communication, seats, place, &control)?;
     let committer = match role {
         Role::Commits { committer, observer } => {
@@ -163,7 +165,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         Ok((_, thread)) => join(thread, &control),
         Err(progress) => Some(progress()?),
     };
-    if let Err(error) = pool.join() {
+    if let Err(error) = students.join() {
         control.raise(error.into());
     }
     match control.take_error() {
@@ -215,7 +217,7 @@ struct Stage<'a> {
     config: &'a EngineConfig,
     wire: &'a Arc<dyn WireFormat>,
     tokenize: &'a TokenizeText,
-    pool: &'a TaggerPool,
+    students: (&'a Students, StudentLease),
     ask: Option<AskConfig>,
     panel: TeacherPanel,
 }
@@ -285,12 +287,17 @@ impl Stage<'_> {
             decode: DecodeConfig {
                 notes: self.config.topics.notes.as_str().into(),
                 labels: self.config.topics.labels.as_str().into(),
+                models: self.config.topics.models.as_str().into(),
                 note_bytes_max,
                 wire: Arc::clone(self.wire),
             },
             tokenize: Arc::clone(self.tokenize),
-            tagger: self.pool.handle(),
-            tag: TagConfig { tokens_max, linger_max: Duration::from_millis(linger_ms_max) },
+            students: (self.students.0.clone(), self.students.1.clone()),
+            tag: TagConfig {
+                tokens_max,
+                linger_max: Duration::from_millis(linger_ms_max),
+                activation_epochs: self.config.activation_epochs(),
+            },
             extract: ExtractConfig { offset_unit, record_bytes_max },
             ask: self.ask.clone(),
             panel: self.panel.clone(),
@@ -310,9 +317,9 @@ fn start_workers(
         let local = place.local(worker.index());
         let seat = seats.lock().unwrap_or_else(PoisonError::into_inner).get_mut(local).and_then(Option::take);
         let Some(seat) = seat else { return };
-        let tagger = seat.extraction.tagger.clone();
+        let (students, _) = seat.extraction.students.clone();
         install(worker, seat, place, &control);
-        step_until_done(worker, &tagger, &control);
+        step_until_done(worker, &students, &control);
     });
     guards.map_err(|cause| anyhow!("cannot start the workers: {cause}"))
 }
@@ -342,10 +349,10 @@ fn install(worker: &mut timely::worker::Worker, seat: Seat, place: Place, contro
     }
 }
 
-fn step_until_done(worker: &mut timely::worker::Worker, tagger: &TaggerHandle, control: &Control) {
+fn step_until_done(worker: &mut timely::worker::Worker, students: &Students, control: &Control) {
     while worker.has_dataflows() {
-        if tagger.is_lost() {
-            control.raise(TaggerPoolError::Lost.into());
+        if let Some(failure) = students.failure() {
+            control.raise(failure.into());
         }
         if control.is_raised() {
             // Open epochs can no longer complete: what they hold is dropped, and read again by the next run.

@@ -1,7 +1,7 @@
 //! Reading back what earlier runs committed.
 //!
-//! In: the state, references, labels and quality topics, up to the offsets in the progress. Out: states, references and labels on the
-//! feeds, in chunks at small epochs, and the quality that was published last.
+//! In: the topics of states, references, labels, models and quality, up to the offsets in the progress. Out: states, references, labels
+//! and the last activation on the feeds, in chunks at small epochs, and the quality that was published last.
 
 use crate::engine::config::Topics;
 use crate::engine::control::Control;
@@ -57,11 +57,16 @@ impl Restoring<'_> {
     /// Sends what earlier runs knew to the workers that will read on from there.
     pub(crate) fn run(self, feeds: &[FeedSender], control: &Control) -> Result<()> {
         let Restoring { history, topics, start, place } = self;
-        let topics_restored =
-            [(&topics.state, &start.outputs), (&topics.references, &start.inputs), (&topics.labels, &start.inputs)];
+        let topics_restored = [
+            (&topics.state, &start.outputs),
+            (&topics.references, &start.inputs),
+            (&topics.labels, &start.inputs),
+            (&topics.models, &start.inputs),
+        ];
         let is_here = |partition| place.reader_of(partition).is_some();
         let mut replay = Replay::new(history, topics_restored, is_here)?;
         let (mut epoch, mut bytes) = (1, 0);
+        let mut activation = None;
         let mut chunks: Vec<Vec<Input>> = feeds.iter().map(|_| Vec::new()).collect();
         while let Some(record) = replay.next()? {
             bytes += size_of_record(&record);
@@ -69,6 +74,9 @@ impl Restoring<'_> {
             let Some(worker) = place.reader_of(partition) else { continue };
             if *record.topic == *topics.state {
                 chunks[worker].push(Input::Restored { partition, state: state_of(&record)? });
+            } else if *record.topic == *topics.models {
+                // Students that others have followed are not loaded again.
+                activation = Some((worker, Input::Record(record)));
             } else {
                 chunks[worker].push(Input::Record(record));
             }
@@ -81,6 +89,9 @@ impl Restoring<'_> {
                 ensure!(!control.is_cluster, "stopped while it restored; nothing was committed");
                 return Ok(());
             }
+        }
+        if let Some((worker, activation)) = activation {
+            chunks[worker].push(activation);
         }
         send(feeds, epoch, &mut chunks, bytes, control)?;
         control.is_restored.store(true, Ordering::SeqCst);

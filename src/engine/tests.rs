@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stillroom_dataflow::ensemble::Rule;
 use stillroom_dataflow::{
-    AskConfig, Output, PlainJson, Probabilities, Record, Tagger, TaggerError, TaggerFactory, TaggerPool, TeacherPanel,
-    Window, score_spans, spans_of,
+    AskConfig, Output, PlainJson, Probabilities, Record, Students, Tagger, TaggerError, TaggerFactory, TaggerPool,
+    TeacherPanel, Window, score_spans, spans_of,
 };
 use stillroom_schemas::{
     Comparison, Counts, DeadLetter, Extraction, Level, ModelId, NoteState, Progress, Quality, QualityKey, Span, Stage,
@@ -127,7 +127,7 @@ impl Run {
             role: Role::Commits { committer: self.log.committer(fault), observer: Box::new(Adding::default()) },
             wire: Arc::new(PlainJson),
             tokenize: Arc::new(tokenize),
-            pool: TaggerPool::start(students, workers, self.config.batches_open_max)?,
+            students: Students::only(TaggerPool::start(students, self.config.batches_open_max)?),
             cluster: None,
             ask: self.ask,
             panel: self.panel,
@@ -275,8 +275,10 @@ fn a_run_that_is_stopped_commits_what_it_read() {
 #[test]
 fn a_slow_committer_slows_the_sources() {
     let topics = Topics::default();
-    let log =
-        MemoryLog::new([&topics.notes, &topics.references, &topics.labels, &topics.extractions, &topics.state], 2);
+    let log = MemoryLog::new(
+        [&topics.notes, &topics.references, &topics.labels, &topics.models, &topics.extractions, &topics.state],
+        2,
+    );
     let value = |id: usize| format!(r#"{{"note_id":"n{id}","text":"{}"}}"#, "xxxx ".repeat(400));
     for id in 0..1500 {
         log.append(&topics.notes, id as u32 % 2, format!("n{id}").as_bytes(), Some(value(id).into_bytes()));
@@ -380,7 +382,7 @@ fn an_observer_that_fails_ends_the_run() {
         role: Role::Commits { committer: log.committer(Fault::None), observer: Box::new(Failing) },
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
-        pool: TaggerPool::start(vec![by_length()], 1, 1).unwrap(),
+        students: Students::only(TaggerPool::start(vec![by_length()], 1).unwrap()),
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

@@ -1,11 +1,11 @@
 //! The extraction topology.
 
 use stillroom_dataflow::{
-    Ask, AskConfig, Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score, Tag,
-    TagConfig, TaggerHandle, TeacherPanel, Tokenize, TokenizeText,
+    AsJson, Ask, AskConfig, Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score,
+    StudentLease, Students, Tag, TagConfig, TeacherPanel, Tokenize, TokenizeText,
 };
 use timely::dataflow::StreamVec;
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Concat, Concatenate};
 
 /// What the extraction topology is made of, besides its inputs.
@@ -14,9 +14,9 @@ pub struct ExtractionParts {
     pub decode: DecodeConfig,
     /// How texts are cut.
     pub tokenize: TokenizeText,
-    /// The student.
-    pub tagger: TaggerHandle,
-    /// How windows are put into batches.
+    /// The students of the process, and the one that serves until another is activated.
+    pub students: (Students, StudentLease),
+    /// How windows are put into batches, and when a student takes over.
     pub tag: TagConfig,
     /// How extractions are made.
     pub extract: ExtractConfig,
@@ -31,16 +31,17 @@ pub struct ExtractionParts {
 /// ```text
 ///             notes                revisions          windows  probabilities        ┌► teachers, who write labels
 /// inputs ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Ask ──────┴──► Extract ─► extractions ─┐
-///             │ │          │ superseded,       │ dead                                     dead letters          │
-///             │ │          │ withdrawn         │ letters                                                        │
-///             │ └──────────┴───────────────────┴─────────────────────────────────────────────────────► outputs ◄┘
+///             │││          │ superseded,       │ dead          ▲                          dead letters          │
+///             ││└──────────│───────────────────│───────────────┘ activations, to all workers                    │
+///             ││           │ withdrawn         │ letters                                                        │
+///             │└───────────┴───────────────────┴─────────────────────────────────────────────────────► outputs ◄┘
 ///             │  dead letters, offsets                                                                   │ ▲
 ///             │                                                                              predictions │ │ quality
 ///             └─ references, labels ─────────────────────────────────────────────────────────────────► Score
 /// ```
 ///
-/// Text flows from `Decode` to `Extract` on the worker that read it; only predictions, references and labels, which hold none, are
-/// exchanged, inside `Score`. Every record of the notes topic leaves in one output, see [`Output::outcome`].
+/// Text flows from `Decode` to `Extract` on the worker that read it; only activations, predictions, references and labels, which hold
+/// none, are exchanged. Every record of the notes topic leaves in one output, see [`Output::outcome`].
 pub fn extraction<'scope>(
     inputs: StreamVec<'scope, Epoch, Input>,
     parts: ExtractionParts,
@@ -49,12 +50,14 @@ pub fn extraction<'scope>(
     let decoded = inputs.decode(parts.decode);
     let (latest, overtaken) = decoded.notes.latest_notes();
     let (tokenized, refused) = latest.tokenize(parts.tokenize);
-    let tagged = tokenized.tag(parts.tagger.clone(), parts.tag);
+    // Every worker must know the student of an epoch. Among processes they go as JSON.
+    let activations = decoded.activations.map(AsJson).broadcast().map(|AsJson(activation)| activation);
+    let tagged = tokenized.tag(activations, parts.students, parts.tag);
     let tagged = match parts.ask {
-        Some(ask) => tagged.ask(&parts.tagger, ask),
+        Some(ask) => tagged.ask(ask),
         None => tagged,
     };
-    let extracted = tagged.extract(&parts.tagger, parts.extract);
+    let extracted = tagged.extract(parts.extract);
     let outputs = scope.concatenate([decoded.outputs, overtaken, refused, extracted]);
     let predictions = outputs.clone().flat_map(|output| output.prediction());
     let quality = predictions.score(decoded.references, parts.panel);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use stillroom::engine::{EngineConfig, run};
-use stillroom_dataflow::{Tagger, TaggerFactory, TaggerPool, Window};
+use stillroom_dataflow::{Students, Tagger, TaggerFactory, TaggerPool, Window};
 use stillroom_schemas::Task;
 use stillroom_student::{Device, GpuConfig, Precision, Progress, Recipe, Student, TrainConfig, padded_pieces, train};
 
@@ -149,7 +149,7 @@ impl Bench {
         let log = log_in(folder.path(), &engine)?;
         fill(&log, &engine, self.notes as u64)?;
         let mut parts = parts(&log, &engine, |log| log.bounded(), Silent)?;
-        parts.pool = TaggerPool::start(factories, workers, engine.batches_open_max)?;
+        parts.students = Students::only(TaggerPool::start(factories, engine.batches_open_max)?);
         let began = Instant::now();
         let progress = run(&engine, parts, Arc::new(AtomicBool::new(false)))?;
         let rate = progress.totals.notes as f64 / began.elapsed().as_secs_f64();

@@ -4,7 +4,7 @@
 //! and no capability goes with it: whatever becomes of a question holds up no epoch, and what a teacher says comes back as input,
 //! from the topic of labels.
 
-use crate::{Epoch, Probabilities, TaggedNote, TaggerHandle};
+use crate::{Epoch, Probabilities, TaggedNote};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use stillroom_schemas::{Task, TextHash};
@@ -113,18 +113,17 @@ pub struct AskConfig {
 
 /// Asks teachers about notes.
 pub trait Ask<'scope> {
-    /// Lets every note pass, and asks teachers about those that `config` draws and `tagger`'s student has read. A note without a letter
-    /// is not asked about.
-    fn ask(self, tagger: &TaggerHandle, config: AskConfig) -> StreamVec<'scope, Epoch, TaggedNote>;
+    /// Lets every note pass, and asks teachers about those that `config` draws and a student has read. A note without a letter is not
+    /// asked about.
+    fn ask(self, config: AskConfig) -> StreamVec<'scope, Epoch, TaggedNote>;
 }
 
 impl<'scope> Ask<'scope> for StreamVec<'scope, Epoch, TaggedNote> {
-    fn ask(self, tagger: &TaggerHandle, config: AskConfig) -> StreamVec<'scope, Epoch, TaggedNote> {
-        let thresholds = tagger.thresholds;
+    fn ask(self, config: AskConfig) -> StreamVec<'scope, Epoch, TaggedNote> {
         self.unary::<CapacityContainerBuilder<Vec<TaggedNote>>, _, _, _>(Pipeline, "Ask", move |_, _| {
             move |input, output| {
                 input.for_each(|capability, notes| {
-                    let asked = notes.iter().filter_map(|note| question(note, &thresholds, &config.sampling));
+                    let asked = notes.iter().filter_map(|note| question(note, &config.sampling));
                     asked.for_each(|question| (config.ask)(question));
                     output.session(&capability).give_iterator(notes.drain(..));
                 });
@@ -133,10 +132,11 @@ impl<'scope> Ask<'scope> for StreamVec<'scope, Epoch, TaggedNote> {
     }
 }
 
-fn question(tagged: &TaggedNote, thresholds: &[f32; Task::ALL.len()], sampling: &Sampling) -> Option<TeacherQuestion> {
+fn question(tagged: &TaggedNote, sampling: &Sampling) -> Option<TeacherQuestion> {
     let probabilities: &Probabilities = tagged.answer.as_ref().ok()?;
     let (note, text_hash) = (&tagged.note.note, &tagged.note.text_hash);
-    let is_drawn = sampling.draws(&note.note_id, note.note_type.as_deref(), uncertainty(probabilities, thresholds));
+    let uncertainty = uncertainty(probabilities, &tagged.student.thresholds);
+    let is_drawn = sampling.draws(&note.note_id, note.note_type.as_deref(), uncertainty);
     (is_drawn && !note.text.trim().is_empty()).then(|| TeacherQuestion {
         note_id: note.note_id.clone(),
         text: note.text.clone(),

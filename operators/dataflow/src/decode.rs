@@ -1,13 +1,14 @@
-//! From bytes to notes, references and teachers' labels.
+//! From bytes to notes, references, teachers' labels and activations of students.
 //!
-//! In: [`Input`]s. Out: what happens to notes, what happens to references and labels, and what leaves at once: dead letters with the
-//! original bytes, and offsets. State: none. Emits at once, in order of arrival.
+//! In: [`Input`]s. Out: what happens to notes, what happens to references and labels, who is to tag, and what leaves at once: dead
+//! letters with the original bytes, and offsets. State: none. Emits at once, in order of arrival.
 
 use crate::output::{Fork, dead_letter, fork};
+use crate::tag::Activations;
 use crate::{Epoch, Input, Output, Position, Record, ReferenceKey, ReferenceUpsert, WireError, WireFormat};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use stillroom_schemas::{Note, NoteState, Reference, Stage, Task, TextHash};
+use stillroom_schemas::{Activation, Note, NoteState, Reference, Stage, Task, TextHash};
 use timely::dataflow::StreamVec;
 
 /// Bytes of an id, a type, a site or an annotator at most.
@@ -16,10 +17,12 @@ pub const NAME_BYTES_MAX: usize = 1024;
 /// What `Decode` must know of the topics.
 #[derive(Clone)]
 pub struct DecodeConfig {
-    /// The topic of notes; what is read from any other is a reference or a label.
+    /// The topic of notes; what is read from a topic that is not named here is a reference.
     pub notes: Arc<str>,
     /// The topic of teachers' labels.
     pub labels: Arc<str>,
+    /// The topic of activations.
+    pub models: Arc<str>,
     /// Bytes of a note's record at most; a larger one is a dead letter.
     pub note_bytes_max: usize,
     /// How values stand on the wire.
@@ -64,13 +67,15 @@ pub struct Decoded<'scope> {
     pub notes: StreamVec<'scope, Epoch, NoteEvent>,
     /// To `Score`.
     pub references: StreamVec<'scope, Epoch, ReferenceUpsert>,
+    /// To `Tag` on every worker.
+    pub activations: Activations<'scope>,
     /// To the sink.
     pub outputs: StreamVec<'scope, Epoch, Output>,
 }
 
 /// Decodes records.
 pub trait Decode<'scope> {
-    /// Decodes notes, references, labels and their tombstones. A record that cannot be decoded leaves as a dead letter that says
+    /// Decodes notes, references, labels and their tombstones, and activations. A record that cannot be decoded leaves as a dead letter that says
     /// what is wrong and where, in words that carry nothing of its value. An empty text is a note like any other.
     ///
     /// ```
@@ -90,8 +95,8 @@ pub trait Decode<'scope> {
     ///         let good = record(0, r#"{"note_id":"n1","text":"No fever."}"#);
     ///         let bad = record(1, r#"{"note_id":"n1"}"#);
     ///         let wire = Arc::new(PlainJson);
-    ///         let (notes, labels) = ("notes".into(), "labels".into());
-    ///         let config = DecodeConfig { notes, labels, note_bytes_max: 1000, wire };
+    ///         let (notes, labels, models) = ("notes".into(), "labels".into(), "models".into());
+    ///         let config = DecodeConfig { notes, labels, models, note_bytes_max: 1000, wire };
     ///         let decoded = [good, bad].to_stream(scope).container::<Vec<_>>().decode(config);
     ///         let notes = decoded.notes.map(|note| matches!(note, NoteEvent::Revised(_)));
     ///         let letters = decoded.outputs.map(|output| match output {
@@ -114,11 +119,16 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
             Input::Restored { partition, state } => Fork::On(Event::Note(NoteEvent::Restored { partition, state })),
             Input::Next { topic, partition, next } => Fork::Off(Output::Next { topic, partition, next }),
         });
-        let (notes, references) = fork(events, "SplitReferences", |event| match event {
+        let (notes, others) = fork(events, "SplitNotes", |event| match event {
             Event::Note(note) => Fork::On(note),
-            Event::Reference(reference) => Fork::Off(reference),
+            other => Fork::Off(other),
         });
-        Decoded { notes, references, outputs }
+        let (references, activations) = fork(others, "SplitActivations", |event| match event {
+            Event::Reference(reference) => Fork::On(reference),
+            Event::Activation(activation) => Fork::Off(activation),
+            Event::Note(_) => unreachable!("notes were split off"),
+        });
+        Decoded { notes, references, activations, outputs }
     }
 }
 
@@ -126,6 +136,7 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
 enum Event {
     Note(NoteEvent),
     Reference(ReferenceUpsert),
+    Activation((u64, Activation)),
 }
 
 /// The key of a reference's record: a JSON array of the note and the annotator, so that a tombstone can name both.
@@ -143,6 +154,8 @@ fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output
     let record = Arc::new(record);
     let event = if is_note {
         decode_note(&record, config).map(Event::Note)
+    } else if record.topic == config.models {
+        decode_activation(&record, config).map(Event::Activation)
     } else {
         decode_reference(&record, config).map(Event::Reference)
     };
@@ -170,6 +183,10 @@ enum DecodeError {
     ReferenceKey,
     #[error("the key of a label must be the JSON array [note_id, annotator, text_hash] of the label")]
     LabelKey,
+    #[error("the key of an activation must be its model; write it under that")]
+    ActivationKey,
+    #[error("an activation cannot be taken back; activate another student")]
+    NoActivation,
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("{field} has {bytes} bytes, more than the {NAME_BYTES_MAX} that ids and names may have; shorten it")]
@@ -239,6 +256,15 @@ fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceU
         }
     }
     Ok((key, (offset, Some(reference))))
+}
+
+fn decode_activation(record: &Record, config: &DecodeConfig) -> Result<(u64, Activation), DecodeError> {
+    let activation: Activation = value_of(record, config)?.ok_or(DecodeError::NoActivation)?;
+    check_names([("model", Some(&*activation.model.0))])?;
+    if activation.model.0 != key_of(record)? {
+        return Err(DecodeError::ActivationKey);
+    }
+    Ok((record.position.offset, activation))
 }
 
 fn reference_key_of(record: &Record) -> Result<ReferenceKey, DecodeError> {

@@ -3,8 +3,8 @@
 //! In: tagged notes. Out: extractions with what is remembered of their notes, or dead letters, also of notes that come to a larger
 //! record than the log may take. State: none. Emits at once.
 
-use crate::{Epoch, Output, TaggedNote, TaggerHandle, entities_of, spans_of};
-use stillroom_schemas::{Entity, Extraction, ModelId, Note, NoteState, OffsetUnit, Prediction, Stage, Task};
+use crate::{Epoch, Output, TaggedNote, entities_of, spans_of};
+use stillroom_schemas::{Entity, Extraction, Note, NoteState, OffsetUnit, Prediction, Stage};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
@@ -19,25 +19,18 @@ pub struct ExtractConfig {
 
 /// Makes extractions.
 pub trait Extract<'scope> {
-    /// Turns the probabilities of `tagger`'s student into entities. Nothing of the result depends on the time of day.
-    fn extract(self, tagger: &TaggerHandle, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output>;
+    /// Turns probabilities into entities. Nothing of the result depends on the time of day.
+    fn extract(self, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output>;
 }
 
 impl<'scope> Extract<'scope> for StreamVec<'scope, Epoch, TaggedNote> {
-    fn extract(self, tagger: &TaggerHandle, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output> {
-        let student = Student { model: tagger.model.clone(), thresholds: tagger.thresholds };
-        self.map(move |tagged| extract_note(tagged, &student, config))
+    fn extract(self, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output> {
+        self.map(move |tagged| extract_note(tagged, config))
     }
 }
 
-/// What of a student shows in its extractions.
-struct Student {
-    model: ModelId,
-    thresholds: [f32; Task::ALL.len()],
-}
-
-fn extract_note(tagged: TaggedNote, student: &Student, config: ExtractConfig) -> Output {
-    let TaggedNote { note, words, coverage, answer } = tagged;
+fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
+    let TaggedNote { note, words, coverage, student, answer } = tagged;
     let probabilities = match answer {
         Ok(probabilities) => probabilities,
         Err(error) => return note.into_dead_letter(Stage::Tag, error),
@@ -116,6 +109,7 @@ fn escaped_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_schemas::Task;
 
     #[test]
     fn a_record_is_never_larger_than_it_is_taken_to_be() {

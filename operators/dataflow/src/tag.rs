@@ -1,24 +1,25 @@
 //! From windows to word probabilities.
 //!
-//! In: notes with their windows. Out: notes with a probability for every word, or with the reason why there is none. State: the
-//! notes whose windows are not all answered, and the capabilities of their epochs. Emits a note when its last answer is in.
+//! In: notes with their windows, and activations of students, which come to every worker. Out: notes with a probability for every word,
+//! or with the reason why there is none. State: who tags from which epoch on; the notes whose student is not known or not loaded, or
+//! whose windows are not all answered, and the capabilities of their epochs. Emits a note when its last answer is in.
 
-use crate::batches::{Batcher, Slot};
-use crate::tagger_pool::Answers;
-use crate::{Epoch, NoteRecord, Probabilities, TaggerHandle, TokenizedNote, TokenizedText, Words};
-use crossbeam_channel::{Sender, bounded};
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use crate::desk::Desk;
+use crate::students::{CannotLoad, StudentLease, Students};
+use crate::{Epoch, NoteRecord, Probabilities, TaggedBy, TokenizedNote, Words};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stillroom_schemas::{Coverage, Task};
+use stillroom_schemas::{Activation, Coverage, ModelId};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
+use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::SyncActivator;
 
-/// How windows are put into batches.
+/// How windows are put into batches, and when a student takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagConfig {
     /// Word pieces of a batch at most, padding included; a longer window is a batch of its own.
@@ -26,6 +27,8 @@ pub struct TagConfig {
     /// How long a window waits for others at most, while the student reads what this worker gave it before. A student that is idle
     /// is given what is there.
     pub linger_max: Duration,
+    /// Epochs, at least one, from that of an activation to the first whose notes its student tags. It is loaded meanwhile.
+    pub activation_epochs: u64,
 }
 
 /// A note that the student has read.
@@ -37,158 +40,188 @@ pub struct TaggedNote {
     pub words: Words,
     /// How much of it was read.
     pub coverage: Coverage,
+    /// The student.
+    pub student: Arc<TaggedBy>,
     /// A probability for every word and task, or why the student failed on this note.
     pub answer: Result<Probabilities, String>,
 }
 
-/// Has notes read by a student.
+/// Activations by their offset.
+pub type Activations<'scope> = StreamVec<'scope, Epoch, (u64, Activation)>;
+
+/// Has notes read by students.
 pub trait Tag<'scope> {
-    /// Tags every word of every note. The result does not depend on how windows were put into batches.
+    /// Tags every word of every note: an epoch by the student of the last of `activations` that came so many epochs before it, and until
+    /// then by that of `first`. The result does not depend on how windows were put into batches, or on when a student was loaded.
     ///
     /// The operator's state and its credits are a worker's own; see `tests/tag.rs` for a run with threads.
-    fn tag(self, tagger: TaggerHandle, config: TagConfig) -> StreamVec<'scope, Epoch, TaggedNote>;
+    fn tag(
+        self,
+        activations: Activations<'scope>,
+        students: (Students, StudentLease),
+        config: TagConfig,
+    ) -> StreamVec<'scope, Epoch, TaggedNote>;
 }
 
 impl<'scope> Tag<'scope> for StreamVec<'scope, Epoch, TokenizedNote> {
-    fn tag(self, tagger: TaggerHandle, config: TagConfig) -> StreamVec<'scope, Epoch, TaggedNote> {
+    fn tag(
+        self,
+        activations: Activations<'scope>,
+        students: (Students, StudentLease),
+        config: TagConfig,
+    ) -> StreamVec<'scope, Epoch, TaggedNote> {
         let scope = self.scope();
-        self.unary::<CapacityContainerBuilder<Vec<TaggedNote>>, _, _, _>(Pipeline, "Tag", move |initial, info| {
+        type Tagged = CapacityContainerBuilder<Vec<TaggedNote>>;
+        self.binary_frontier::<_, Tagged, _, _, _, _>(activations, Pipeline, Pipeline, "Tag", move |initial, info| {
             // Kept, it would hold the frontier for good.
             drop(initial);
             let wake = scope.worker().sync_activator_for(info.address.to_vec());
             let alarm = scope.activator_for(info.address);
-            // Each batch with the pool gives one answer, so there is always room.
-            let (answers, answered) = bounded(tagger.credits);
-            let mut desk = Desk::new(tagger, config, answers, wake);
+            let mut roster = Roster::new(students, config, wake);
             let mut open: BTreeMap<Epoch, (Capability<Epoch>, usize)> = BTreeMap::new();
-            move |input, output| {
-                input.for_each(|capability, notes| {
+            move |(notes, notes_frontier), (activations, activations_frontier), output| {
+                activations.for_each(|capability, activations| {
+                    let Some(&epoch) = capability.least() else { return };
+                    activations.drain(..).for_each(|(offset, activation)| roster.hear(epoch, offset, activation));
+                });
+                notes.for_each(|capability, notes| {
                     let capability = capability.retain_least(output.output_index());
                     let Some(capability) = capability else { return };
                     let epoch = *capability.time();
                     open.entry(epoch).or_insert((capability, 0)).1 += notes.len();
-                    notes.drain(..).for_each(|note| desk.accept(epoch, note));
+                    roster.held.entry(epoch).or_default().append(notes);
                 });
-                answered.try_iter().for_each(|answers| desk.take_answers(answers));
-                for (epoch, note) in desk.done.drain(..) {
+                roster.assign(least(activations_frontier));
+                let now = Instant::now();
+                for (epoch, note) in roster.work(now, |wait| alarm.activate_after(wait)) {
                     let Some((capability, notes)) = open.get_mut(&epoch) else { continue };
                     output.session(capability).give(note);
                     *notes -= 1;
                 }
                 open.retain(|_, (_, notes)| *notes > 0);
-                desk.submit(Instant::now(), |wait| alarm.activate_after(wait));
+                roster.dismiss(least(notes_frontier));
             }
         })
     }
 }
 
-/// Where notes wait for their answers.
-struct Desk {
-    tagger: TaggerHandle,
-    answers: Sender<Answers>,
+/// The first epoch that is not complete.
+fn least(frontier: &MutableAntichain<Epoch>) -> Epoch {
+    frontier.frontier().first().copied().unwrap_or(Epoch::MAX)
+}
+
+/// Who tags from which epoch on, and the notes that wait for their student.
+struct Roster {
+    students: Students,
+    config: TagConfig,
     wake: SyncActivator,
-    /// Batches that may still be handed over.
-    credits: usize,
-    batcher: Batcher,
-    waiting: HashMap<u64, Waiting>,
-    next_note: u64,
-    done: Vec<(Epoch, TaggedNote)>,
-    /// When the linger of the pending windows will wake the operator.
-    alarm_at: Option<Instant>,
+    /// By first epoch; the first begins with the first epoch.
+    terms: BTreeMap<Epoch, Term>,
+    /// Notes that are not with a student.
+    held: BTreeMap<Epoch, Vec<TokenizedNote>>,
 }
 
-struct Waiting {
-    epoch: Epoch,
-    note: Box<NoteRecord>,
-    words: Words,
-    coverage: Coverage,
-    /// The words that each window owns.
-    owned: Vec<Range<usize>>,
-    windows_left: usize,
-    probabilities: Probabilities,
-    /// Of the first window that failed.
-    failure: Option<(usize, String)>,
+/// A student's time.
+struct Term {
+    model: ModelId,
+    /// Of the activation.
+    offset: Option<u64>,
+    work: Work,
 }
 
-impl Desk {
-    fn new(tagger: TaggerHandle, config: TagConfig, answers: Sender<Answers>, wake: SyncActivator) -> Desk {
-        let credits = tagger.credits;
-        let batcher = Batcher::new(config.tokens_max, config.linger_max);
-        let waiting = HashMap::new();
-        Desk { tagger, answers, wake, credits, batcher, waiting, next_note: 0, done: Vec::new(), alarm_at: None }
+enum Work {
+    /// Nobody has asked for the student yet.
+    Called(Activation),
+    /// Nothing was tagged yet.
+    Awaited(StudentLease),
+    /// The student tags.
+    Begun { _lease: StudentLease, desk: Desk },
+}
+
+impl Roster {
+    fn new((students, first): (Students, StudentLease), config: TagConfig, wake: SyncActivator) -> Roster {
+        let term = Term { model: ModelId(String::new()), offset: None, work: Work::Awaited(first) };
+        Roster { students, config, wake, terms: BTreeMap::from([(0, term)]), held: BTreeMap::new() }
     }
 
-    fn accept(&mut self, epoch: Epoch, tokenized: TokenizedNote) {
-        let TokenizedNote { note, tokenized: TokenizedText { words, word_pieces, windows } } = tokenized;
-        let (number, now) = (self.next_note, Instant::now());
-        self.next_note += 1;
-        let coverage = Coverage { words: words.len() as u32, word_pieces, windows: windows.len() as u32 };
-        let owned: Vec<Range<usize>> = windows.iter().map(|window| window.words.clone()).collect();
-        let (windows_left, probabilities) = (windows.len(), vec![[0.0; Task::ALL.len()]; words.len()]);
-        let waiting = Waiting { epoch, note, words, coverage, owned, windows_left, probabilities, failure: None };
-        self.waiting.insert(number, waiting);
-        for (window, pieces) in windows.into_iter().enumerate() {
-            self.batcher.push(Slot { note: number, window }, pieces, now);
+    /// Takes note of an activation. Of several that begin at one epoch the last counts, whatever order they come in.
+    fn hear(&mut self, epoch: Epoch, offset: u64, activation: Activation) {
+        let begin = epoch.saturating_add(self.config.activation_epochs.max(1));
+        let is_later = self.terms.get(&begin).is_none_or(|term| term.offset < Some(offset));
+        if is_later {
+            let (model, offset) = (activation.model.clone(), Some(offset));
+            self.terms.insert(begin, Term { model, offset, work: Work::Called(activation) });
         }
-        self.finish(number);
     }
 
-    fn take_answers(&mut self, answers: Answers) {
-        self.credits += 1;
-        for (slot, answer) in answers {
-            if let Some(waiting) = self.waiting.get_mut(&slot.note) {
-                waiting.take_answer(slot.window, answer);
-                self.finish(slot.note);
+    /// Gives the notes of every epoch whose student is known and loaded to that student. Every activation before
+    /// `activations_known` has been heard.
+    fn assign(&mut self, activations_known: Epoch) {
+        for term in self.terms.values_mut() {
+            if let Work::Called(activation) = &term.work {
+                term.work = Work::Awaited(self.students.lease(activation));
+            }
+        }
+        let decided = activations_known.saturating_add(self.config.activation_epochs.max(1));
+        let undecided = self.held.split_off(&decided);
+        for (epoch, notes) in std::mem::replace(&mut self.held, undecided) {
+            // The first term begins with the first epoch.
+            let Some((_, term)) = self.terms.range_mut(..=epoch).next_back() else { continue };
+            match term.desk(&self.config, &self.wake) {
+                Ok(Some(desk)) => notes.into_iter().for_each(|note| desk.accept(epoch, note)),
+                Ok(None) => drop(self.held.insert(epoch, notes)),
+                Err(CannotLoad) => {
+                    self.students.fail(&term.model);
+                    self.held.insert(epoch, notes);
+                }
             }
         }
     }
 
-    /// Lets a note go if all its windows are answered.
-    fn finish(&mut self, number: u64) {
-        if self.waiting.get(&number).is_some_and(|waiting| waiting.windows_left == 0)
-            && let Some(waiting) = self.waiting.remove(&number)
-        {
-            self.done.push((waiting.epoch, waiting.into_tagged()));
+    /// Takes what the students answered and gives them more; what is done with its epochs.
+    fn work(&mut self, now: Instant, mut set_alarm: impl FnMut(Duration)) -> Vec<(Epoch, TaggedNote)> {
+        let mut done = Vec::new();
+        for term in self.terms.values_mut() {
+            if let Work::Begun { desk, .. } = &mut term.work {
+                desk.take_answers(&mut done);
+                desk.submit(now, &mut set_alarm);
+            }
         }
+        done
     }
 
-    /// Hands over batches while there are credits. Without a credit the next answer wakes the operator; with one, but with too
-    /// few windows, the alarm does.
-    fn submit(&mut self, now: Instant, set_alarm: impl FnOnce(Duration)) {
-        while self.credits > 0
-            && let Some(batch) = self.batcher.next(now, self.credits == self.tagger.credits)
+    /// Lets students go that no note needs any more: no note of an epoch before `notes_known` is to come.
+    fn dismiss(&mut self, notes_known: Epoch) {
+        let first_held = self.held.first_key_value().map_or(Epoch::MAX, |(epoch, _)| *epoch);
+        let needed = notes_known.min(first_held);
+        while let Some((&next, _)) = self.terms.iter().nth(1)
+            && next <= needed
+            && self.terms.first_key_value().is_some_and(|(_, term)| term.is_idle())
         {
-            self.credits -= 1;
-            self.tagger.submit(batch, &self.answers, &self.wake);
-        }
-        if self.credits > 0
-            && let Some(wait) = self.batcher.wait(now)
-            && self.alarm_at.is_none_or(|at| at <= now || at > now + wait)
-        {
-            self.alarm_at = Some(now + wait);
-            set_alarm(wait);
+            self.terms.pop_first();
         }
     }
 }
 
-impl Waiting {
-    fn take_answer(&mut self, window: usize, answer: Result<Probabilities, String>) {
-        self.windows_left -= 1;
-        match answer {
-            Ok(probabilities) => self.probabilities[self.owned[window].clone()].copy_from_slice(&probabilities),
-            // The first window's reason, whichever batch came back first.
-            Err(reason) if self.failure.as_ref().is_none_or(|(first, _)| window < *first) => {
-                self.failure = Some((window, reason));
-            }
-            Err(_) => {}
+impl Term {
+    /// Where the student's notes are, once it is loaded.
+    fn desk(&mut self, config: &TagConfig, wake: &SyncActivator) -> Result<Option<&mut Desk>, CannotLoad> {
+        if let Work::Awaited(lease) = &self.work
+            && let Some(student) = lease.student(wake)?
+        {
+            let desk = Desk::new(student, (config.tokens_max, config.linger_max), wake.clone());
+            self.work = Work::Begun { _lease: lease.clone(), desk };
+        }
+        match &mut self.work {
+            Work::Begun { desk, .. } => Ok(Some(desk)),
+            Work::Called(_) | Work::Awaited(_) => Ok(None),
         }
     }
 
-    fn into_tagged(self) -> TaggedNote {
-        let answer = match self.failure {
-            Some((_, reason)) => Err(reason),
-            None => Ok(self.probabilities),
-        };
-        TaggedNote { note: self.note, words: self.words, coverage: self.coverage, answer }
+    fn is_idle(&self) -> bool {
+        match &self.work {
+            Work::Begun { desk, .. } => desk.is_idle(),
+            Work::Called(_) | Work::Awaited(_) => true,
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Threads that run students, one instance each.
 //!
-//! Workers hand over batches on a channel that has room for all their credits, so that no send ever fails for want of room and
-//! nobody need be woken when room comes back. A batch that fails is bisected until the window to blame fails alone.
+//! Workers hand over batches for which they have credits, so that no send ever fails for want of room and nobody need be woken when
+//! room comes back. A batch that fails is bisected until the window to blame fails alone.
 
 use crate::batches::{Slot, WindowBatch};
 use crate::{Probabilities, Tagger, TaggerError, Window};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,17 +25,38 @@ pub struct TaggerPool {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A worker's access to the pool.
-#[derive(Clone, Debug)]
-pub struct TaggerHandle {
-    /// The student.
+/// What of a student shows in what it has tagged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaggedBy {
+    /// Its name and version.
     pub model: ModelId,
     /// See [`Tagger::thresholds`].
     pub thresholds: [f32; Task::ALL.len()],
+}
+
+/// A worker's access to the pool.
+#[derive(Clone, Debug)]
+pub(crate) struct TaggerHandle {
+    /// The student.
+    pub(crate) student: Arc<TaggedBy>,
     /// Batches that one worker may have with the pool.
     pub(crate) credits: usize,
     jobs: Sender<Job>,
-    is_lost: Arc<AtomicBool>,
+    is_lost: Lost,
+}
+
+/// Whether a batch was never answered, so that its epoch cannot complete.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost(Arc<AtomicBool>);
+
+impl Lost {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Why a pool could not start, or did not end well.
@@ -60,6 +81,12 @@ pub enum TaggerPoolError {
         /// Another.
         other: String,
     },
+    /// A student that was activated cannot be loaded, and notes are to be tagged by it.
+    #[error(
+        "the student {0} was activated and cannot be loaded, for the reason that was logged; `stillroom models verify` says more, and \
+         `stillroom models rollback` activates the one before"
+    )]
+    Activated(String),
     /// A thread ended before its time.
     #[error(
         "a student's thread ended with batches unanswered; what it held is not committed and is read again on restart"
@@ -68,14 +95,15 @@ pub enum TaggerPoolError {
 }
 
 impl TaggerPool {
-    /// Starts one thread for each factory, for `workers` workers that have at most `credits` batches with it each, and waits
-    /// until every student is loaded.
+    /// Starts one thread for each factory, for workers that have at most `credits` batches with it each, and waits until every student is
+    /// loaded.
     ///
     /// # Errors
     /// When a student cannot be loaded, or the students differ.
-    pub fn start(factories: Vec<TaggerFactory>, workers: usize, credits: usize) -> Result<TaggerPool, TaggerPoolError> {
+    pub fn start(factories: Vec<TaggerFactory>, credits: usize) -> Result<TaggerPool, TaggerPoolError> {
         let credits = credits.max(1);
-        let (jobs, queue) = bounded(workers.max(1) * credits);
+        // Bounded by the credits of all who send. A student that serves twice, with another between, has two who send on a worker.
+        let (jobs, queue) = unbounded();
         let (loaded, students) = bounded(factories.len());
         let mut threads = Vec::new();
         for (index, factory) in factories.into_iter().enumerate() {
@@ -84,7 +112,8 @@ impl TaggerPool {
             let thread = thread.spawn(move || match factory() {
                 Ok(mut tagger) => {
                     // Nobody waits any more when another student failed to load.
-                    let _unwanted = loaded.send(Ok((tagger.model().clone(), tagger.thresholds())));
+                    let _unwanted =
+                        loaded.send(Ok(TaggedBy { model: tagger.model().clone(), thresholds: tagger.thresholds() }));
                     drop(loaded);
                     serve(tagger.as_mut(), &queue);
                 }
@@ -95,49 +124,41 @@ impl TaggerPool {
             threads.push(thread.map_err(TaggerPoolError::Thread)?);
         }
         drop(loaded);
-        let mut student: Option<(ModelId, [f32; Task::ALL.len()])> = None;
+        let mut student: Option<TaggedBy> = None;
         for _ in &threads {
             let next = students.recv().map_err(|_| TaggerPoolError::Lost)?.map_err(TaggerPoolError::Load)?;
             match &student {
                 Some(one) if *one != next => {
-                    return Err(TaggerPoolError::Different { one: one.0.0.clone(), other: next.0.0 });
+                    return Err(TaggerPoolError::Different { one: one.model.0.clone(), other: next.model.0 });
                 }
                 _ => student = Some(next),
             }
         }
-        let (model, thresholds) = student.ok_or(TaggerPoolError::Empty)?;
-        let handle = TaggerHandle { model, thresholds, credits, jobs, is_lost: Arc::new(AtomicBool::new(false)) };
-        Ok(TaggerPool { handle, threads })
+        let student = Arc::new(student.ok_or(TaggerPoolError::Empty)?);
+        Ok(TaggerPool { handle: TaggerHandle { student, credits, jobs, is_lost: Lost::default() }, threads })
     }
 
-    /// A worker's access. The pool has room for as many handles in use as it was started with workers.
-    pub fn handle(&self) -> TaggerHandle {
-        self.handle.clone()
+    /// The student.
+    pub fn model(&self) -> &ModelId {
+        &self.handle.student.model
     }
 
-    /// Waits for the threads, which end when all handles are gone.
-    ///
-    /// # Errors
-    /// When a batch was never answered.
-    pub fn join(self) -> Result<(), TaggerPoolError> {
-        let is_lost = Arc::clone(&self.handle.is_lost);
-        drop(self.handle);
-        let panicked = self.threads.into_iter().filter_map(|thread| thread.join().err()).count();
-        if panicked > 0 || is_lost.load(Ordering::SeqCst) { Err(TaggerPoolError::Lost) } else { Ok(()) }
+    /// A worker's access, and the threads, which end when all such are gone.
+    pub(crate) fn into_parts(self) -> (TaggerHandle, Vec<JoinHandle<()>>) {
+        (self.handle, self.threads)
     }
 }
 
 impl TaggerHandle {
-    /// Whether a batch was never answered, so that its epoch cannot complete. The run must end.
-    pub fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::SeqCst)
+    pub(crate) fn lost(&self) -> Lost {
+        self.is_lost.clone()
     }
 
     /// Sends a batch for which the worker has a credit.
     pub(crate) fn submit(&self, windows: WindowBatch, answers: &Sender<Answers>, wake: &SyncActivator) {
         let reply = Reply { answers: answers.clone(), wake: wake.clone() };
         // A job that cannot be sent is dropped, and says itself that it is lost.
-        let _lost = self.jobs.try_send(Job { windows, reply: Some(reply), is_lost: Arc::clone(&self.is_lost) });
+        let _lost = self.jobs.send(Job { windows, reply: Some(reply), is_lost: self.lost() });
     }
 }
 
@@ -147,7 +168,7 @@ pub(crate) type Answers = Vec<(Slot, Result<Probabilities, String>)>;
 struct Job {
     windows: WindowBatch,
     reply: Option<Reply>,
-    is_lost: Arc<AtomicBool>,
+    is_lost: Lost,
 }
 
 struct Reply {
@@ -159,7 +180,7 @@ impl Drop for Job {
     /// A job that goes before it was answered takes the run with it: its notes are neither extracted nor dead letters.
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.is_lost.store(true, Ordering::SeqCst);
+            self.is_lost.set();
         }
     }
 }
@@ -260,12 +281,11 @@ mod tests {
 
     #[test]
     fn students_must_load_and_agree() {
-        let error = |factories| TaggerPool::start(factories, 1, 1).unwrap_err().to_string();
+        let error = |factories| TaggerPool::start(factories, 1).unwrap_err().to_string();
         assert!(error(vec![]).starts_with("no student was given"));
         assert!(error(vec![moody("a"), moody("b")]).contains("the same"));
         assert!(error(vec![moody("a"), Box::new(|| Err("no such folder".into()))]).contains("could not be loaded"));
-        let pool = TaggerPool::start(vec![moody("a"), moody("a")], 2, 2).unwrap();
-        assert_eq!(pool.handle().model, ModelId("a".to_owned()));
-        pool.join().unwrap();
+        let pool = TaggerPool::start(vec![moody("a"), moody("a")], 2).unwrap();
+        assert_eq!(*pool.model(), ModelId("a".to_owned()));
     }
 }

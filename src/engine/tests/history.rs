@@ -57,6 +57,7 @@ impl History {
             &topics.notes,
             &topics.references,
             &topics.labels,
+            &topics.models,
             &topics.extractions,
             &topics.quality,
             &topics.state,

@@ -254,7 +254,7 @@ pub(crate) fn append_note(log: &MemoryLog, id: &str, text: &str) {
 
 pub(crate) fn empty_log() -> MemoryLog {
     let topics = Topics::default();
-    let Topics { notes, references, labels, extractions, quality, state, .. } = &topics;
-    let names = [notes, references, labels, extractions, quality, state];
+    let Topics { notes, references, labels, models, extractions, quality, state, .. } = &topics;
+    let names = [notes, references, labels, models, extractions, quality, state];
     MemoryLog::new(names.into_iter().chain([&topics.dead_letters]), 1)
 }

@@ -17,6 +17,7 @@ fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
     let config = DecodeConfig {
         notes: Arc::from("notes"),
         labels: Arc::from("labels"),
+        models: Arc::from("models"),
         note_bytes_max: 200,
         wire: Arc::new(PlainJson),
     };
@@ -37,6 +38,7 @@ fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
                 None => format!("no {kind} {by}"),
             }
         }
+        Fork::On(Event::Activation((offset, activation))) => format!("{} at {offset}", activation.model.0),
         Fork::Off(Output::DeadLettered { letter, state: None, .. }) => {
             assert_eq!((letter.partition, letter.offset, letter.stage), (3, 7, Stage::Decode));
             assert!(!letter.error.contains("fever"), "{} carries text", letter.error);
@@ -53,6 +55,19 @@ fn check(key: &str, value: &str, expected: &str) {
 
 fn check_reference(key: &str, value: &str, expected: &str) {
     assert_eq!(outcome("references", Some(key.as_bytes()), Some(value.as_bytes())), expected, "{value}");
+}
+
+#[test]
+fn activations() {
+    let check = |key: &str, value: Option<&str>, expected: &str| {
+        let found = outcome("models", Some(key.as_bytes()), value.map(str::as_bytes));
+        assert_eq!(found, expected, "{value:?}");
+    };
+    let activation = r#"{"model":"a@1","weights_hash":"1f","previous":"b@2","cause":"rollback","activated_at":"2026-11-26T21:00:00Z"}"#;
+    check("a@1", Some(activation), "a@1 at 7");
+    check("b@2", Some(activation), "the key of an activation must be its model; write it under that");
+    check("a@1", None, "an activation cannot be taken back; activate another student");
+    check("a@1", Some(r#"{"model":"a@1"}"#), "the field weights_hash is missing; add it");
 }
 
 #[test]
@@ -99,6 +114,7 @@ fn names_that_are_too_long() {
     let config = DecodeConfig {
         notes: Arc::from("notes"),
         labels: Arc::from("labels"),
+        models: Arc::from("models"),
         note_bytes_max: 5000,
         wire: Arc::new(PlainJson),
     };

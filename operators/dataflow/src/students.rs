@@ -1,0 +1,171 @@
+//! Students that come and go while notes flow.
+//!
+//! A student that is activated is loaded on a thread of its own. Every worker that tags by it, or will, holds a lease; when the last
+//! lease has gone, its threads end, and its weights go with them.
+
+use crate::tagger_pool::Lost;
+use crate::{TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use stillroom_schemas::{Activation, ModelId};
+use timely::scheduling::SyncActivator;
+
+/// Loads the student of an activation and starts its threads. It may take long: it is called on a thread of its own.
+pub type LoadStudent = Arc<dyn Fn(&Activation) -> Result<TaggerPool, TaggerFactoryError> + Send + Sync>;
+
+/// The students of a process.
+#[derive(Clone)]
+pub struct Students(Arc<Shared>);
+
+struct Shared {
+    load: LoadStudent,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    leases: BTreeMap<ModelId, Weak<Mutex<State>>>,
+    /// Of students and of loaders.
+    threads: Vec<JoinHandle<()>>,
+    /// Whether batches of a student were lost, one a student.
+    pools: Vec<Lost>,
+    failure: Option<TaggerPoolError>,
+}
+
+/// A share in a student that is loaded, or will be.
+#[derive(Clone)]
+pub struct StudentLease(Arc<Mutex<State>>);
+
+enum State {
+    /// With whom to wake then.
+    Loading(Vec<SyncActivator>),
+    Loaded(TaggerHandle),
+    Failed,
+}
+
+impl Students {
+    /// The students of a process that begins with `pool`, and a lease of that one. Those that are activated later are loaded by `load`.
+    pub fn new(pool: TaggerPool, load: LoadStudent) -> (Students, StudentLease) {
+        let students = Students(Arc::new(Shared { load, inner: Mutex::default() }));
+        let model = pool.model().clone();
+        let lease = StudentLease(Arc::new(Mutex::new(State::Loaded(students.take_in(pool)))));
+        students.lock().leases.insert(model, Arc::downgrade(&lease.0));
+        (students, lease)
+    }
+
+    /// The students of a run in which none is activated.
+    pub fn only(pool: TaggerPool) -> (Students, StudentLease) {
+        let model = pool.model().0.clone();
+        Students::new(pool, Arc::new(move |_| Err(format!("this run has {model} alone").into())))
+    }
+
+    /// A lease of the student that was activated. If nobody has one, loading begins; nobody waits for it here.
+    pub(crate) fn lease(&self, activation: &Activation) -> StudentLease {
+        let mut inner = self.lock();
+        inner.leases.retain(|_, lease| lease.strong_count() > 0);
+        if let Some(lease) = inner.leases.get(&activation.model).and_then(Weak::upgrade) {
+            return StudentLease(lease);
+        }
+        let lease = StudentLease(Arc::new(Mutex::new(State::Loading(Vec::new()))));
+        inner.leases.insert(activation.model.clone(), Arc::downgrade(&lease.0));
+        let (students, activation, loading) = (self.clone(), activation.clone(), lease.clone());
+        let thread = std::thread::Builder::new().name("student-loader".to_owned());
+        match thread.spawn(move || students.load(&activation, loading)) {
+            Ok(thread) => inner.threads.push(thread),
+            Err(cause) => {
+                inner.failure.get_or_insert(TaggerPoolError::Thread(cause));
+            }
+        }
+        lease
+    }
+
+    fn load(&self, activation: &Activation, lease: StudentLease) {
+        let wanted = &activation.model;
+        let loaded = (self.0.load)(activation).and_then(|pool| match pool.model().clone() {
+            model if model == *wanted => Ok(self.take_in(pool)),
+            model => Err(format!("what is there is {}", model.0).into()),
+        });
+        let state = loaded.map_or_else(
+            |source| {
+                tracing::error!(
+                    model = wanted.0,
+                    cause = source.to_string(),
+                    "a student that was activated cannot be loaded"
+                );
+                State::Failed
+            },
+            State::Loaded,
+        );
+        if let State::Loading(waiting) = std::mem::replace(&mut *lease.lock(), state) {
+            for wake in waiting {
+                // A worker that is gone needs no student.
+                let _gone = wake.activate();
+            }
+        }
+    }
+
+    /// Remembers a pool's threads; its handle, the last of which ends them.
+    fn take_in(&self, pool: TaggerPool) -> TaggerHandle {
+        let (handle, threads) = pool.into_parts();
+        let mut inner = self.lock();
+        inner.threads.extend(threads);
+        inner.pools.push(handle.lost());
+        handle
+    }
+
+    /// Ends the run, because notes are to be tagged by a student that cannot be loaded.
+    pub(crate) fn fail(&self, model: &ModelId) {
+        self.lock().failure.get_or_insert_with(|| TaggerPoolError::Activated(model.0.clone()));
+    }
+
+    /// Why epochs cannot complete any more, if so. The run must end.
+    pub fn failure(&self) -> Option<TaggerPoolError> {
+        let mut inner = self.lock();
+        let is_lost = inner.pools.iter().any(Lost::is_set);
+        inner.failure.take().or_else(|| is_lost.then_some(TaggerPoolError::Lost))
+    }
+
+    /// Waits for all threads, which end when all leases are gone.
+    ///
+    /// # Errors
+    /// When a batch was never answered.
+    pub fn join(self) -> Result<(), TaggerPoolError> {
+        loop {
+            // Not held while threads end: a loader takes it.
+            let Some(thread) = self.lock().threads.pop() else { break };
+            if thread.join().is_err() {
+                return Err(TaggerPoolError::Lost);
+            }
+        }
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StudentLease {
+    /// The student if it is loaded. If not yet, `wake` is woken then.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub(crate) fn student(&self, wake: &SyncActivator) -> Result<Option<TaggerHandle>, CannotLoad> {
+        match &mut *self.lock() {
+            State::Loading(waiting) => {
+                waiting.push(wake.clone());
+                Ok(None)
+            }
+            State::Loaded(handle) => Ok(Some(handle.clone())),
+            State::Failed => Err(CannotLoad),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A student cannot be loaded; the cause was logged when it was tried.
+pub(crate) struct CannotLoad;
