@@ -11,6 +11,12 @@ use stillroom_student::{
     Corpus, Device, Document, GpuConfig, Manifest, Precision, Progress, TrainConfig, cuda_indices, train,
 };
 
+/// Passes without a better F1 on dev after which training stops, where nothing is said.
+pub(crate) const PATIENCE: usize = 3;
+
+/// Documents of every dev file that are tagged after a pass, where nothing is said.
+pub(crate) const DEV_DOCUMENTS_MAX: usize = 100;
+
 /// Trains a student, and shows how that goes.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::teaching::merging::{Labels, Merging};
 use crate::teaching::notes::Notes;
-use crate::training::{base_folder, document, hash_of, train_student, training_device};
+use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, base_folder, document, hash_of, train_student, training_device};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -84,34 +84,34 @@ pub(crate) struct Train {
     #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
     /// Learning rate of the encoder.
-    #[arg(long, default_value_t = 2e-5)]
+    #[arg(long, default_value_t = Recipe::default().learning_rate)]
     rate: f64,
     /// Learning rate of the heads, in multiples of the encoder's.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = Recipe::default().head_rate_factor)]
     head_rate_factor: f64,
     /// Windows a step.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = Recipe::default().batch)]
     batch: usize,
     /// Decoupled weight decay of AdamW.
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = Recipe::default().weight_decay)]
     weight_decay: f32,
     /// Passes over the documents.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = Recipe::default().epochs)]
     epochs: usize,
     /// Let the rate fall linearly to zero, after a warm-up of 6 % of the steps.
     #[arg(long)]
     linear_decay: bool,
     /// Stop after this many passes without a better dev F1.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = PATIENCE)]
     patience: usize,
     /// Documents of every dev file that are tagged after a pass; at the end all are.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = DEV_DOCUMENTS_MAX)]
     dev_documents_max: usize,
     /// Seed of shuffling, initialisation and dropout.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = Recipe::default().seed)]
     seed: u64,
     /// Leave the embeddings and this many of the first layers as they are; no gradient is computed for them.
-    #[arg(long, default_value_t = 0, value_name = "LAYERS")]
+    #[arg(long, default_value_t = Recipe::default().freeze, value_name = "LAYERS")]
     freeze: usize,
     /// Let each layer learn at this multiple of the rate of the next one, and the embeddings of the first one's.
     #[arg(long, value_name = "FACTOR")]

@@ -5,7 +5,7 @@ use crate::runtime::StudentConfig;
 use crate::study::dataset::DatasetConfig;
 use crate::study::recipe::RecipeConfig;
 use crate::teaching::TeachersConfig;
-use crate::training::training_device;
+use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, training_device};
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -135,8 +135,8 @@ impl Default for StudyStudents {
             notes: Vec::new(),
             seeds: vec![0],
             recipe: RecipeConfig::default(),
-            patience: 3,
-            dev_documents_max: 100,
+            patience: PATIENCE,
+            dev_documents_max: DEV_DOCUMENTS_MAX,
             threads: 0,
             device: "cpu".to_owned(),
             precision: Precision::default(),

@@ -33,17 +33,18 @@ pub(crate) struct RecipeConfig {
 
 impl Default for RecipeConfig {
     fn default() -> RecipeConfig {
+        let published = Recipe::default();
         RecipeConfig {
-            rate: 2e-5,
-            head_rate_factor: 1.0,
-            batch: 8,
-            weight_decay: 0.01,
-            epochs: 10,
-            linear_decay: false,
-            freeze: 0,
-            layer_decay: None,
-            average: None,
-            dropout: None,
+            rate: published.learning_rate,
+            head_rate_factor: published.head_rate_factor,
+            batch: published.batch,
+            weight_decay: published.weight_decay,
+            epochs: published.epochs,
+            linear_decay: published.linear_decay,
+            freeze: published.freeze,
+            layer_decay: published.layer_decay,
+            average: published.average,
+            dropout: published.dropout,
         }
     }
 }
