@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stillroom_connectors::{EmbeddedLog, EmbeddedProducer, partition_of};
+use stillroom_connectors::{EmbeddedLog, EmbeddedProducer, partition_of, replace_file};
 use stillroom_dataflow::{Output, Sampling};
 use stillroom_schemas::{Comparison, Level, Quality, QualityKey, Task, TopicOffsets};
 
@@ -111,9 +111,7 @@ impl Demo {
             log.partitions(&topics.notes).is_err(),
             "{dir} holds a log that is no demo's; choose another --dir, so that made-up notes do not get into it"
         );
-        let (text, beside) = (serde_json::to_vec(&identity)?, path.with_extension("partial"));
-        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
-        written.with_context(|| format!("cannot write {}", path.display()))
+        Ok(replace_file(&path, &serde_json::to_vec(&identity)?)?)
     }
 
     /// A vocabulary that is asked about every note.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use stillroom_connectors::replace_file;
 use stillroom_student::sha256;
 
 /// Whose folder it is.
@@ -122,17 +123,10 @@ impl Steps {
     /// When it cannot be written.
     pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(file);
-        let write = || -> std::io::Result<()> {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let beside = path.with_extension("partial");
-            let mut written = std::fs::File::create(&beside)?;
-            written.write_all(bytes)?;
-            written.sync_all()?;
-            std::fs::rename(&beside, &path)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        Ok(replace_file(&path, bytes)?)
     }
 
     /// A file of the folder.
@@ -141,14 +135,9 @@ impl Steps {
     }
 }
 
-/// Whether there is more in a folder than a run leaves that was killed as it began.
+/// Whether there is more in a folder than the empty mark of a run that was killed as it began.
 fn holds_something_else(folder: &Path) -> bool {
-    let is_left = |entry: &std::fs::DirEntry| match entry.file_name().to_str() {
-        Some(MARK | "study.partial") => true,
-        Some("steps") => std::fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none()),
-        _ => false,
-    };
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| !is_left(&entry))
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| entry.file_name() != MARK)
 }
 
 /// SHA-256 of the JSON of a value.
@@ -187,9 +176,8 @@ mod tests {
         let said = Steps::open(folder.path(), "one").err().unwrap().to_string();
         assert!(said.contains("holds something else than a study"), "{said}");
         let begun = folder.path().join("begun");
-        std::fs::create_dir_all(begun.join("steps")).unwrap();
+        std::fs::create_dir_all(&begun).unwrap();
         std::fs::write(begun.join(MARK), "").unwrap();
-        std::fs::write(begun.join("study.partial"), "{\"na").unwrap();
         Steps::open(&begun, "one").unwrap();
         assert!(Steps::open(&begun, "two").is_err());
     }

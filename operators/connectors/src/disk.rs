@@ -21,12 +21,16 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
 }
 
 /// Replaces the file at `path`: whoever opens it, after a crash too, finds the old bytes or the new ones.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), LogError> {
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), LogError> {
     let temporary = path.with_added_extension("tmp");
     let mut file = File::create(&temporary).map_err(failed("create", &temporary))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &temporary))?;
     fs::rename(&temporary, path).map_err(failed("replace", path))?;
-    path.parent().map_or(Ok(()), sync_dir)
+    // The parent of a bare name is empty.
+    sync_dir(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 /// Takes the lock that the file at `path` stands for, for as long as the returned file is open; the operating system

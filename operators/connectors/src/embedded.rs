@@ -30,7 +30,7 @@ pub use partitioner::partition_of;
 pub use producer::EmbeddedProducer;
 pub use source::EmbeddedSource;
 
-use crate::disk::{failed, sync_dir};
+use crate::disk::{failed, replace_file, sync_dir};
 use crate::{Appender, Committer, Log, LogError, Source, TopicPlan};
 use checkpoint::Checkpoint;
 use reader::PartitionReader;
@@ -136,7 +136,7 @@ impl EmbeddedLog {
             fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
         }
         let meta = serde_json::to_vec(&Topic { id, partitions }).expect("a topic is JSON");
-        crate::disk::replace(&new.join("meta.json"), &meta)?;
+        replace_file(&new.join("meta.json"), &meta)?;
         let dir = self.topic_dir(topic);
         if let Err(error) = fs::rename(&new, &dir) {
             fs::remove_dir_all(&new).map_err(failed("remove", &new))?;

@@ -21,6 +21,7 @@ mod log;
 pub use corpora::{
     Corpus, CorpusConfig, CorpusDocument, CorpusFormat, CorpusItem, CorpusProblem, KnownCorpus, Part, Sample, Split,
 };
+pub use disk::replace_file;
 pub use embedded::{
     EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, SEGMENT_BYTES_MAX_DEFAULT, TopicRecords,
     partition_of,

@@ -2,7 +2,7 @@
 
 use super::segments::End;
 use crate::LogError;
-use crate::disk::{failed, replace};
+use crate::disk::{failed, replace_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,7 @@ impl Checkpoint {
     pub(super) fn write(&self, dir: &Path) -> Result<(), LogError> {
         let mut json = serde_json::to_vec_pretty(self).expect("a checkpoint is JSON");
         json.push(b'\n');
-        replace(&path(dir), &json)
+        replace_file(&path(dir), &json)
     }
 
     /// The committed end of an output partition.
