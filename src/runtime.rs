@@ -117,7 +117,15 @@ impl StudentConfig {
 
     /// How many notes are read at once.
     fn threads(&self) -> usize {
-        if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
+        threads_or_cores(self.threads)
+    }
+}
+
+/// So many threads, or one for every core where none are asked for.
+pub(crate) fn threads_or_cores(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
     }
 }
 

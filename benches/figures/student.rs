@@ -34,7 +34,7 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
         std::fs::write(path, serde_json::json!({ "windows": ids(&windows), "by_length": by_length }).to_string())?;
     }
     let student = Student::load(&support::student())?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = support::cores();
     let tokens = tokens(&windows);
     println!("{} windows, {tokens} word pieces, mean {}", windows.len(), tokens / windows.len());
     for precision in [Precision::Int8, Precision::F32] {

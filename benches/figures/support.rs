@@ -33,10 +33,14 @@ pub(crate) fn memory() -> Result<u64> {
     Ok(kib.trim().parse::<u64>()? << 10)
 }
 
+/// How many threads work at once.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The processor, as the operating system names it, and the number of cores.
 pub(crate) fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")).and_then(|line| line.split(':').nth(1));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores", name.unwrap_or("unknown processor").trim())
+    format!("{}, {} cores", name.unwrap_or("unknown processor").trim(), cores())
 }

@@ -64,7 +64,7 @@ fn pass(corpora: &[Corpus], freeze: usize) -> Result<f64> {
         patience: 1,
         dev_documents_max: 0,
         teachers: Vec::new(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: support::cores(),
     };
     let mut rate = 0.0;
     let trained = train(&config, corpora, &[], &mut |progress| {

@@ -3,6 +3,7 @@
 use crate::commands::train::{corpora, print_dev_counts};
 use crate::commands::{print_line, some_dead_lettered};
 use crate::corpora::{Problems, ReadingArgs};
+use crate::runtime::threads_or_cores;
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -20,17 +21,16 @@ pub(crate) struct Calibrate {
     dev: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
-    /// Threads; the number of cores by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    /// Threads; 0 is one for every core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
 }
 
 impl Calibrate {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut problems = Problems::default();
         let dev = corpora(&self.dev, &self.reading, &mut problems)?;
-        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let manifest = calibrate(&self.model, &dev, threads)?;
+        let manifest = calibrate(&self.model, &dev, threads_or_cores(self.threads))?;
         print_line("task        temperature  threshold  calibration error  of tagged words")?;
         for (task, calibration) in &manifest.calibration {
             let Calibration { temperature, ece, ece_uncalibrated, ece_tagged, ece_tagged_uncalibrated } = calibration;

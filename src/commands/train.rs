@@ -2,6 +2,7 @@
 
 use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
+use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
 use crate::teaching::notes::Notes;
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, base_folder, document, hash_of, train_student, training_device};
@@ -122,9 +123,9 @@ pub(crate) struct Train {
     /// Dropout of hidden states and attention weights, 0 or from 1/256 to below 1, in place of what the base's config.json says.
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
-    /// Threads of a processor; the number of cores by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    /// Threads of a processor; 0 is one for every core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// cpu, or a GPU in a build with the feature cuda: cuda, which is the first, or cuda:1.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -169,7 +170,7 @@ impl Train {
             patience: self.patience,
             dev_documents_max: self.dev_documents_max,
             teachers: self.distilling.teachers()?,
-            threads: self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            threads: threads_or_cores(self.threads),
             device,
             base,
             out: self.out,

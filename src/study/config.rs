@@ -1,7 +1,7 @@
 //! The configuration of a study, a file in TOML. Paths are relative to the file's folder.
 
 use crate::refused::{Refused, in_range, not_empty};
-use crate::runtime::StudentConfig;
+use crate::runtime::{StudentConfig, threads_or_cores};
 use crate::study::dataset::DatasetConfig;
 use crate::study::recipe::RecipeConfig;
 use crate::teaching::TeachersConfig;
@@ -176,10 +176,7 @@ impl StudyStudents {
 
     /// Threads: as many as there are cores, where nothing is said.
     pub(crate) fn threads(&self) -> usize {
-        match self.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        }
+        threads_or_cores(self.threads)
     }
 }
 

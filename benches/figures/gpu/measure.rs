@@ -5,6 +5,7 @@ use super::made_up;
 use super::report::Report;
 use crate::engine::{Silent, fill, log_in, parts};
 use crate::student::{batches, tag};
+use crate::support;
 use anyhow::{Context, Result};
 use std::process::Command;
 use std::sync::Arc;
@@ -139,7 +140,7 @@ impl Bench {
         if !self.has_time(&format!("the engine with {}", subject.name), report) {
             return Ok(());
         }
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+        let workers = support::cores().div_ceil(2);
         let usual = if self.on_gpu { EngineConfig::for_gpu() } else { EngineConfig::default() };
         let engine = EngineConfig { workers, ..usual };
         let taggers = self.taggers(subject, &self.config(Precision::Bf16, self.pieces_max))?;
