@@ -9,6 +9,7 @@ mod corpora;
 pub mod engine;
 mod evaluation;
 pub mod generator;
+mod held_out;
 mod highlight;
 mod log;
 mod offline;

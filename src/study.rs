@@ -61,7 +61,7 @@ pub(crate) struct Done {
 pub(crate) fn run(config: &StudyConfig) -> Result<Done> {
     Steps::check(&config.out, &config.name)?;
     let data = Data::load(config)?;
-    let (notes, unreadable) = training::notes(config)?;
+    let (notes, unreadable) = training::notes(config, &data)?;
     let plans = plans(config, &data, &notes)?;
     // Before teachers are paid.
     let bases = bases(config)?;

@@ -2,9 +2,9 @@
 
 use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
+use crate::held_out::HeldOut;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
-use crate::teaching::notes::Notes;
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, base_folder, document, hash_of, train_student, training_device};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -142,10 +142,14 @@ impl Train {
         let mut problems = Problems::default();
         let mut train_files = corpora(&self.train, &self.reading, &mut problems)?;
         let dev_files = corpora(&self.dev, &self.reading, &mut problems)?;
+        let held_out = dev_files.iter().flat_map(|Corpus { file, documents }| {
+            documents.iter().map(move |document| (document.text.as_str(), file.name.clone()))
+        });
+        let held_out = HeldOut::new(held_out);
         // A download may take long, and is begun when all else is there.
         let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
-        train_files.extend(self.labelled.corpus(&base, &tasks)?);
-        train_files.extend(self.distilling.corpus()?);
+        train_files.extend(self.labelled.corpus(&base, &tasks, &held_out)?);
+        train_files.extend(self.distilling.corpus(&held_out)?);
         let folder_name =
             || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
@@ -195,8 +199,9 @@ impl LabelledNotes {
     /// The documents that the notes become; nothing when there are none.
     ///
     /// # Errors
-    /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one.
-    fn corpus(&self, base: &Path, tasks: &[Task]) -> Result<Option<Corpus>> {
+    /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one; when a note is
+    /// held out.
+    fn corpus(&self, base: &Path, tasks: &[Task], held_out: &HeldOut) -> Result<Option<Corpus>> {
         let Some(ensemble) = &self.ensemble else { return Ok(None) };
         let mut choice = Choice::load(ensemble)?;
         choice.0.retain(|task, _| tasks.contains(task));
@@ -209,11 +214,12 @@ impl LabelledNotes {
         self.labels.iter().try_for_each(|path| labels.read(path))?;
         let tokenizer = Tokenizer::load(base)?;
         let mut merging = Merging::new(choice, Arc::new(move |text: &str| tokenizer.tokenize(text)), labels)?;
-        let (mut notes, mut documents) = (Notes::open(&self.notes)?, Vec::new());
-        while let Some(note) = notes.read()? {
+        let mut documents = Vec::new();
+        let unreadable = held_out.learn(&self.notes, |note| {
             documents.extend(merging.merge(note)?);
-        }
-        eprintln!("{}", merging.finish(notes.unreadable())?);
+            Ok(())
+        })?;
+        eprintln!("{}", merging.finish(unreadable)?);
         let of_notes: Vec<String> = self.notes.iter().map(|path| short(path)).collect();
         let name = format!("{} by {}", of_notes.join(" + "), short(ensemble));
         let file = DataFile { name, hash: hash_of(&documents)?, documents: documents.len() };
@@ -236,15 +242,16 @@ impl Distilling {
     /// The notes without annotations, as documents that were annotated for no task; nothing when there are none.
     ///
     /// # Errors
-    /// When a file cannot be read.
-    fn corpus(&self) -> Result<Option<Corpus>> {
+    /// When a file cannot be read, or a note is held out.
+    fn corpus(&self, held_out: &HeldOut) -> Result<Option<Corpus>> {
         if self.unlabelled.is_empty() {
             return Ok(None);
         }
-        let (mut notes, mut documents) = (Notes::open(&self.unlabelled)?, Vec::new());
-        while let Some(Note { note_id: id, text, .. }) = notes.read()? {
+        let mut documents = Vec::new();
+        held_out.learn(&self.unlabelled, |Note { note_id: id, text, .. }| {
             documents.push(Document { id, text, tasks: TaskSet::new(), spans: Vec::new() });
-        }
+            Ok(())
+        })?;
         let names: Vec<String> = self.unlabelled.iter().map(|path| short(path)).collect();
         let file = DataFile { name: names.join(" + "), hash: hash_of(&documents)?, documents: documents.len() };
         Ok(Some(Corpus { file, documents }))

@@ -1,6 +1,7 @@
 //! The datasets of a study, read and checked.
 
 use crate::corpora::{Problems, gold_documents};
+use crate::held_out::HeldOut;
 use crate::study::config::StudyConfig;
 use crate::study::dataset::{DatasetConfig, Role};
 use crate::study::report::DatasetRow;
@@ -94,6 +95,14 @@ impl Data {
             "students would be measured on documents that they learn {} from: {}; take each of these documents out of one part",
             task.name(),
             places.join(", ")
+        )
+    }
+
+    /// The documents that students are chosen by and measured on.
+    pub(crate) fn held_out(&self) -> HeldOut {
+        let held_out = self.all().filter(|item| item.part != Part::Train);
+        HeldOut::new(
+            held_out.map(|item| (item.document.text.as_str(), format!("{} {}", item.dataset, item.part.name()))),
         )
     }
 

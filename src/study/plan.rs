@@ -18,7 +18,7 @@ use stillroom_schemas::{Task, TaskSet};
 pub(crate) fn plan(config: &StudyConfig) -> Result<Vec<String>> {
     Steps::check(&config.out, &config.name)?;
     let data = Data::load(config)?;
-    let (notes, _) = notes(config)?;
+    let (notes, _) = notes(config, &data)?;
     let students = plans(config, &data, &notes)?;
     let panel = Panel::open(config, false)?;
     let mut lines = vec![format!("study {:?} in {}", config.name, config.out.display())];

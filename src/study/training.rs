@@ -6,7 +6,6 @@ use crate::study::panel::{Answers, Panel};
 use crate::study::report::Selection;
 use crate::study::steps::Steps;
 use crate::study::students::{Plan, corpora_of};
-use crate::teaching::notes::Notes;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use stillroom_connectors::Part;
@@ -33,15 +32,14 @@ struct OfTask<'a> {
 /// The notes without annotations that teachers label, and how many lines are none.
 ///
 /// # Errors
-/// When they cannot be read.
-pub(crate) fn notes(config: &StudyConfig) -> Result<(Vec<Note>, u64)> {
+/// When they cannot be read, or have texts of documents that students are chosen by or measured on.
+pub(crate) fn notes(config: &StudyConfig, data: &Data) -> Result<(Vec<Note>, u64)> {
     let (mut notes, mut unreadable) = (Vec::new(), 0);
     if !config.students.notes.is_empty() {
-        let mut files = Notes::open(&config.students.notes)?;
-        while let Some(note) = files.read()? {
+        unreadable = data.held_out().learn(&config.students.notes, |note| {
             notes.push(note);
-        }
-        unreadable = files.unreadable();
+            Ok(())
+        })?;
     }
     Ok((notes, unreadable))
 }

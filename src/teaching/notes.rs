@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 pub(crate) struct Notes {
     files: NoteFiles,
     records: std::vec::IntoIter<Record>,
+    /// The offset of the record that was read last.
+    offset: u64,
     unreadable: u64,
 }
 
@@ -23,12 +25,17 @@ impl Notes {
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Notes> {
         let mut files = NoteFiles::open(paths)?;
         files.assign(FILES_TOPIC, 0, 0)?;
-        Ok(Notes { files, records: Vec::new().into_iter(), unreadable: 0 })
+        Ok(Notes { files, records: Vec::new().into_iter(), offset: 0, unreadable: 0 })
     }
 
     /// How many were left out so far.
     pub(crate) fn unreadable(&self) -> u64 {
         self.unreadable
+    }
+
+    /// Where the note that was read last stands, such as `notes/a.jsonl, line 7`.
+    pub(crate) fn origin(&self) -> String {
+        self.files.origins().of(self.offset)
     }
 
     /// The next note; nothing at the end.
@@ -38,12 +45,13 @@ impl Notes {
     pub(crate) fn read(&mut self) -> Result<Option<Note>> {
         loop {
             for record in self.records.by_ref() {
+                self.offset = record.position.offset;
                 match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
                     Ok(note) => return Ok(Some(note)),
                     Err(error) => {
                         self.unreadable += 1;
                         // What the parser says may quote the text.
-                        let (origin, column) = (self.files.origins().of(record.position.offset), error.column());
+                        let (origin, column) = (self.files.origins().of(self.offset), error.column());
                         eprintln!("{origin}: left out, not a note from column {column} on");
                     }
                 }

@@ -166,6 +166,25 @@ fn what_cannot_be_merged_is_refused_before_training() {
 }
 
 #[test]
+fn notes_that_the_student_is_chosen_by_are_refused() {
+    let site = Site::new();
+    // Formats differ in the blanks that they leave around a text.
+    let leaked = line("n0", "note 0: fever and chills.") + &line("n8", " note: chills and fever\n");
+    site.write("leaked/a.jsonl", &leaked);
+    let base = tiny();
+    for more in [
+        &["--notes", "leaked", "--labels", "labels.jsonl", "--ensemble", "ensemble.toml"][..],
+        &["--distil", base.to_str().unwrap(), "--unlabelled", "leaked"],
+    ] {
+        let refused = site.train("out", more);
+        let said = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("take these notes out:\nleaked/a.jsonl, line 2: note n8 is in dev.jsonl\n"), "{said}");
+        assert!(!said.contains("fever") && !site.path("out").exists(), "{said}");
+    }
+}
+
+#[test]
 fn students_teach_by_notes_that_nobody_annotated() {
     let site = Site::new();
     stdout(&site.train("teacher", &["--train", "dev.jsonl"]));

@@ -1,8 +1,9 @@
 //! What cannot be studied, and what would be.
 
-use super::{Site, config};
+use super::{Site, config, document};
 use crate::support::{stderr, stdout, tiny};
 use crate::vendor::{Reply, Vendor};
+use serde_json::{Value, json};
 
 #[test]
 fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
@@ -110,6 +111,32 @@ fn what_is_there_twice_is_refused() {
     check("[\"corpus:dev\"]", "[\"corpus:dev\", \"corpus:train\"]", &within);
     let across = format!("{shared} elsewhere test share 36; take");
     check("[\"elsewhere.jsonl\"]", "[\"elsewhere.jsonl\", \"corpus:train\"]", &across);
+}
+
+#[test]
+fn notes_that_students_are_measured_on_are_refused_before_anybody_is_asked() {
+    let site = Site::new();
+    let note = |part: &str, number: usize| {
+        let document: Value = serde_json::from_str(&document(part, number)).unwrap();
+        // Formats differ in the blanks that they leave around a text.
+        let text = format!(" {}\n", document["text"].as_str().unwrap());
+        json!({ "note_id": format!("n-{number}"), "text": text }).to_string() + "\n"
+    };
+    let with_notes = ("threads = 1", "threads = 1\nnotes = [\"notes\"]");
+    let refused = |place: &str| {
+        let expected = format!("of 1 notes that they learn from; take these notes out:\n{place}\n");
+        check(&site, with_notes, &expected);
+        let dry = site.run(&["study", "--dry-run", "study.toml"]);
+        assert!(dry.status.code() == Some(1) && stderr(&dry).contains(&expected), "{}", stderr(&dry));
+        assert!(!stderr(&dry).contains("since Monday"), "{}", stderr(&dry));
+    };
+    let learned = note("train", 0) + &note("nowhere", 1);
+    site.write("notes/a.jsonl", &(learned.clone() + &note("dev", 2)));
+    refused("notes/a.jsonl, line 3: note n-2 is in made-up dev");
+    site.write("notes/a.jsonl", &(learned.clone() + &note("elsewhere", 4)));
+    refused("notes/a.jsonl, line 3: note n-4 is in elsewhere test");
+    site.write("notes/a.jsonl", &learned);
+    stdout(&site.run(&["study", "--dry-run", "study.toml"]));
 }
 
 #[test]
