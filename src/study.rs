@@ -21,6 +21,7 @@ mod plots;
 mod recipe;
 mod report;
 pub(crate) mod review;
+mod seeds;
 mod steps;
 mod students;
 mod tables;
@@ -189,6 +190,7 @@ fn report(
         students,
         main_groups: evaluations.iter().map(|evaluation| (evaluation.task, evaluation.main_group().0)).collect(),
         figures: Vec::new(),
+        seed_means: Vec::new(),
         differences: Vec::new(),
         costs: Vec::new(),
         ratios: Vec::new(),
@@ -202,6 +204,7 @@ fn report(
         report.costs.extend(costs);
         report.ratios.extend(ratios);
     }
+    report.seed_means = seeds::means(&report.students, &report.figures);
     Ok(report)
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) main_groups: BTreeMap<Task, Group>,
     /// How well everybody does.
     pub(crate) figures: Vec<Figure>,
+    /// How well students do on average over their seeds, where they have several.
+    pub(crate) seed_means: Vec<SeedMean>,
     /// Students less their teachers.
     pub(crate) differences: Vec<Difference>,
     /// What a note takes.
@@ -187,6 +189,46 @@ pub(crate) struct Estimate {
     pub(crate) low: f64,
     /// The upper end.
     pub(crate) high: f64,
+}
+
+/// How well a student does on average over its seeds.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SeedMean {
+    /// On what.
+    #[serde(flatten)]
+    pub(crate) group: Group,
+    /// The task.
+    pub(crate) task: Task,
+    /// Its name in the tables.
+    pub(crate) system: String,
+    /// The students that it is the mean of, one a seed.
+    pub(crate) students: Vec<String>,
+    /// Documents that each of them has read.
+    pub(crate) documents: usize,
+    /// Their words.
+    pub(crate) words: usize,
+    /// In words and in spans.
+    pub(crate) levels: BTreeMap<Level, LevelMean>,
+}
+
+/// Precision, recall and F1 at one level, over seeds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct LevelMean {
+    /// Precision.
+    pub(crate) precision: Spread,
+    /// Recall.
+    pub(crate) recall: Spread,
+    /// F1.
+    pub(crate) f1: Spread,
+}
+
+/// A figure over seeds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Spread {
+    /// The mean.
+    pub(crate) mean: f64,
+    /// The standard deviation of the seeds as a sample, with n - 1.
+    pub(crate) deviation: f64,
 }
 
 /// F1 of a student less that of its teacher, in words, over the documents that both have read.

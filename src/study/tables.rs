@@ -3,7 +3,10 @@
 use crate::study::dataset::Role;
 use crate::study::pages::{Block, Table};
 use crate::study::plots::{self, Point, Row};
-use crate::study::report::{DatasetRow, Difference, Estimate, Figure, Kind, Report, Review, Selection, StudentRow};
+use crate::study::report::{
+    DatasetRow, Difference, Estimate, Figure, Kind, Report, Review, SeedMean, Selection, StudentRow,
+};
+use crate::study::seeds::{CAPTION, row_below};
 use anyhow::Result;
 use stillroom_schemas::{Level, Task};
 
@@ -154,7 +157,7 @@ fn results(report: &Report, role: Role, blocks: &mut Vec<Block>) -> Result<()> {
         }
         blocks.push(Block::Subheading(format!("{heading}: {}", task.name())));
         for level in Level::ALL {
-            blocks.push(Block::Table(level_table(task, level, &of_task)));
+            blocks.push(Block::Table(level_table(task, level, &of_task, &report.seed_means)));
         }
         let mut plotted = Vec::new();
         for figure in &of_task {
@@ -167,7 +170,7 @@ fn results(report: &Report, role: Role, blocks: &mut Vec<Block>) -> Result<()> {
     Ok(())
 }
 
-fn level_table(task: Task, level: Level, figures: &[&Figure]) -> Table {
+fn level_table(task: Task, level: Level, figures: &[&Figure], means: &[SeedMean]) -> Table {
     let row = |figure: &&Figure| {
         let group = &figure.group;
         let mut row = vec![group.dataset.clone(), group.part.clone(), figure.system.clone()];
@@ -183,15 +186,21 @@ fn level_table(task: Task, level: Level, figures: &[&Figure]) -> Table {
         Level::SpanExact => "in spans with both ends right",
         Level::SpanOverlap => "in spans that share a word",
     };
+    let of_seeds: Vec<Option<Vec<String>>> = figures.iter().map(|figure| row_below(figure, means, level)).collect();
+    let of_means = if of_seeds.iter().any(Option::is_some) { CAPTION } else { "" };
     Table {
         caption: format!(
             "For {}, {what}: precision, recall and F1 with 95 % intervals, and their counts. Documents and words are those that the system has \
-             read.",
+             read.{of_means}",
             task.name()
         ),
         head: vec!["dataset", "part", "system", "documents", "words", "precision", "recall", "F1", "tp", "fp", "fn"],
         words: 3,
-        rows: figures.iter().map(row).collect(),
+        rows: figures
+            .iter()
+            .zip(of_seeds)
+            .flat_map(|(figure, mean)| std::iter::once(row(figure)).chain(mean))
+            .collect(),
     }
 }
 

@@ -230,4 +230,28 @@ fn students_learn_tasks_together_from_notes_and_single_teachers_with_several_see
     assert_eq!(teachers, expected.iter().map(|(student, teacher)| [student.as_str(), teacher]).collect());
     let diseases = report["figures"].as_array().unwrap().iter().filter(|figure| figure["task"] == "disease");
     assert_eq!(diseases.count(), 2, "both students of diseases on their dev documents");
+    check_seed_mean(&site, &report);
+}
+
+/// The mean of the seeds stands below their rows, and is that of what these say.
+fn check_seed_mean(site: &Site, report: &Value) {
+    let markdown = site.read("study/report.md");
+    let lines: Vec<&str> = markdown.lines().collect();
+    let below =
+        lines.iter().position(|line| line.starts_with("| elsewhere | test | tiny from wide, seed 7 |")).unwrap();
+    let start = "| elsewhere | test | tiny from wide, mean of 2 seeds | 5 |";
+    assert!(lines[below + 1].starts_with(start), "{}", lines[below + 1]);
+    let mean = report["seed_means"].as_array().unwrap().iter().find(|mean| {
+        mean["dataset"] == "elsewhere"
+            && mean["students"] == json!(["tiny from wide, seed 0", "tiny from wide, seed 7"])
+    });
+    let of_seed = |seed: usize| {
+        let figure = figure(report, ("elsewhere", "test"), &format!("tiny from wide, seed {seed}"));
+        figure["levels"]["word"]["f1"]["value"].as_f64().unwrap()
+    };
+    let f1 = &mean.unwrap()["levels"]["word"]["f1"];
+    let (one, other) = (of_seed(0), of_seed(7));
+    assert!((f1["mean"].as_f64().unwrap() - (one + other) / 2.0).abs() < 1e-12, "{f1}");
+    // Of two values, their distance over the root of 2.
+    assert!((f1["deviation"].as_f64().unwrap() - (one - other).abs() / 2f64.sqrt()).abs() < 1e-12, "{f1}");
 }
