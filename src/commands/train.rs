@@ -6,7 +6,7 @@ use crate::held_out::HeldOut;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, base_folder, document, hash_of, train_student, training_device};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -136,7 +136,10 @@ pub(crate) struct Train {
 
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        ensure!(self.batch > 0, "--batch is 0; a step needs a window");
+        let recipe = self.recipe();
+        if let Some((setting, reason)) = recipe.refused() {
+            bail!("cannot train: {setting} {reason}");
+        }
         let device = training_device(&self.device, self.precision)?;
         let tasks = if self.tasks.is_empty() { Task::ALL.to_vec() } else { self.tasks };
         let mut problems = Problems::default();
@@ -156,21 +159,7 @@ impl Train {
             name: self.name.clone().unwrap_or_else(folder_name),
             command: std::env::args().skip(1).fold("stillroom".into(), |line, argument| line + " " + &argument),
             tasks,
-            recipe: Recipe {
-                learning_rate: self.rate,
-                head_rate_factor: self.head_rate_factor,
-                batch: self.batch,
-                weight_decay: self.weight_decay,
-                epochs: self.epochs,
-                linear_decay: self.linear_decay,
-                seed: self.seed,
-                freeze: self.freeze,
-                layer_decay: self.layer_decay,
-                average: self.average,
-                dropout: self.dropout,
-                distillation: self.distilling.distillation(),
-                ..Recipe::default()
-            },
+            recipe,
             patience: self.patience,
             dev_documents_max: self.dev_documents_max,
             teachers: self.distilling.teachers()?,
@@ -182,6 +171,24 @@ impl Train {
         let manifest = train_student(&config, &train_files, &dev_files)?;
         print_dev_counts(&manifest)?;
         Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
+    }
+
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            learning_rate: self.rate,
+            head_rate_factor: self.head_rate_factor,
+            batch: self.batch,
+            weight_decay: self.weight_decay,
+            epochs: self.epochs,
+            linear_decay: self.linear_decay,
+            seed: self.seed,
+            freeze: self.freeze,
+            layer_decay: self.layer_decay,
+            average: self.average,
+            dropout: self.dropout,
+            distillation: self.distilling.distillation(),
+            ..Recipe::default()
+        }
     }
 }
 

@@ -75,23 +75,10 @@ impl RecipeConfig {
     pub(crate) fn check(&self) -> Result<(), Refused> {
         in_range("students.recipe.batch", self.batch as u64, 1..=4096)?;
         in_range("students.recipe.epochs", self.epochs as u64, 1..=1000)?;
-        let is_above_0 = |value: f64| value > 0.0 && value.is_finite();
-        let is_share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
-        let is_factor = self.layer_decay.is_none_or(|decay| decay > 0.0 && decay <= 1.0);
-        let is_dropout = self.dropout.is_none_or(|rate| rate == 0.0 || (1.0 / 256.0..1.0).contains(&rate));
-        let is_decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
-        let shown = |value: Option<f64>| value.unwrap_or_default().to_string();
-        let settings = [
-            ("rate", is_above_0(self.rate), self.rate.to_string(), "above 0"),
-            ("head_rate_factor", is_above_0(self.head_rate_factor), self.head_rate_factor.to_string(), "above 0"),
-            ("weight_decay", is_decay, self.weight_decay.to_string(), "of 0 or more"),
-            ("layer_decay", is_factor, shown(self.layer_decay), "above 0 and at most 1"),
-            ("average", is_share(self.average), shown(self.average), "from 0 to below 1"),
-            ("dropout", is_dropout, shown(self.dropout), "that is 0, or from 1/256 to below 1"),
-        ];
-        match settings.into_iter().find(|(_, is_right, ..)| !is_right) {
-            Some((name, _, value, range)) => {
-                Err(Refused::new(format!("students.recipe.{name}"), format!("is {value}; choose a number {range}")))
+        match self.seeded(0).refused() {
+            Some((setting, reason)) => {
+                let key = if setting == "learning_rate" { "rate" } else { setting };
+                Err(Refused::new(format!("students.recipe.{key}"), reason))
             }
             None => Ok(()),
         }

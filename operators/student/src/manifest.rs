@@ -1,6 +1,7 @@
 //! `manifest.json`: where a student comes from.
 
 use crate::calibration::Calibration;
+use crate::dropout::RATE_MIN;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_schemas::{Counts, ModelId, Task};
@@ -95,6 +96,30 @@ impl Default for Recipe {
             dropout: None,
             distillation: None,
         }
+    }
+}
+
+impl Recipe {
+    /// The first hyperparameter that nobody can learn with, and what is wrong with it, as in `batch` and `is 0; choose a number above
+    /// 0`. What depends on the base is not looked at, nor is distillation.
+    pub fn refused(&self) -> Option<(&'static str, String)> {
+        let is_above_0 = |value: f64| value > 0.0 && value.is_finite();
+        let is_share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
+        let is_factor = self.layer_decay.is_none_or(|decay| decay > 0.0 && decay <= 1.0);
+        let is_dropout = self.dropout.is_none_or(|rate| rate == 0.0 || (RATE_MIN..1.0).contains(&rate));
+        let is_decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
+        let shown = |value: Option<f64>| value.unwrap_or_default().to_string();
+        let settings = [
+            ("learning_rate", is_above_0(self.learning_rate), self.learning_rate.to_string(), "above 0"),
+            ("head_rate_factor", is_above_0(self.head_rate_factor), self.head_rate_factor.to_string(), "above 0"),
+            ("batch", self.batch > 0, self.batch.to_string(), "above 0"),
+            ("weight_decay", is_decay, self.weight_decay.to_string(), "of 0 or more"),
+            ("layer_decay", is_factor, shown(self.layer_decay), "above 0 and at most 1"),
+            ("average", is_share(self.average), shown(self.average), "from 0 to below 1"),
+            ("dropout", is_dropout, shown(self.dropout), "that is 0, or from 1/256 to below 1"),
+        ];
+        let (setting, _, value, range) = settings.into_iter().find(|(_, is_right, ..)| !is_right)?;
+        Some((setting, format!("is {value}; choose a number {range}")))
     }
 }
 

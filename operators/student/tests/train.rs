@@ -347,14 +347,16 @@ fn options_that_do_not_fit_are_refused() {
         assert!(said.contains(message), "{said:?} does not say {message:?}");
     };
     check(&|config| config.recipe.freeze = 3, "freezing 3 of 2 layers");
-    check(&|config| config.recipe.learning_rate = f64::NAN, "learning rate");
-    check(&|config| config.recipe.weight_decay = -1.0, "weight decay");
+    check(&|config| config.recipe.learning_rate = f64::NAN, "learning_rate is NaN; choose a number above 0");
+    check(&|config| config.recipe.weight_decay = -1.0, "weight_decay is -1; choose a number of 0 or more");
+    check(&|config| config.recipe.batch = 0, "batch is 0; choose a number above 0");
     let diverges = |config: &mut TrainConfig| (config.recipe.learning_rate, config.recipe.linear_decay) = (1e30, false);
     check(&diverges, "the gradient of step");
-    check(&|config| config.recipe.layer_decay = Some(0.0), "layers' factor");
-    check(&|config| config.recipe.average = Some(1.0), "decay of the average");
+    check(&|config| config.recipe.layer_decay = Some(0.0), "layer_decay is 0; choose a number above 0 and at most 1");
+    check(&|config| config.recipe.average = Some(1.0), "average is 1; choose a number from 0 to below 1");
     for rate in [f64::NAN, 0.001, -0.1, 1.0] {
-        check(&|config| config.recipe.dropout = Some(rate), "dropout must be 0, or from 1/256 to below 1");
+        let expected = format!("dropout is {rate}; choose a number that is 0, or from 1/256 to below 1");
+        check(&|config| config.recipe.dropout = Some(rate), &expected);
     }
     check(&|config| config.recipe.distillation = by(0.5, 1.0), "belong together");
     let taught = |by: Option<Distillation>| {

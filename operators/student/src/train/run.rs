@@ -8,7 +8,6 @@ use crate::bert::Bert;
 use crate::checkpoint::{Checkpoints, Identity, State};
 use crate::config::BertConfig;
 use crate::distil::teach;
-use crate::dropout::RATE_MIN;
 use crate::evaluate::{tag_documents, word_counts};
 use crate::examples::{Example, examples_of};
 use crate::manifest::Manifest;
@@ -180,25 +179,13 @@ fn examples(config: &TrainConfig, train: &[Corpus], tokenizer: &Tokenizer) -> Re
 /// Refuses what means nothing, or nothing for this base.
 fn check(config: &TrainConfig, architecture: &BertConfig, tokenizer_hash: &str) -> Result<(), StudentError> {
     let (recipe, layers) = (&config.recipe, architecture.num_hidden_layers);
-    let share = |value: Option<f64>| value.is_none_or(|value| (0.0..1.0).contains(&value));
+    if let Some((setting, reason)) = recipe.refused() {
+        return Err(StudentError::Data(format!("{setting} {reason}")));
+    }
     let stranger = config.teachers.iter().find(|teacher| teacher.tokenizer_hash() != tokenizer_hash);
-    let is_rate = |value: f64| value > 0.0 && value.is_finite();
     let wrong = [
-        (!is_rate(recipe.learning_rate) || !is_rate(recipe.head_rate_factor))
-            .then(|| "the learning rate and the heads' multiple of it must be above 0".to_owned()),
-        (recipe.weight_decay.is_nan() || recipe.weight_decay < 0.0)
-            .then(|| "weight decay must be 0 or above".to_owned()),
         (recipe.freeze > layers)
             .then(|| format!("freezing {} of {layers} layers; freeze {layers} at most", recipe.freeze)),
-        recipe
-            .layer_decay
-            .is_some_and(|decay| !(decay > 0.0 && decay <= 1.0))
-            .then(|| "the layers' factor must be above 0 and at most 1".to_owned()),
-        (!share(recipe.average)).then(|| "the decay of the average must be from 0 to below 1".to_owned()),
-        recipe
-            .dropout
-            .is_some_and(|rate| rate != 0.0 && !(RATE_MIN..1.0).contains(&rate))
-            .then(|| "dropout must be 0, or from 1/256 to below 1".to_owned()),
         (recipe.distillation.is_some() == config.teachers.is_empty())
             .then(|| "teachers and how to learn from them belong together; give both or neither".to_owned()),
         recipe
