@@ -8,7 +8,7 @@ use stillroom_connectors::GoldDocument;
 use stillroom_dataflow::Tokenizer;
 use stillroom_hub::{Base, Hub, HubConfig};
 use stillroom_student::{
-    Corpus, Device, Document, GpuConfig, Manifest, Precision, Progress, TrainConfig, cuda_indices, train,
+    Corpus, DataFile, Device, Document, GpuConfig, Manifest, Precision, Progress, TrainConfig, cuda_indices, train,
 };
 
 /// Passes without a better F1 on dev after which training stops, where nothing is said.
@@ -87,6 +87,15 @@ pub(crate) fn base_folder(name: &str, config: &HubConfig) -> Result<PathBuf> {
 /// A gold document to learn from.
 pub(crate) fn document(gold: GoldDocument) -> Document {
     Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans }
+}
+
+/// Documents under a name, told from others by what is in them.
+///
+/// # Errors
+/// As those of [`hash_of`].
+pub(crate) fn corpus_of(name: String, documents: Vec<Document>) -> Result<Corpus> {
+    let file = DataFile { name, hash: hash_of(&documents)?, documents: documents.len() };
+    Ok(Corpus { file, documents })
 }
 
 /// Tells documents from others, as the hash of a file does.

@@ -5,7 +5,9 @@ use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::held_out::HeldOut;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
-use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, base_folder, document, hash_of, train_student, training_device};
+use crate::training::{
+    DEV_DOCUMENTS_MAX, PATIENCE, base_folder, corpus_of, document, hash_of, train_student, training_device,
+};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -229,8 +231,7 @@ impl LabelledNotes {
         eprintln!("{}", merging.finish(unreadable)?);
         let of_notes: Vec<String> = self.notes.iter().map(|path| short(path)).collect();
         let name = format!("{} by {}", of_notes.join(" + "), short(ensemble));
-        let file = DataFile { name, hash: hash_of(&documents)?, documents: documents.len() };
-        Ok(Some(Corpus { file, documents }))
+        corpus_of(name, documents).map(Some)
     }
 }
 
@@ -260,8 +261,7 @@ impl Distilling {
             Ok(())
         })?;
         let names: Vec<String> = self.unlabelled.iter().map(|path| short(path)).collect();
-        let file = DataFile { name: names.join(" + "), hash: hash_of(&documents)?, documents: documents.len() };
-        Ok(Some(Corpus { file, documents }))
+        corpus_of(names.join(" + "), documents).map(Some)
     }
 }
 

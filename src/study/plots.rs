@@ -101,7 +101,7 @@ pub(crate) fn rows(rows: &[Row], axis: &str) -> Result<String> {
             chart.draw_series([bar]).map_err(failed)?;
             let (_, y) = chart.backend_coord(&(scale.start, at as f64));
             text(root, label, (left as i32, y), HPos::Right)?;
-            text(root, &format!("{value:.3} ({low:.3} to {high:.3})"), (WIDTH as i32 - 186, y), HPos::Left)?;
+            text(root, &row.estimate.to_string(), (WIDTH as i32 - 186, y), HPos::Left)?;
         }
         Ok(())
     })

@@ -3,6 +3,7 @@
 use crate::study::dataset::Role;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_schemas::{Counts, Level, Task};
 
@@ -189,6 +190,14 @@ pub(crate) struct Estimate {
     pub(crate) low: f64,
     /// The upper end.
     pub(crate) high: f64,
+}
+
+/// For people: the figure to three decimals, and its interval.
+impl Display for Estimate {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Estimate { value, low, high } = self;
+        write!(formatter, "{value:.3} ({low:.3} to {high:.3})")
+    }
 }
 
 /// How well a student does on average over its seeds.

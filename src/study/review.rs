@@ -114,15 +114,10 @@ fn reviewed<'a>(evaluation: &'a Evaluation<'_>) -> Option<&'a System> {
 fn rows(evaluation: &Evaluation<'_>, student: &System, index: usize, counts: Counts) -> Vec<Row> {
     let (item, words) = (&evaluation.items[index], &evaluation.words[index]);
     let text: Vec<char> = item.document.text.chars().collect();
-    let mut is_annotated = vec![false; words.len()];
-    let of_task = item.document.spans.iter().filter(|span| span.task == evaluation.task);
-    of_task.for_each(|span| is_annotated[words.under(span)].fill(true));
+    let is_annotated = words.inside(item.document.spans.iter().filter(|span| span.task == evaluation.task));
     let ensemble = evaluation.systems.iter().find(|system| system.kind == Kind::Ensemble);
-    let marked: Option<Vec<bool>> = ensemble.and_then(|ensemble| ensemble.spans[index].as_ref()).map(|spans| {
-        let mut marked = vec![false; words.len()];
-        spans.iter().for_each(|(span, _)| marked[words.under(span)].fill(true));
-        marked
-    });
+    let of_ensemble = ensemble.and_then(|ensemble| ensemble.spans[index].as_ref());
+    let marked = of_ensemble.map(|spans| words.inside(spans.iter().map(|(span, _)| span)));
     let mut rows = Vec::new();
     let spans = student.spans[index].iter().flatten().filter(|(span, _)| span.task == evaluation.task);
     for (span, probability) in spans {

@@ -6,7 +6,7 @@ use crate::study::data::{Data, Item};
 use crate::study::report::StudentRow;
 use crate::study::steps::{Steps, hash};
 use crate::study::training::Lessons;
-use crate::training::{base_folder, hash_of, train_student, training_device};
+use crate::training::{base_folder, corpus_of, train_student, training_device};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,12 +238,7 @@ pub(crate) fn corpora_of(documents: impl Iterator<Item = (String, Document)>, pa
             None => of_datasets.push((dataset, vec![document])),
         }
     }
-    let corpus = |(dataset, documents): (String, Vec<Document>)| {
-        let file =
-            DataFile { name: format!("{dataset}:{part}"), hash: hash_of(&documents)?, documents: documents.len() };
-        Ok(Corpus { file, documents })
-    };
-    of_datasets.into_iter().map(corpus).collect()
+    of_datasets.into_iter().map(|(dataset, documents)| corpus_of(format!("{dataset}:{part}"), documents)).collect()
 }
 
 fn files(corpora: &[Corpus]) -> Vec<&DataFile> {

@@ -96,7 +96,7 @@ fn teachers(selection: &Selection, blocks: &mut Vec<Block>) -> Result<()> {
             .map(|row| {
                 let counts = &row.counts;
                 let (teachers, rule) = (row.ensemble.teachers.join(" + "), row.ensemble.rule.name());
-                let figures = [three(row.precision), three(row.recall), with_interval(row.f1)];
+                let figures = [three(row.precision), three(row.recall), row.f1.to_string()];
                 [teachers, rule].into_iter().chain(figures).chain([counts.tp, counts.fp, counts.fn_].map(|n| n.to_string())).collect()
             })
             .collect(),
@@ -176,7 +176,7 @@ fn level_table(task: Task, level: Level, figures: &[&Figure], means: &[SeedMean]
         let mut row = vec![group.dataset.clone(), group.part.clone(), figure.system.clone()];
         row.extend([figure.documents.to_string(), figure.words.to_string()]);
         if let Some(of_level) = figure.levels.get(&level) {
-            row.extend([of_level.precision, of_level.recall, of_level.f1].map(with_interval));
+            row.extend([of_level.precision, of_level.recall, of_level.f1].map(|estimate| estimate.to_string()));
             row.extend([of_level.counts.tp, of_level.counts.fp, of_level.counts.fn_].map(|count| count.to_string()));
         }
         row
@@ -357,10 +357,6 @@ fn reviews(reviews: &[Review], blocks: &mut Vec<Block>) {
 
 fn three(value: f64) -> String {
     format!("{value:.3}")
-}
-
-fn with_interval(Estimate { value, low, high }: Estimate) -> String {
-    format!("{value:.3} ({low:.3} to {high:.3})")
 }
 
 /// Three significant digits.

@@ -36,6 +36,13 @@ impl Words {
         self.overlapping(span.start, span.end)
     }
 
+    /// Whether each word lies under one of `spans`.
+    pub fn inside<'a>(&self, spans: impl IntoIterator<Item = &'a Span>) -> Vec<bool> {
+        let mut inside = vec![false; self.0.len()];
+        spans.into_iter().for_each(|span| inside[self.under(span)].fill(true));
+        inside
+    }
+
     /// Gap and length of each word as LEB128 variable-length integers.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(2 * self.0.len());

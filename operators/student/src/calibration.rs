@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn a_temperature_divides_logits() {
+        for logits in [[0.3, 2.0], [4.0, -1.0], [0.0, 0.0]] {
+            let inside = |temperature: f64| {
+                let [outside, inside] = logits.map(|logit: f64| (logit / temperature).exp());
+                inside / (outside + inside)
+            };
+            for temperature in [0.5, 1.0, 4.0] {
+                let said = calibrated(inside(1.0) as f32, temperature as f32);
+                assert!((f64::from(said) - inside(temperature)).abs() < 1e-6, "{logits:?} at {temperature}: {said}");
+            }
+        }
+    }
+
+    #[test]
     fn a_temperature_keeps_the_order_of_words_and_stays_within_its_range() {
         let scale: Vec<f32> = (0..=1000).map(|step| calibrated(step as f32 / 1000.0, 2.5)).collect();
         assert!(scale.is_sorted() && scale[0] > 0.0 && scale[1000] < 1.0);

@@ -1,6 +1,7 @@
 //! What teachers say of the examples, once before the first step: knowledge distillation (Hinton et al., arXiv 1503.02531) from
 //! students that were trained before.
 
+use crate::calibration::calibrated;
 use crate::examples::Example;
 use crate::manifest::Distillation;
 use crate::{Device, Student, StudentError};
@@ -42,10 +43,9 @@ pub(crate) fn teach(
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
@@ -56,42 +56,15 @@ fn softened(
     tasks: &[Task],
     temperature: f64,
 ) -> Result<Vec<Vec<f32>>, StudentError> {
-    let mut sums = vec![vec![(0.0, 0.0); tasks.len()]; example.window.words.len()];
+    let mut sums = vec![vec![(0.0f32, 0.0f32); tasks.len()]; example.window.words.len()];
     for (tagger, teacher) in teachers {
         let answer = tagger.tag(&[&example.window]).map_err(|error| StudentError::Data(error.to_string()))?;
         for (sums, probabilities) in sums.iter_mut().zip(answer.into_iter().flatten()) {
             for ((sum, count), task) in sums.iter_mut().zip(tasks).filter(|(_, task)| teacher.tasks().contains(task)) {
-                *sum += soften(f64::from(probabilities[task.index()]), temperature);
+                *sum += calibrated(probabilities[task.index()], temperature as f32);
                 *count += 1.0;
             }
         }
     }
-    Ok(sums.into_iter().map(|word| word.into_iter().map(|(sum, count)| (sum / count) as f32).collect()).collect())
-}
-
-/// The probability of a pair of logits divided by the temperature, from their probability at temperature 1.
-fn soften(probability: f64, temperature: f64) -> f64 {
-    // A probability of 0 or 1 is one whose logits f32 could not tell apart from infinite ones.
-    let probability = probability.clamp(1e-7, 1.0 - 1e-7);
-    let logit = (probability / (1.0 - probability)).ln() / temperature;
-    1.0 / (1.0 + (-logit).exp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::soften;
-
-    #[test]
-    fn a_temperature_divides_logits() {
-        for logits in [[0.3, 2.0], [4.0, -1.0], [0.0, 0.0]] {
-            let inside = |temperature: f64| {
-                let [outside, inside] = logits.map(|logit: f64| (logit / temperature).exp());
-                inside / (outside + inside)
-            };
-            for temperature in [0.5, 1.0, 4.0] {
-                assert!((soften(inside(1.0), temperature) - inside(temperature)).abs() < 1e-9);
-            }
-        }
-        assert!(soften(1.0, 2.0) < 1.0 && soften(0.0, 2.0) > 0.0);
-    }
+    Ok(sums.into_iter().map(|word| word.into_iter().map(|(sum, count)| sum / count).collect()).collect())
 }

@@ -12,6 +12,11 @@ use stillroom_encoder::training::Kept;
 /// The lowest rate above none: a byte of randomness decides over an element.
 pub(crate) const RATE_MIN: f64 = 1.0 / 256.0;
 
+/// The rates for hidden states and for attention weights: `rate`, or those of `config`.
+pub(crate) fn rates(config: &BertConfig, rate: Option<f64>) -> [f64; 2] {
+    [config.hidden_dropout_prob, config.attention_probs_dropout_prob].map(|own| rate.unwrap_or(own))
+}
+
 /// The dropout of one forward pass.
 pub(crate) struct Dropout(Option<Active>);
 
@@ -30,8 +35,7 @@ impl Dropout {
     /// For training, at `rate`, or the rates of `config`.
     pub(crate) fn seeded(config: &BertConfig, rate: Option<f64>, seed: u64) -> Dropout {
         let random = RefCell::new(SmallRng::seed_from_u64(seed));
-        let [hidden, attention] =
-            [config.hidden_dropout_prob, config.attention_probs_dropout_prob].map(|own| rate.unwrap_or(own));
+        let [hidden, attention] = rates(config, rate);
         Dropout(Some(Active { hidden, attention, random }))
     }
 

@@ -158,10 +158,9 @@ pub(crate) fn tag_documents<'a>(
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     Ok(tagged.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect())
 }

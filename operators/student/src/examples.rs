@@ -78,11 +78,7 @@ fn spread<T: Copy>(window: &Window, (head, heads): (usize, usize), words: impl I
 
 /// Which words lie under a span of `task`: the I tags.
 pub(crate) fn words_inside(words: &Words, document: &Document, task: Task) -> Vec<bool> {
-    let mut inside = vec![false; words.len()];
-    for span in document.spans.iter().filter(|span| span.task == task) {
-        inside[words.under(span)].fill(true);
-    }
-    inside
+    words.inside(document.spans.iter().filter(|span| span.task == task))
 }
 
 /// Every window of every document. Each word is labelled in the one window that owns it.

@@ -7,7 +7,7 @@ use crate::config::BertConfig;
 use crate::manifest::Recipe;
 use crate::parameters::Tensors;
 use crate::shapes::{Shape, padded_length};
-use crate::{Device, Precision, StudentError};
+use crate::{Device, Precision, StudentError, dropout};
 use burn::backend::Autodiff;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
@@ -45,8 +45,7 @@ impl PaddedStep {
             }
             precision => precision,
         };
-        let [hidden_dropout, attention_dropout] =
-            [config.hidden_dropout_prob, config.attention_probs_dropout_prob].map(|own| recipe.dropout.unwrap_or(own));
+        let [hidden_dropout, attention_dropout] = dropout::rates(config, recipe.dropout);
         let pass = Pass { attention: AttentionKind::Plain, hidden_dropout, attention_dropout };
         Ok(Some(PaddedStep { precision: precision.on_gpu()?, pass, freeze: recipe.freeze }))
     }
