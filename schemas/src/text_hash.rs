@@ -12,6 +12,6 @@ pub struct TextHash(pub String);
 impl TextHash {
     /// The hash of `text`.
     pub fn of(text: &str) -> TextHash {
-        TextHash(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        TextHash(format!("{:x}", Sha256::digest(text.as_bytes())))
     }
 }

@@ -208,8 +208,8 @@ impl LabelledNotes {
     /// The documents that the notes become; nothing when there are none.
     ///
     /// # Errors
-    /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one; when a note is
-    /// held out.
+    /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one, and
+    /// when a note is held out.
     fn corpus(&self, base: &Path, tasks: &[Task], held_out: &HeldOut) -> Result<Option<Corpus>> {
         let Some(ensemble) = &self.ensemble else { return Ok(None) };
         let mut choice = Choice::load(ensemble)?;

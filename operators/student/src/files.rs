@@ -97,5 +97,5 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Stu
 
 /// SHA-256 in lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
