@@ -1,0 +1,107 @@
+//! What only a bucket can do: refuse keys, be away, and be kept on this machine.
+
+use crate::support::{FILES, LARGE, Site, names, shown};
+use std::fs;
+use stillroom_models::{ModelsError, Registry};
+
+#[test]
+fn a_complete_student_is_had_from_the_cache_without_the_bucket() {
+    let mut site = Site::bucket();
+    let (registry, student) = (site.open(), site.student("mine", LARGE));
+    student.add(&registry).unwrap();
+    let folder = registry.folder(student.id()).unwrap();
+    assert_eq!(folder, site.config.cache.join(&student.id().0));
+    let mut expected = [FILES.as_slice(), &["entry.json"]].concat();
+    expected.sort_unstable();
+    assert_eq!(names(&folder), expected);
+    drop(site.server.take());
+    for registry in [registry, site.open()] {
+        assert_eq!(registry.folder(student.id()).unwrap(), folder);
+    }
+    // One that is not whole needs the bucket.
+    fs::write(folder.join("golden.json"), "altered").unwrap();
+    let refused = site.open().folder(student.id());
+    assert!(matches!(refused, Err(ModelsError::Store { .. })), "{refused:?}");
+    let refused = shown(refused);
+    assert!(refused.contains("check the network, models.endpoint and models.region"), "{refused}");
+    eprintln!("{refused}");
+}
+
+#[test]
+fn what_is_damaged_in_the_cache_is_fetched_anew_and_the_rest_is_kept() {
+    let site = Site::bucket();
+    let (registry, student) = (site.open(), site.student("mine", 100));
+    student.add(&registry).unwrap();
+    let folder = registry.folder(student.id()).unwrap();
+    for damaged in FILES {
+        for text in ["", "altered"] {
+            fs::write(folder.join(damaged), text).unwrap();
+            assert_eq!(registry.folder(student.id()).unwrap(), folder);
+            assert_eq!(fs::read(folder.join(damaged)).unwrap(), fs::read(student.folder.join(damaged)).unwrap());
+        }
+    }
+    // As after a fetch that was cut off: one file is whole, and not asked for again, as the bucket no longer has it.
+    fs::write(folder.join("entry.json"), "{").unwrap();
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let kept = site.stored(student.id(), "config.json");
+    let config = fs::read(&kept).unwrap();
+    fs::remove_file(&kept).unwrap();
+    assert_eq!(registry.folder(student.id()).unwrap(), folder);
+    // The whole registry is what verifying is about, whatever the cache has.
+    assert!(shown(registry.verify(student.id())).contains("config.json is missing"));
+    fs::write(&kept, config).unwrap();
+    registry.verify(student.id()).unwrap();
+}
+
+#[test]
+fn a_fetch_that_fails_leaves_what_was_whole_and_nothing_else() {
+    let site = Site::bucket();
+    let (registry, student) = (site.open(), site.student("mine", LARGE));
+    student.add(&registry).unwrap();
+    let weights = site.stored(student.id(), "model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(shown(registry.folder(student.id())).contains("model.safetensors has "));
+    let folder = site.config.cache.join(&student.id().0);
+    assert_eq!(names(&folder), ["config.json", "golden.json", "manifest.json"]);
+    fs::write(&weights, bytes).unwrap();
+    assert_eq!(registry.folder(student.id()).unwrap(), folder);
+}
+
+#[test]
+fn keys_that_are_wrong_are_named_and_never_shown() {
+    let site = Site::bucket();
+    let student = site.student("mine", 100);
+    student.add(&site.open()).unwrap();
+    // AWS calls the first InvalidAccessKeyId.
+    for (file, wrong, code) in [("id", "wrong-id", "NotSignedUp"), ("secret", "wrong-key", "SignatureDoesNotMatch")] {
+        site.write(file, wrong);
+        let registry = site.open();
+        for refused in [
+            shown(registry.list()),
+            shown(registry.find("mine")),
+            shown(registry.folder(student.id())),
+            shown(registry.verify(student.id())),
+            shown(student.add(&registry)),
+        ] {
+            let names_it = refused.contains(code) && refused.contains("correct models.access_key_id_file");
+            assert!(names_it && !refused.contains(wrong), "{refused}");
+        }
+        site.write("id", crate::server::KEY_ID);
+        site.write("secret", crate::server::SECRET);
+    }
+    assert_eq!(site.open().list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_bucket_that_is_not_there_is_named() {
+    let mut site = Site::bucket();
+    site.config.registry = "s3://none/of/mine".to_owned();
+    let (registry, student) = (site.open(), site.student("mine", 100));
+    assert_eq!(registry.place(), "s3://none/of/mine");
+    for refused in [shown(registry.list()), shown(registry.find("mine")), shown(registry.verify(student.id()))] {
+        assert!(refused.contains("there is no bucket for the registry s3://none/of/mine"), "{refused}");
+    }
+    site.config.endpoint = Some("minio:9000".to_owned());
+    assert!(shown(Registry::open(&site.config)).starts_with("endpoint is \"minio:9000\""));
+}
