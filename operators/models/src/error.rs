@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// What object_store says went wrong. Its text has all its causes in it, so it is shown without them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct StoreError(pub object_store::Error);
+pub struct StoreError(pub Box<object_store::Error>);
 
 /// Why the registry did not do what was asked. No message carries a key.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,8 @@ pub enum ModelsError {
     },
     /// An id that is none.
     #[error(
-        "{model:?} cannot be a student of a registry; give it a name of letters, digits and . _ - + in its manifest.json, then @ and 4 digits or more of its weights' hash"
+        "{model:?} cannot be a student of a registry; give it a name of letters, digits and . _ - + in its manifest.json, then @ and 4 \
+         digits or more of its weights' hash"
     )]
     Id {
         /// As it was written.
@@ -100,7 +101,8 @@ pub enum ModelsError {
     },
     /// There is another student of this id.
     #[error(
-        "the registry {place} has {model} already, with another {what}; an entry stays what it is: keep it, or train anew for another version"
+        "the registry {place} has {model} already, with another {what}; an entry stays what it is: keep it, or train anew for another \
+         version"
     )]
     Taken {
         /// The registry.

@@ -4,13 +4,11 @@ use crate::config::Place;
 use crate::contents::{BLOCK, Contents, EachBlock};
 use crate::error::StoreError;
 use crate::{ModelsConfig, ModelsError, StoredFile};
-use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    BackoffConfig, ClientOptions, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-    WriteMultipart,
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, WriteMultipart,
 };
 use std::fs::File;
 use std::io::Read;
@@ -20,7 +18,7 @@ use std::time::Duration;
 use stillroom_schemas::ModelId;
 use tokio::runtime::Runtime;
 
-/// Files up to this length are written in one request, larger ones in parts of it.
+/// Files up to this length are written and read in one request, larger ones in parts of it.
 pub(crate) const PART: usize = 8 << 20;
 
 /// Parts of a file that are on their way at a time.
@@ -35,8 +33,8 @@ const RETRIES_MAX: usize = 4;
 /// The first pause between two attempts, and the longest.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
-/// The time for a request with its body; a body that takes longer is asked for again from where it broke off.
-const REQUEST_MAX: Duration = Duration::from_secs(120);
+/// The time for a request with its body, a part at most.
+const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// What AWS's own tools take credentials from, by object_store's names for it.
 const CREDENTIALS: [&str; 9] = [
@@ -84,7 +82,9 @@ impl Store {
                 Ok(Store { objects: Arc::new(objects), prefix, place, folder: Some(folder.to_owned()), runtime })
             }
             Place::Bucket(bucket, below) => {
-                let objects = s3(config, bucket)?.build().map_err(|source| client(source.into()))?;
+                let objects = s3(config, bucket, |name| std::env::var(name).ok())?
+                    .build()
+                    .map_err(|source| client(source.into()))?;
                 Ok(Store { objects: Arc::new(objects), prefix: below.into(), place, folder: None, runtime })
             }
         }
@@ -115,16 +115,20 @@ impl Store {
     /// # Errors
     /// When the store does not answer, or the file is longer than a small one.
     pub(crate) fn read(&self, file: FileOf<'_>) -> Result<Option<Vec<u8>>, ModelsError> {
-        let mut bytes = Vec::new();
-        let found = self.blocks(file, &mut |block| {
-            if bytes.len() + block.len() > WHOLE_BYTES_MAX as usize {
-                let reason = format!("is longer than {WHOLE_BYTES_MAX} bytes");
-                return Err(self.damaged(file, reason));
+        let found = self.runtime.block_on(async {
+            let found = self.objects.get(&self.path(file)).await?;
+            match found.meta.size {
+                0..=WHOLE_BYTES_MAX => found.bytes().await.map(Ok),
+                bytes => Ok(Err(bytes)),
             }
-            bytes.extend_from_slice(block);
-            Ok(())
-        })?;
-        Ok(found.then_some(bytes))
+        });
+        match self.if_there(file, found)? {
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(bytes.into())),
+            Some(Err(bytes)) => {
+                Err(self.damaged(file, format!("has {bytes} bytes, and may have {WHOLE_BYTES_MAX} at most")))
+            }
+        }
     }
 
     /// The length and the hash of a file; nothing if it is not there.
@@ -140,40 +144,20 @@ impl Store {
         Ok(found.then(|| contents.finish()))
     }
 
-    /// Gives a file block by block; whether it is there.
+    /// Gives a file block by block, each by a request of its own, so that one that breaks off is no large loss; whether it is there.
     ///
     /// # Errors
     /// When the store does not answer, and what `each` fails with.
     pub(crate) fn blocks(&self, file: FileOf<'_>, each: EachBlock<'_>) -> Result<bool, ModelsError> {
-        let failed = |error| self.failed("read", file.1, error);
-        self.runtime.block_on(async {
-            let found = match self.objects.get(&self.path(file)).await {
-                Err(error @ object_store::Error::NotFound { .. }) => {
-                    return match self.failed("read", file.1, error) {
-                        error @ ModelsError::NoBucket { .. } => Err(error),
-                        _ => Ok(false),
-                    };
-                }
-                found => found.map_err(failed)?,
-            };
-            match found.payload {
-                GetResultPayload::File(mut from, path) => {
-                    let mut block = vec![0; BLOCK];
-                    loop {
-                        match from.read(&mut block).map_err(ModelsError::file("read", &path))? {
-                            0 => return Ok(true),
-                            read => each(&block[..read])?,
-                        }
-                    }
-                }
-                GetResultPayload::Stream(mut blocks) => {
-                    while let Some(block) = blocks.try_next().await.map_err(failed)? {
-                        each(&block)?;
-                    }
-                    Ok(true)
-                }
-            }
-        })
+        let path = self.path(file);
+        let head = self.runtime.block_on(self.objects.head(&path));
+        let Some(head) = self.if_there(file, head)? else { return Ok(false) };
+        for start in (0..head.size).step_by(PART) {
+            let range = start..head.size.min(start + PART as u64);
+            let block = self.runtime.block_on(self.objects.get_range(&path, range));
+            each(&block.map_err(|error| self.failed("read", file.1, error))?)?;
+        }
+        Ok(true)
     }
 
     /// Writes a file in one request, unless there is one; whether it did.
@@ -263,6 +247,16 @@ impl Store {
         self.prefix.clone().join(model.0.as_str()).join(file)
     }
 
+    /// What was found, or nothing if there is no such file.
+    fn if_there<T>(&self, file: FileOf<'_>, found: object_store::Result<T>) -> Result<Option<T>, ModelsError> {
+        let is_missing = matches!(found, Err(object_store::Error::NotFound { .. }));
+        match found.map_err(|error| self.failed("read", file.1, error)) {
+            Ok(found) => Ok(Some(found)),
+            Err(ModelsError::Store { .. }) if is_missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn failed(&self, action: &'static str, object: &str, error: object_store::Error) -> ModelsError {
         let (place, object, text) = (self.place.clone(), object.to_owned(), error.to_string());
         let code = code_in(&text);
@@ -279,7 +273,7 @@ impl Store {
             Some(_) => "see to it that this user may read and write the folder",
             None => "check the network, models.endpoint and models.region",
         };
-        ModelsError::Store { action, object, place, remedy, source: StoreError(error) }
+        ModelsError::Store { action, object, place, remedy, source: StoreError(error.into()) }
     }
 }
 
@@ -292,8 +286,12 @@ fn code_in(text: &str) -> Option<&str> {
     rest.split_once("</Code>").map(|(code, _)| code)
 }
 
-/// The client of a bucket.
-fn s3(config: &ModelsConfig, bucket: &str) -> Result<AmazonS3Builder, ModelsError> {
+/// The client of a bucket; `variable` is the environment.
+fn s3(
+    config: &ModelsConfig,
+    bucket: &str,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<AmazonS3Builder, ModelsError> {
     let [init_backoff, max_backoff] = BACKOFF;
     let backoff = BackoffConfig { init_backoff, max_backoff, ..BackoffConfig::default() };
     let retry = RetryConfig { backoff, max_retries: RETRIES_MAX, ..RetryConfig::default() };
@@ -311,7 +309,7 @@ fn s3(config: &ModelsConfig, bucket: &str) -> Result<AmazonS3Builder, ModelsErro
     }
     // Nothing but credentials: an endpoint from the environment would be a setting that no origin is shown of.
     for name in CREDENTIALS {
-        if let (Ok(value), Ok(key)) = (std::env::var(name), name.to_ascii_lowercase().parse()) {
+        if let (Some(value), Ok(key)) = (variable(name), name.to_ascii_lowercase().parse()) {
             builder = builder.with_config(key, value);
         }
     }
@@ -330,9 +328,44 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_the_environment_are_all_known() {
+    fn the_environment_gives_credentials_and_nothing_else_and_files_go_before_it() {
+        let environment = |name: &str| Some(format!("value of {name}"));
+        let builder = s3(&ModelsConfig::default(), "models", environment).unwrap();
         for name in CREDENTIALS {
-            assert!(name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().is_ok(), "{name}");
+            let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().unwrap();
+            assert_eq!(builder.get_config_value(&key), environment(name), "{name}");
         }
+        assert_eq!(builder.get_config_value(&AmazonS3ConfigKey::Endpoint), None);
+        assert_eq!(builder.get_config_value(&AmazonS3ConfigKey::Region).as_deref(), Some("us-east-1"));
+        let folder = tempfile::tempdir().unwrap();
+        let [id, secret] = ["id", "secret"].map(|name| {
+            std::fs::write(folder.path().join(name), format!("{name}\n")).unwrap();
+            Some(folder.path().join(name))
+        });
+        let config = ModelsConfig { access_key_id_file: id, secret_access_key_file: secret, ..ModelsConfig::default() };
+        let builder = s3(&config, "models", environment).unwrap();
+        for (key, value) in [
+            (AmazonS3ConfigKey::AccessKeyId, Some("id")),
+            (AmazonS3ConfigKey::SecretAccessKey, Some("secret")),
+            (AmazonS3ConfigKey::Token, None),
+        ] {
+            assert_eq!(builder.get_config_value(&key).as_deref(), value);
+        }
+    }
+
+    #[test]
+    fn a_file_that_changed_on_its_way_is_not_written() {
+        let home = tempfile::tempdir().unwrap();
+        let [from, registry] = ["weights", "registry"].map(|name| home.path().join(name));
+        std::fs::write(&from, vec![7; PART + 1]).unwrap();
+        let config = ModelsConfig { registry: registry.to_str().unwrap().to_owned(), ..ModelsConfig::default() };
+        let (store, model) = (Store::open(&config).unwrap(), ModelId("mine@0123".to_owned()));
+        let (file, was) = (FileOf(&model, "weights"), Contents::of(&[8; PART + 1]));
+        assert!(!store.upload(file, &from, &was).unwrap());
+        assert_eq!(store.measure(file).unwrap(), None);
+        assert_eq!(std::fs::read_dir(registry.join(&model.0)).unwrap().count(), 0);
+        let is = Contents::of_file(&from).unwrap();
+        assert!(store.upload(file, &from, &is).unwrap());
+        assert_eq!(store.measure(file).unwrap(), Some(is));
     }
 }

@@ -24,7 +24,6 @@ fn a_complete_student_is_had_from_the_cache_without_the_bucket() {
     assert!(matches!(refused, Err(ModelsError::Store { .. })), "{refused:?}");
     let refused = shown(refused);
     assert!(refused.contains("check the network, models.endpoint and models.region"), "{refused}");
-    eprintln!("{refused}");
 }
 
 #[test]

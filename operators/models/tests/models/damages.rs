@@ -54,7 +54,7 @@ fn an_entry_that_is_none_is_refused_and_left_out_of_the_list() {
         for (damaged, expected) in [
             (text[..text.len() / 2].to_owned(), "is not an entry: "),
             (String::new(), "is not an entry: "),
-            ("x".repeat((1 << 20) + 1), "is longer than 1048576 bytes"),
+            ("x".repeat((1 << 20) + 1), "has 1048577 bytes, and may have 1048576 at most"),
             (others, "is that of \"other@"),
             (
                 text.replace("golden.json", "../golden.json"),
