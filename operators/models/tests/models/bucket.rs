@@ -33,10 +33,13 @@ fn what_is_damaged_in_the_cache_is_fetched_anew_and_the_rest_is_kept() {
     student.add(&registry).unwrap();
     let folder = registry.folder(student.id()).unwrap();
     for damaged in FILES {
-        for text in ["", "altered"] {
-            fs::write(folder.join(damaged), text).unwrap();
+        let whole = fs::read(student.folder.join(damaged)).unwrap();
+        let mut altered = whole.clone();
+        altered[3] ^= 1;
+        for bytes in [&whole[1..], &altered] {
+            fs::write(folder.join(damaged), bytes).unwrap();
             assert_eq!(registry.folder(student.id()).unwrap(), folder);
-            assert_eq!(fs::read(folder.join(damaged)).unwrap(), fs::read(student.folder.join(damaged)).unwrap());
+            assert_eq!(fs::read(folder.join(damaged)).unwrap(), whole);
         }
     }
     // As after a fetch that was cut off: one file is whole, and not asked for again, as the bucket no longer has it.
