@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod corpora;
 pub mod engine;
+mod estimate;
 mod evaluation;
 pub mod generator;
 mod held_out;

@@ -1,8 +1,9 @@
 //! The teachers of a study: what they say, and which of them label best together.
 
+use crate::estimate::Estimate;
 use crate::study::config::StudyConfig;
 use crate::study::data::{Data, Item};
-use crate::study::report::{CandidateRow, Estimate, Selection};
+use crate::study::report::{CandidateRow, Selection};
 use crate::study::steps::{Steps, hash};
 use crate::teaching::labels::runtime;
 use crate::teaching::selecting::{OfTask, Said, ask_all};

@@ -1,6 +1,7 @@
 //! Plots as SVG.
 
-use crate::study::report::{Estimate, Kind};
+use crate::estimate::Estimate;
+use crate::study::report::Kind;
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;

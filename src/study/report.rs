@@ -1,9 +1,9 @@
 //! All figures of a study, as they stand in `report.json`. The pages are made from this and from nothing else.
 
+use crate::estimate::Estimate;
 use crate::study::dataset::Role;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_schemas::{Counts, Level, Task};
 
@@ -179,25 +179,6 @@ pub(crate) struct LevelFigure {
     pub(crate) recall: Estimate,
     /// F1.
     pub(crate) f1: Estimate,
-}
-
-/// A figure and the interval that holds it for 95 % of bootstrap samples of the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Estimate {
-    /// The figure.
-    pub(crate) value: f64,
-    /// The lower end.
-    pub(crate) low: f64,
-    /// The upper end.
-    pub(crate) high: f64,
-}
-
-/// For people: the figure to three decimals, and its interval.
-impl Display for Estimate {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let Estimate { value, low, high } = self;
-        write!(formatter, "{value:.3} ({low:.3} to {high:.3})")
-    }
 }
 
 /// How well a student does on average over its seeds.

@@ -72,7 +72,8 @@ pub(crate) fn row_below(figure: &Figure, means: &[SeedMean], level: Level) -> Op
 mod tests {
     use super::*;
     use crate::study::dataset::Role;
-    use crate::study::report::{Estimate, Group, Kind};
+    use crate::estimate::Estimate;
+    use crate::study::report::{Group, Kind};
     use stillroom_schemas::{Counts, Task};
 
     fn student(source: &str, seed: u64, tasks: &[Task]) -> StudentRow {

@@ -1,11 +1,10 @@
 //! From the figures of a study to the tables and plots of its report.
 
+use crate::estimate::Estimate;
 use crate::study::dataset::Role;
 use crate::study::pages::{Block, Table};
 use crate::study::plots::{self, Point, Row};
-use crate::study::report::{
-    DatasetRow, Difference, Estimate, Figure, Kind, Report, Review, SeedMean, Selection, StudentRow,
-};
+use crate::study::report::{DatasetRow, Difference, Figure, Kind, Report, Review, SeedMean, Selection, StudentRow};
 use crate::study::seeds::{CAPTION, row_below};
 use anyhow::Result;
 use stillroom_schemas::{Level, Task};

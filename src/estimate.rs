@@ -1,0 +1,89 @@
+//! Figures with the intervals that a bootstrap over documents gives them: what `study` reports and what the promotion of a student
+//! is decided by.
+
+use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
+use stillroom_dataflow::Bootstrap;
+use stillroom_schemas::Counts;
+
+/// A figure and the interval that holds it for 95 % of bootstrap samples of the documents.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Estimate {
+    /// The figure.
+    pub(crate) value: f64,
+    /// The lower end.
+    pub(crate) low: f64,
+    /// The upper end.
+    pub(crate) high: f64,
+}
+
+/// For people: the figure to three decimals, and its interval.
+impl Display for Estimate {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Estimate { value, low, high } = self;
+        write!(formatter, "{value:.3} ({low:.3} to {high:.3})")
+    }
+}
+
+/// F1 of the first less F1 of the second, both of the same samples.
+pub(crate) fn difference(pairs: &[(Counts, Counts)], bootstrap: Bootstrap) -> Estimate {
+    let of = |sample: &mut dyn Iterator<Item = usize>| {
+        let (mut first, mut second) = (Counts::default(), Counts::default());
+        sample.for_each(|document| {
+            first += pairs[document].0;
+            second += pairs[document].1;
+        });
+        first.f1() - second.f1()
+    };
+    let value = of(&mut (0..pairs.len()));
+    let [(low, high)] = bootstrap.intervals(pairs.len(), |sample| [of(&mut sample.iter().copied())]);
+    Estimate { value, low, high }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(tp: i64, fp: i64, fn_: i64) -> Counts {
+        Counts { notes: 1, tp, fp, fn_ }
+    }
+
+    /// The differences of all samples of the documents, each as likely as another.
+    fn all_differences(pairs: &[(Counts, Counts)]) -> Vec<f64> {
+        let n = pairs.len();
+        let sample = |number: usize| (0..n).map(move |place| number / n.pow(place as u32) % n);
+        let f1 = |of: &dyn Fn(usize) -> Counts, number: usize| {
+            let mut sum = Counts::default();
+            sample(number).for_each(|document| sum += of(document));
+            sum.f1()
+        };
+        let difference = |number| f1(&|document| pairs[document].0, number) - f1(&|document| pairs[document].1, number);
+        let mut all: Vec<f64> = (0..n.pow(n as u32)).map(difference).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    #[test]
+    fn the_interval_of_a_difference_is_that_of_all_paired_samples() {
+        let pairs = [
+            (counts(9, 1, 1), counts(8, 2, 2)),
+            (counts(3, 4, 2), counts(4, 1, 1)),
+            (counts(6, 0, 3), counts(2, 2, 7)),
+            (counts(5, 5, 0), counts(5, 4, 0)),
+            (counts(1, 0, 9), counts(1, 1, 9)),
+        ];
+        let all = all_differences(&pairs);
+        let quantile = |per_mille: usize| all[all.len() * per_mille / 1000];
+        let Estimate { value, low, high } = difference(&pairs, Bootstrap { samples: 20_000, seed: 1 });
+        assert!(quantile(20) <= low && low <= quantile(30), "{low}, {} to {}", quantile(20), quantile(30));
+        assert!(quantile(970) <= high && high <= quantile(980), "{high}, {} to {}", quantile(970), quantile(980));
+        assert!(low < value && value < high);
+    }
+
+    #[test]
+    fn who_agrees_with_its_teacher_everywhere_differs_by_nothing() {
+        let pairs = [(counts(3, 1, 2), counts(3, 1, 2)), (counts(0, 7, 1), counts(0, 7, 1))];
+        assert_eq!(difference(&pairs, Bootstrap::default()), Estimate { value: 0.0, low: 0.0, high: 0.0 });
+        assert_eq!(difference(&[], Bootstrap::default()), Estimate { value: 0.0, low: 0.0, high: 0.0 });
+    }
+}
