@@ -10,6 +10,7 @@ pub(crate) mod dlq;
 pub(crate) mod eval;
 pub(crate) mod extract;
 pub(crate) mod label;
+pub(crate) mod models;
 pub(crate) mod quality;
 pub(crate) mod run;
 pub(crate) mod study;

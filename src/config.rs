@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use stillroom_hub::HubConfig;
+use stillroom_models::ModelsConfig;
 use stillroom_registry::RegistryConfig;
 
 /// All of the configuration. Every field has a default; unknown ones are refused.
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) teachers: TeachersConfig,
     /// Where bases of students come from.
     pub(crate) hub: HubConfig,
+    /// The registry of students.
+    pub(crate) models: ModelsConfig,
 }
 
 /// The embedded log.
@@ -147,6 +150,7 @@ impl Config {
         self.engine.check()?;
         self.registry.check().map_err(|error| in_section("registry", &error.to_string()))?;
         self.hub.check().map_err(|error| in_section("hub", &error.to_string()))?;
+        self.models.check().map_err(|error| in_section("models", &error.to_string()))?;
         self.teachers.check()?;
         self.cluster.check()
     }

@@ -39,6 +39,11 @@ pub fn teacher_vocabulary(task: Task) -> String {
     ["id\tsynonym\n".to_owned()].into_iter().chain(lines).collect()
 }
 
+/// So many notes alone, in their first revision: those of a [`DemoStream`] of the same seed.
+pub fn notes(seed: u64, count: u64) -> impl Iterator<Item = Note> {
+    (0..count).map(move |index| Story::new(index, &mut SplitMix64::of(seed, index)).note)
+}
+
 /// Events between a note and what happens to it later, at most. Bounds what the stream holds in memory.
 const DELAY_MAX: u64 = 60;
 /// One note in so many is sent broken first and whole afterwards.

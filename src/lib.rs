@@ -3,19 +3,24 @@
 //! It is a library so that the benches can drive the [`engine`] as the program does, on the notes of the [`generator`]; what
 //! users call is the binary.
 
+mod clock;
 mod commands;
 mod config;
 mod corpora;
 pub mod engine;
 mod estimate;
 mod evaluation;
+mod gate;
 pub mod generator;
+mod golden;
 mod held_out;
 mod highlight;
 mod log;
 mod offline;
 mod refused;
 mod runtime;
+mod serving;
+mod students;
 mod study;
 mod teaching;
 mod training;
@@ -58,6 +63,9 @@ enum Command {
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
     Check(commands::check::Check),
+    /// Look at the registry of students, and choose which of them serves.
+    #[command(subcommand)]
+    Models(commands::models::Models),
     /// Print the live figures of students and teachers, side by side.
     Quality(commands::quality::ShowQuality),
     /// Look at dead letters, and send them once more.
@@ -89,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Study(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Models(command) => command.run(),
         Command::Quality(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),

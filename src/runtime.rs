@@ -95,16 +95,30 @@ impl StudentConfig {
         Ok(tokenize_of(&self.load()?))
     }
 
+    /// The folders of the students, at least one.
+    ///
+    /// # Errors
+    /// When none is named and the student that comes with stillroom is not there.
+    pub(crate) fn student_folders(&self) -> Result<Vec<PathBuf>> {
+        if self.folders.is_empty() { Ok(vec![default_student()?]) } else { Ok(self.folders.clone()) }
+    }
+
     /// The students of the folders, at least one.
-    fn load(&self) -> Result<Vec<Student>> {
-        let folders = if self.folders.is_empty() { vec![default_student()?] } else { self.folders.clone() };
+    ///
+    /// # Errors
+    /// When a folder cannot be loaded.
+    pub(crate) fn load(&self) -> Result<Vec<Student>> {
         let load = |folder: &PathBuf| {
             Student::load(folder).with_context(|| format!("cannot load the student in {}", folder.display()))
         };
-        folders.iter().map(load).collect()
+        self.student_folders()?.iter().map(load).collect()
     }
 
-    fn device(&self, engine: &EngineConfig) -> Result<Device> {
+    /// Where students run, with batches as the engine makes them.
+    ///
+    /// # Errors
+    /// When the device has no such name.
+    pub(crate) fn device(&self, engine: &EngineConfig) -> Result<Device> {
         let indices = cuda_indices(&self.device).map_err(|refused| anyhow!("the device is {refused}"))?;
         let on_gpus = |indices| GpuConfig {
             indices,

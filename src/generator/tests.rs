@@ -47,6 +47,17 @@ fn slice(text: &str, span: &Span) -> String {
 }
 
 #[test]
+fn notes_alone_are_those_of_the_stream() {
+    let (streamed, _) = texts_and_references(&DemoStream::new(SEED, 50).collect::<Vec<_>>());
+    let alone: Vec<Note> = notes(SEED, 50).collect();
+    let ids: BTreeSet<&str> = alone.iter().map(|note| note.note_id.as_str()).collect();
+    assert_eq!(ids.len(), 50);
+    for note in &alone {
+        assert_eq!(streamed.get(&TextHash::of(&note.text)), Some(note));
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let events: Vec<_> = DemoStream::new(SEED, 200).collect();
     assert_eq!(events, DemoStream::new(SEED, 200).collect::<Vec<_>>());

@@ -6,6 +6,7 @@ mod demo;
 mod extract;
 mod hub;
 mod label;
+mod models;
 mod native;
 mod recovery;
 mod running;

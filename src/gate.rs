@@ -1,0 +1,171 @@
+//! The gate of a promotion: whether a candidate is better than the student that serves, beyond what chance would give.
+
+use crate::estimate::{Estimate, difference};
+use crate::evaluation::{Extracted, extract_gold};
+use crate::runtime::StudentConfig;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+use stillroom_connectors::GoldDocument;
+use stillroom_dataflow::{Bootstrap, score_spans};
+use stillroom_schemas::{Counts, Entity, Span, Task};
+
+/// How two students do on the documents that were annotated for a task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TaskFigure {
+    task: Task,
+    documents: usize,
+    /// Words that the serving student tagged.
+    serving: Counts,
+    /// Words that the candidate tagged.
+    candidate: Counts,
+    /// F1 of the candidate less that of the serving student, both of the same samples of the documents.
+    difference: Estimate,
+}
+
+/// What the interval of a difference says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It lies above 0.
+    Better,
+    /// It lies below 0.
+    Worse,
+    /// It has 0 in it: the documents do not tell the two apart.
+    Level,
+}
+
+impl TaskFigure {
+    fn standing(&self) -> Standing {
+        match self.difference {
+            Estimate { low, .. } if low > 0.0 => Standing::Better,
+            Estimate { high, .. } if high < 0.0 => Standing::Worse,
+            _ => Standing::Level,
+        }
+    }
+}
+
+/// The figures of a candidate beside those of the serving student, for each task.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gate(Vec<TaskFigure>);
+
+impl Gate {
+    /// Lets both students read the documents, each from its folder, where and how the configured one runs.
+    ///
+    /// # Errors
+    /// When a student cannot be loaded, or a document not be read.
+    pub(crate) fn measure(
+        config: &StudentConfig,
+        (serving, candidate): (&Path, &Path),
+        documents: &[GoldDocument],
+    ) -> Result<Gate> {
+        let counts = |folder: &Path| word_counts(config, folder, documents);
+        let mut pairs: BTreeMap<Task, Vec<(Counts, Counts)>> = BTreeMap::new();
+        for (serving, candidate) in counts(serving)?.into_iter().zip(counts(candidate)?) {
+            for ((task, serving), (_, candidate)) in serving.into_iter().zip(candidate) {
+                pairs.entry(task).or_default().push((candidate, serving));
+            }
+        }
+        Ok(Gate(pairs.into_iter().map(|(task, pairs)| figure(task, &pairs)).collect()))
+    }
+
+    /// Why the candidate is not to serve; nothing if it is: if it is better on a task and worse on none.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let names = |standing: Standing| -> Vec<&str> {
+            let of_standing = self.0.iter().filter(|figure| figure.standing() == standing);
+            of_standing.map(|figure| figure.task.name()).collect()
+        };
+        let (better, worse) = (names(Standing::Better), names(Standing::Worse));
+        match () {
+            () if !worse.is_empty() => Some(format!("it is worse on {}", worse.join(" and "))),
+            () if better.is_empty() => Some("it is better on no task, as far as these documents tell".to_owned()),
+            () => None,
+        }
+    }
+
+    /// A line for each task, below a head.
+    pub(crate) fn table(&self) -> Vec<String> {
+        let head = "task        documents   serving  candidate  difference  95 %";
+        let row = |figure: &TaskFigure| {
+            let TaskFigure { task, documents, serving, candidate, difference: Estimate { value, low, high } } = figure;
+            let standing = match figure.standing() {
+                Standing::Better => "better",
+                Standing::Worse => "worse",
+                Standing::Level => "not told apart",
+            };
+            let (task, serving, candidate) = (task.name(), serving.f1(), candidate.f1());
+            format!(
+                "{task:<11} {documents:>9} {serving:>9.4} {candidate:>10.4} {value:>+11.4}  {low:+.4} to {high:+.4}  {standing}"
+            )
+        };
+        std::iter::once(head.to_owned()).chain(self.0.iter().map(row)).collect()
+    }
+}
+
+/// The figure of a task from the counts of each document, those of the candidate first.
+fn figure(task: Task, pairs: &[(Counts, Counts)]) -> TaskFigure {
+    let (mut candidate, mut serving) = (Counts::default(), Counts::default());
+    for (of_candidate, of_serving) in pairs {
+        candidate += *of_candidate;
+        serving += *of_serving;
+    }
+    let difference = difference(pairs, Bootstrap::default());
+    TaskFigure { task, documents: pairs.len(), serving, candidate, difference }
+}
+
+/// Counts in words of each document, for every task that it was annotated for.
+fn word_counts(
+    config: &StudentConfig,
+    folder: &Path,
+    documents: &[GoldDocument],
+) -> Result<Vec<BTreeMap<Task, Counts>>> {
+    let student = StudentConfig { folders: vec![folder.to_owned()], ..config.clone() };
+    let Extracted { tokenize, entities, .. } = extract_gold(&student, documents)?;
+    let of_document = |(document, entities): (&GoldDocument, &Vec<Entity>)| -> Result<BTreeMap<Task, Counts>> {
+        let words = tokenize(&document.text)?.words;
+        let span = |&Entity { task, start, end, .. }: &Entity| Span { task, start, end };
+        let spans: Vec<Span> = entities.iter().map(span).collect();
+        let counts = |&task: &Task| {
+            let [in_words, ..] = score_spans(&words, task, &spans, &document.spans);
+            (task, in_words)
+        };
+        Ok(document.tasks.iter().map(counts).collect())
+    };
+    documents.iter().zip(&entities).map(of_document).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A figure of ten documents: of the ten words of each the candidate finds as many as `found` says, and the serving student five.
+    fn of_found(task: Task, found: impl Fn(i64) -> i64) -> TaskFigure {
+        let counts = |tp: i64| Counts { notes: 1, tp, fp: 0, fn_: 10 - tp };
+        let pairs: Vec<(Counts, Counts)> = (0..10).map(|document| (counts(found(document)), counts(5))).collect();
+        figure(task, &pairs)
+    }
+
+    #[test]
+    fn better_on_one_task_and_worse_on_none_passes() {
+        let better = of_found(Task::Disease, |document| 6 + document % 3);
+        let worse = of_found(Task::Medication, |document| 4 - document % 3);
+        let level = of_found(Task::Symptom, |document| 4 + document % 3);
+        let check = |figures: &[&TaskFigure], expected: Option<&str>| {
+            let gate = Gate(figures.iter().map(|figure| (*figure).clone()).collect());
+            let refusal = gate.refusal();
+            assert_eq!(refusal.as_deref(), expected, "{:#?}", gate.table());
+        };
+        check(&[&better], None);
+        check(&[&better, &level], None);
+        check(&[&better, &worse], Some("it is worse on medication"));
+        check(&[&worse, &level], Some("it is worse on medication"));
+        check(&[&level], Some("it is better on no task, as far as these documents tell"));
+        check(&[], Some("it is better on no task, as far as these documents tell"));
+    }
+
+    #[test]
+    fn a_student_is_never_better_than_itself() {
+        let same = of_found(Task::Disease, |_| 5);
+        assert_eq!(same.difference, Estimate { value: 0.0, low: 0.0, high: 0.0 });
+        assert!(Gate(vec![same]).refusal().is_some());
+    }
+}

@@ -1,0 +1,107 @@
+//! Students of the registry: put there with golden notes, and held to their hashes and notes before they may serve.
+
+use crate::clock::utc_now;
+use crate::config::Config;
+use crate::golden::{self, Golden};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use stillroom_models::{Entry, NewEntry, Registry};
+use stillroom_schemas::ModelId;
+use stillroom_student::{Manifest, Student, base_files, sha256};
+
+/// Where a student comes from.
+const MANIFEST: &str = "manifest.json";
+
+/// A student that was put into the registry.
+pub(crate) struct Added {
+    /// What the registry has of it.
+    pub(crate) entry: Entry,
+    /// Whether it was not there before.
+    pub(crate) is_new: bool,
+}
+
+/// Puts a student that stillroom trained into the registry, with golden notes. One that is there already stays as it is.
+///
+/// # Errors
+/// When it cannot be loaded or has no manifest, when the registry has another of its name and version, or cannot be written.
+pub(crate) fn add(registry: &Registry, folder: &Path, parent: Option<ModelId>) -> Result<Added> {
+    Student::load(folder).with_context(|| format!("cannot add the student in {}", folder.display()))?;
+    ensure!(
+        folder.join(MANIFEST).exists(),
+        "cannot add the student in {}: it has no {MANIFEST}; only students that stillroom trained have one",
+        folder.display()
+    );
+    // The folder may be read-only, or change meanwhile: what the golden notes are made by is what is put into the registry.
+    let stage = tempfile::tempdir().context("cannot make a folder for temporary files")?;
+    let files = copy(folder, stage.path())?;
+    let student = Student::load(stage.path())?;
+    let model = student.model().clone();
+    let known = registry.list()?.into_iter().find(|entry| entry.model == model);
+    if let Some(entry) = known
+        && files.iter().all(|(name, hash)| entry.files.get(name).is_some_and(|stored| stored.sha256 == *hash))
+    {
+        return Ok(Added { entry, is_new: false });
+    }
+    Golden::make(&student)?.save(stage.path())?;
+    let new = NewEntry {
+        model,
+        weights_hash: manifest(stage.path())?.weights_hash,
+        parent,
+        added_at: utc_now(),
+        stillroom: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let names: Vec<String> = files.into_keys().chain([golden::FILE.to_owned()]).collect();
+    Ok(Added { entry: registry.add(stage.path(), &names, new)?, is_new: true })
+}
+
+/// Copies a student's files, and gives their names with their hashes.
+fn copy(from: &Path, to: &Path) -> Result<BTreeMap<String, String>> {
+    let mut hashes = BTreeMap::new();
+    for path in base_files(from)?.into_iter().chain([from.join(MANIFEST)]) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        std::fs::write(to.join(&name), &bytes).with_context(|| format!("cannot write a copy of {}", path.display()))?;
+        hashes.insert(name, sha256(&bytes));
+    }
+    Ok(hashes)
+}
+
+/// The manifest in a student's folder.
+///
+/// # Errors
+/// When there is none, or it is damaged.
+pub(crate) fn manifest(folder: &Path) -> Result<Manifest> {
+    let path = folder.join(MANIFEST);
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+}
+
+/// A student of the registry that may serve, as far as files, weights and golden notes tell.
+pub(crate) struct Verified {
+    /// What the registry has of it.
+    pub(crate) entry: Entry,
+    /// The folder of its files on this machine.
+    pub(crate) folder: PathBuf,
+    /// The student, loaded from there.
+    pub(crate) student: Student,
+}
+
+/// Reads a student's files from the registry once more, compares their hashes, loads it, and runs its golden notes on the configured
+/// device.
+///
+/// # Errors
+/// When a file is not what it was when it was put there, the student cannot be loaded or run, or fails its golden notes.
+pub(crate) fn verify(registry: &Registry, model: &ModelId, config: &Config) -> Result<Verified> {
+    let entry = registry.verify(model)?;
+    let folder = registry.folder(model)?;
+    let student = golden::check(&folder, &config.student, &config.engine)?;
+    let weights_hash = student.manifest().map(|manifest| manifest.weights_hash.as_str());
+    ensure!(
+        *student.model() == entry.model && weights_hash == Some(entry.weights_hash.as_str()),
+        "the registry says {}, and the files there are those of {}; add the student anew",
+        entry.model.0,
+        student.model().0
+    );
+    Ok(Verified { entry, folder, student })
+}
