@@ -1,9 +1,9 @@
 //! Golden notes: made-up notes with the probability that a student gives each of their words, computed in `f32` on a processor when
 //! the student is put into the registry.
 //!
-//! They travel with the student, as `golden.json`. Whoever is about to let it serve runs them on the device and in the precision that
-//! will serve, and so learns that what runs there is this student and nothing that only loads. They hold no text of a patient: the
-//! notes are the [`generator`]'s.
+//! They travel with the student, as `golden.json`. Whoever is about to let it serve runs them on the device and in the precision
+//! that will serve, and so learns that what runs there is this student and nothing that only loads. They hold no text of a patient:
+//! the notes are the [`generator`]'s.
 
 use crate::engine::EngineConfig;
 use crate::generator;
@@ -118,15 +118,16 @@ impl Golden {
             let (words, expected) = (said.len(), probabilities.len());
             ensure!(
                 words == expected,
-                "{model} fails golden note {}: it has {words} words, and had {expected}; take its tokenizer from where it was trained",
+                "{model} fails golden note {}: it has {words} words, and had {expected}; \
+                 take its tokenizer from where it was trained",
                 number + 1
             );
             let pairs = said.as_flattened().iter().zip(probabilities.as_flattened());
             let worst = pairs.map(|(one, other)| distance(*one, *other)).fold(0.0, f32::max);
             ensure!(
                 worst <= TOLERANCE,
-                "{model} fails golden note {}: a probability is {worst:.3} away from the golden one, more than {TOLERANCE}; take another \
-                 precision or device",
+                "{model} fails golden note {}: a probability is {worst:.3} away from the golden one, more than \
+                 {TOLERANCE}; take another precision or device",
                 number + 1
             );
         }

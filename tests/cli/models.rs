@@ -54,7 +54,8 @@ impl Site {
         fs::write(site.path("gold.jsonl"), documents(110..125)).unwrap();
         // In the precision of the golden notes, as networks as small as these are at the mercy of 8 bits.
         let config = format!(
-            "[log]\ndir = 'log'\n[student]\nfolders = ['{serving}']\nprecision = 'f32'\nthreads = 1\n[models]\nregistry = 'registry'\n"
+            "[log]\ndir = 'log'\n[student]\nfolders = ['{serving}']\nprecision = 'f32'\nthreads = 1\n\
+             [models]\nregistry = 'registry'\n"
         );
         fs::write(site.path("stillroom.toml"), config).unwrap();
         site.train("weak", &["--rate", "1e-6", "--epochs", "1"]);

@@ -142,8 +142,8 @@ fn load_serving(folder: &Path, model: &ModelId) -> Result<Student> {
 fn check_tokenizer(serving: &Student, next: &Student) -> Result<()> {
     ensure!(
         serving.tokenizer_hash() == next.tokenizer_hash(),
-        "{} has another tokenizer than {}, which serves, and notes would have to be cut anew; stop `run`, name the folder of its files in \
-         [student] folders and start with a new log or another topic of models",
+        "{} has another tokenizer than {}, which serves, and notes would have to be cut anew; stop `run`, \
+         name the folder of its files in [student] folders and start with a new log or another topic of models",
         next.model().0,
         serving.model().0
     );
