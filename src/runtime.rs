@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
-use stillroom_dataflow::{TaggerFactory, TaggerPool, TokenizeText};
+use stillroom_dataflow::{Tagger, TaggerFactory, TaggerPool, TokenizeText};
 use stillroom_student::{Device, GpuConfig, Precision, Student, cuda_indices};
 
 /// The student in this repository.
@@ -47,6 +47,8 @@ impl Default for StudentConfig {
 /// A student that is ready to tag.
 pub(crate) struct Runtime {
     pub(crate) tokenize: TokenizeText,
+    /// SHA-256 of the tokenizer: whoever takes over must cut notes in the same way.
+    pub(crate) tokenizer_hash: String,
     pub(crate) pool: TaggerPool,
 }
 
@@ -79,12 +81,17 @@ impl StudentConfig {
     /// When a folder cannot be loaded or the device cannot be used.
     pub(crate) fn start(&self, engine: &EngineConfig) -> Result<Runtime> {
         let students = self.load()?;
-        let tokenize = tokenize_of(&students);
-        let taggers = Student::taggers(&students, self.device(engine)?, self.threads())?;
-        let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
-        let factories = taggers.into_iter().map(factory).collect();
-        let pool = TaggerPool::start(factories, engine.batches_open_max)?;
-        Ok(Runtime { tokenize, pool })
+        let (tokenize, tokenizer_hash) = (tokenize_of(&students), students[0].tokenizer_hash().to_owned());
+        let pool = pool(self.taggers(&students, engine)?, engine)?;
+        Ok(Runtime { tokenize, tokenizer_hash, pool })
+    }
+
+    /// What of students runs on the device, as often as it is to run at once.
+    ///
+    /// # Errors
+    /// When the device or the weights cannot be used.
+    pub(crate) fn taggers(&self, students: &[Student], engine: &EngineConfig) -> Result<Vec<Box<dyn Tagger>>> {
+        Ok(Student::taggers(students, self.device(engine)?, self.threads())?)
     }
 
     /// How the student cuts texts.
@@ -133,6 +140,15 @@ impl StudentConfig {
     fn threads(&self) -> usize {
         threads_or_cores(self.threads)
     }
+}
+
+/// Starts a thread for each of some taggers of a student.
+///
+/// # Errors
+/// When there is no thread for one.
+pub(crate) fn pool(taggers: Vec<Box<dyn Tagger>>, engine: &EngineConfig) -> Result<TaggerPool> {
+    let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
+    Ok(TaggerPool::start(taggers.into_iter().map(factory).collect(), engine.batches_open_max)?)
 }
 
 /// So many threads, or one for every core where none are asked for.

@@ -1,13 +1,17 @@
-//! Students of the registry: put there with golden notes, and held to their hashes and notes before they may serve.
+//! Students of the registry: put there with golden notes, held to their hashes and notes before they may serve, and loaded when they are
+//! activated.
 
 use crate::clock::utc_now;
 use crate::config::Config;
 use crate::golden::{self, Golden};
+use crate::runtime::pool;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use stillroom_dataflow::{LoadStudent, TaggerPool};
 use stillroom_models::{Entry, NewEntry, Registry};
-use stillroom_schemas::ModelId;
+use stillroom_schemas::{Activation, ModelId};
 use stillroom_student::{Manifest, Student, base_files, sha256};
 
 /// Where a student comes from.
@@ -75,6 +79,39 @@ pub(crate) fn manifest(folder: &Path) -> Result<Manifest> {
     let path = folder.join(MANIFEST);
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+}
+
+/// What loads students that are activated while notes flow, in the place of one with the tokenizer of this hash.
+pub(crate) fn loader(config: &Config, tokenizer_hash: String) -> LoadStudent {
+    let config = config.clone();
+    Arc::new(move |activation| {
+        let pool = activated(&config, activation, &tokenizer_hash);
+        // With its causes: what logs it knows one message.
+        pool.map_err(|error| format!("{error:#}").into())
+    })
+}
+
+/// Loads a student that was activated, holds it to its golden notes, and starts its threads.
+fn activated(config: &Config, activation: &Activation, tokenizer_hash: &str) -> Result<TaggerPool> {
+    let folder = Registry::open(&config.models)?.folder(&activation.model)?;
+    let student = Student::load(&folder)?;
+    let weights_hash = manifest(&folder)?.weights_hash;
+    ensure!(
+        weights_hash == activation.weights_hash,
+        "the registry has other weights of {} than were activated; verify it, and activate another student",
+        activation.model.0
+    );
+    ensure!(
+        student.tokenizer_hash() == tokenizer_hash,
+        "{} has another tokenizer than the student that run was started with; start it with this one in [student] folders",
+        activation.model.0
+    );
+    let golden = Golden::load(&folder)?;
+    let mut taggers = config.student.taggers(std::slice::from_ref(&student), &config.engine)?;
+    for tagger in &mut taggers {
+        golden.check(student.tokenizer(), tagger.as_mut())?;
+    }
+    pool(taggers, &config.engine)
 }
 
 /// A student of the registry that may serve, as far as files, weights and golden notes tell.

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
 use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
-use crate::{offline, wire};
+use crate::{offline, students, wire};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -183,7 +183,8 @@ impl LogRun<'_> {
             }
         };
         let wire = wire.format();
-        let (tokenize, students) = (runtime.tokenize, Students::only(runtime.pool));
+        let students = Students::new(runtime.pool, students::loader(config, runtime.tokenizer_hash));
+        let tokenize = runtime.tokenize;
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());

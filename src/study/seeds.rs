@@ -71,8 +71,8 @@ pub(crate) fn row_below(figure: &Figure, means: &[SeedMean], level: Level) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::dataset::Role;
     use crate::estimate::Estimate;
+    use crate::study::dataset::Role;
     use crate::study::report::{Group, Kind};
     use stillroom_schemas::{Counts, Task};
 
