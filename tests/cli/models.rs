@@ -1,5 +1,7 @@
 //! `stillroom models`: students in the registry, promoted and rolled back on a log in a folder.
 
+mod flowing;
+
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
