@@ -12,6 +12,7 @@ mod outcomes;
 mod running;
 mod security;
 mod site;
+mod students;
 #[path = "../cli/support.rs"]
 mod support;
 #[path = "../cli/vendor.rs"]

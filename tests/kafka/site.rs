@@ -67,6 +67,8 @@ pub(crate) struct Site {
     pub(crate) delivery: &'static str,
     /// The student's folder.
     pub(crate) student: PathBuf,
+    /// In what it is multiplied.
+    pub(crate) precision: &'static str,
 }
 
 impl Site {
@@ -86,8 +88,8 @@ impl Site {
         });
         let folder = tempfile::tempdir().unwrap();
         let (extra, properties, student) = (String::new(), String::new(), tiny());
-        let site =
-            Site { broker: broker.clone(), name, folder, log, extra, properties, delivery: "exactly_once", student };
+        let (broker, delivery, precision) = (broker.clone(), "exactly_once", "auto");
+        let site = Site { broker, name, folder, log, extra, properties, delivery, student, precision };
         let of_input =
             |topic: &str, cleanup| TopicPlan { name: site.topic(topic), partitions, cleanup, record_bytes_max: None };
         let inputs = [of_input("notes", Cleanup::Delete), of_input("references", Cleanup::Keep)];
@@ -147,7 +149,7 @@ impl Site {
         let path = self.folder.path().join(format!("{workers}.toml"));
         let mut text = format!(
             "[kafka]\ntransactional_id = '{0}'\ngroup_id = '{0}'\ndelivery = '{6}'\ncreate_topics = true\ntransaction_timeout_ms = 10000\n\
-             [kafka.properties]\nbootstrap.servers = '{1}'\n{5}\n[student]\nfolders = [{2:?}]\n[engine]\nworkers = {workers}\n\
+             [kafka.properties]\nbootstrap.servers = '{1}'\n{5}\n[student]\nfolders = [{2:?}]\nprecision = '{7}'\n[engine]\nworkers = {workers}\n\
              tick_ms = 5\nlinger_ms_max = 1\ntokens_max = {3}\n{4}\n[engine.topics]\n",
             self.name,
             self.broker.servers,
@@ -156,8 +158,11 @@ impl Site {
             self.extra,
             self.properties,
             self.delivery,
+            self.precision,
         );
-        for topic in ["notes", "references", "labels", "extractions", "quality", "state", "dead_letters", "progress"] {
+        for topic in
+            ["notes", "references", "labels", "models", "extractions", "quality", "state", "dead_letters", "progress"]
+        {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
         // Another process of the pipeline may be reading it.
