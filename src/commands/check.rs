@@ -7,6 +7,7 @@ use crate::teaching::Wanted;
 use crate::teaching::asking::{Asker, panel};
 use crate::teaching::labels::runtime as async_runtime;
 use crate::wire::Wire;
+use crate::{serving, students};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fmt::Display;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stillroom_connectors::{Cleanup, Delivery, KafkaLog, Log, TopicInfo, TopicPlan};
 use stillroom_dataflow::Students;
+use stillroom_models::Registry;
+use stillroom_schemas::Activation;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -97,6 +100,7 @@ impl Check {
         }
         if has_all {
             report.tell("clock", check_clock(config).map(|found| ((), found)))?;
+            report.tell("student that serves", check_serving(config).map(|found| ((), found)))?;
         }
         self.check_ids(config, has_all, report)?;
         report.tell("schema registry", Wire::open(config).and_then(|wire| wire.check()).map(|found| ((), found)))?;
@@ -246,6 +250,16 @@ fn check_config(config: &Config, kafka: &KafkaLog, plan: &TopicPlan) -> Result<(
 
 /// How far clocks may be apart.
 const CLOCKS_APART_MS_MAX: u64 = 60_000;
+
+/// The student that was activated last, as a run will load it.
+fn check_serving(config: &Config) -> Result<String> {
+    let activations = serving::activations(config)?;
+    let Some(Activation { model, activated_at, .. }) = activations.last() else {
+        return Ok("that of [student] folders, as none was activated".to_owned());
+    };
+    students::verify(&Registry::open(&config.models)?, model, config)?;
+    Ok(format!("{}, activated at {activated_at}", model.0))
+}
 
 /// Epochs need no clock that is right, but times in people's tools do.
 fn check_clock(config: &Config) -> Result<String> {

@@ -173,6 +173,12 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     let models: Vec<&Value> = after["students"].as_array().unwrap().iter().map(|student| &student["model"]).collect();
     assert!(models.contains(&&json!(weak)) && models.len() == 2, "who served is kept: {after}");
 
+    let mut check = stillroom();
+    check.current_dir(site.folder.path()).args(["check", "--connect", "-c", "stillroom.toml"]);
+    let checked = check.output().unwrap();
+    let serving = format!("pass  student that serves: {strong}, activated at {}", activation.activated_at);
+    assert!(stdout(&checked).contains(&serving), "{}", stdout(&checked));
+
     let serves = format!("{strong} serves already");
     site.check_refused(&["promote", &strong, "--gold", "gold.jsonl"], &serves);
     let worse = format!("{weak} does not serve: it is worse on disease and medication and symptom");
