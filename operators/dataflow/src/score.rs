@@ -27,24 +27,19 @@
 //! withdrawal is a value like any other, so an amendment or withdrawal in the epoch of what it replaces is not lost. Over epochs the
 //! inputs must already be in order: of notes `LatestNotes` sees to it, of references the order of their partition does.
 
+use crate::labels::{Labels, NoteLabels, labels_of_notes, latest_labels, one_of_each, views};
 use crate::panel::{ENSEMBLE, LabelOf};
+use crate::upserts::{arrange_upserts, stamp};
 use crate::{AsJson, Epoch, TeacherPanel, Words, score_spans};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
-use differential_dataflow::operators::arrange::upsert::arrange_from_upsert;
-use differential_dataflow::trace::implementations::{ValBuilder, ValSpine};
-use differential_dataflow::{ExchangeData, Hashable};
 use serde::{Deserialize, Serialize};
-use std::hash::Hash;
 use std::sync::Arc;
 use stillroom_schemas::{
     Comparison, Counts, Level, ModelId, Prediction, QualityKey, Reference, Span, TaskSet, TextHash,
 };
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Enter;
-use timely::dataflow::operators::generic::operator::Operator;
 
 /// A note and its partition, with its revision, the offset of its record, and what the student said of it; nothing when it was
 /// withdrawn or could not be read.
@@ -144,16 +139,8 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
                     prediction.clone().map(|prediction| (note.clone(), prediction))
                 })
                 .arrange_by_key_named("ArrangeByNote");
-            let references = stamp(references.enter(region), "KeepReferences", keep_reference);
-            let said = arrange_upserts(references, "References").flat_map_ref(|(note, annotator, ..), (_, labels)| {
-                labels.clone().map(|labels| (note.clone(), (annotator.clone(), labels)))
-            });
-            let of_note = said.clone().filter(|(_, (_, labels))| labels.is_of_teacher).reduce_named(
-                "LabelsOfNote",
-                |_, labels, all: &mut Vec<(Arc<NoteLabels>, isize)>| {
-                    all.push((Arc::new(labels.iter().map(|(label, _)| (*label).clone()).collect()), 1));
-                },
-            );
+            let said = latest_labels(references.enter(region));
+            let of_note = labels_of_notes(said.clone().filter(|(_, (_, labels))| labels.is_of_teacher));
             let references =
                 said.filter(|(_, (_, labels))| !labels.is_of_teacher).arrange_by_key_named("ArrangeByNote");
             let of_references =
@@ -184,21 +171,7 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
     }
 }
 
-/// What is kept of a reference or label: its ids are the key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Labels {
-    is_of_teacher: bool,
-    text_hash: TextHash,
-    tasks: TaskSet,
-    spans: Vec<Span>,
-}
-
 type KeptPrediction = (u64, u64, Option<Arc<AsJson<Prediction>>>);
-type KeptKey = (Arc<str>, Arc<str>, Option<Arc<str>>, u32);
-type KeptReference = (u64, Option<Arc<Labels>>);
-
-/// What teachers said of a note, of whichever of its texts, by teacher.
-type NoteLabels = Vec<(Arc<str>, Arc<Labels>)>;
 
 /// A prediction with what teachers said of the same text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -230,22 +203,9 @@ fn keep_prediction(((note, partition), kept): PredictionUpsert) -> ((Arc<str>, u
     ((note.into(), partition), (revision, offset, prediction))
 }
 
-fn keep_reference((key, (offset, reference)): ReferenceUpsert) -> (KeptKey, KeptReference) {
-    let ReferenceKey { note_id, annotator, text_hash, partition } = key;
-    let is_of_teacher = text_hash.is_some();
-    let labels = reference.map(|Reference { text_hash, tasks, mut spans, .. }| {
-        spans.shrink_to_fit();
-        Arc::new(Labels { is_of_teacher, text_hash, tasks, spans })
-    });
-    ((note_id.into(), annotator.into(), text_hash.map(|hash| hash.0.into()), partition), (offset, labels))
-}
-
-/// The labels of the prediction's text, if there are any; one of each teacher, also where partitions that were added, or another
-/// producer, put what it said into two.
+/// The labels of the prediction's text, one of each teacher, if there are any.
 fn labels_of(prediction: &Arc<AsJson<Prediction>>, labels: &NoteLabels) -> Option<Labelled> {
-    let of_text = labels.iter().filter(|(_, labels)| labels.text_hash == prediction.0.text_hash);
-    let mut labels: NoteLabels = of_text.cloned().collect();
-    labels.dedup_by(|later, kept| later.0 == kept.0);
+    let labels = one_of_each(labels.iter().filter(|(_, labels)| labels.text_hash == prediction.0.text_hash));
     (!labels.is_empty()).then(|| Labelled { prediction: Arc::clone(prediction), labels })
 }
 
@@ -255,8 +215,7 @@ impl Labelled {
     }
 
     fn views(&self) -> Vec<LabelOf<'_>> {
-        let labels = self.labels.iter();
-        labels.map(|(teacher, said)| LabelOf { teacher, tasks: &said.tasks, spans: &said.spans }).collect()
+        views(&self.labels)
     }
 }
 
@@ -343,46 +302,4 @@ fn teachers_against(
     };
     let counted: Vec<_> = reference.tasks.iter().flat_map(of_task).collect();
     counted.into_iter().map(|(task, model, counts)| (row(task, model), counts)).collect()
-}
-
-type Arranged<'scope, K, V> = differential_dataflow::operators::arrange::Arranged<
-    'scope,
-    differential_dataflow::operators::arrange::TraceAgent<ValSpine<K, V, Epoch, isize>>,
->;
-
-/// An upsert as the arrangement takes it.
-type StampedUpsert<K, V> = (K, Option<V>, Epoch);
-
-fn arrange_upserts<'scope, K, V>(
-    upserts: StreamVec<'scope, Epoch, StampedUpsert<K, V>>,
-    name: &str,
-) -> Arranged<'scope, K, V>
-where
-    K: ExchangeData + Hashable + Hash,
-    V: ExchangeData,
-{
-    arrange_from_upsert::<ValBuilder<K, V, Epoch, isize>, ValSpine<K, V, Epoch, isize>, K, V>(upserts, name)
-}
-
-/// Adds to each upsert the epoch that it came in, after `keep` has reduced it to what is kept.
-fn stamp<'scope, D, K, V>(
-    upserts: StreamVec<'scope, Epoch, D>,
-    name: &str,
-    keep: impl Fn(D) -> (K, V) + 'static,
-) -> StreamVec<'scope, Epoch, StampedUpsert<K, V>>
-where
-    D: Clone + 'static,
-    K: Clone + 'static,
-    V: Clone + 'static,
-{
-    upserts.unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, name, move |_, _| {
-        move |input, output| {
-            input.for_each_stamp(|capability, batches| {
-                let Some(&epoch) = capability.least() else { return };
-                let upserts = batches.flat_map(|batch| batch.drain(..));
-                let stamped = upserts.map(&keep).map(|(key, value)| (key, Some(value), epoch));
-                output.session(&capability).give_iterator(stamped);
-            });
-        }
-    })
 }
