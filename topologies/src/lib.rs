@@ -4,5 +4,7 @@
 //! none.
 
 mod extraction;
+mod retraining;
 
 pub use extraction::{ExtractionParts, extraction};
+pub use retraining::{Retraining, RetrainingParts, retraining};
