@@ -294,3 +294,80 @@ fn examples_of(
     };
     Task::ALL.into_iter().filter_map(of_task).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ensemble::{Ensemble, Rule};
+    use crate::labels::Labels;
+    use stillroom_schemas::TaskSet;
+
+    fn task(name: &str) -> Option<Task> {
+        Task::ALL.into_iter().find(|task| task.name() == name)
+    }
+
+    /// Word `k` of the text is at code point `2 * k`.
+    fn span(task: Task, word: u32) -> Span {
+        Span { task, start: 2 * word, end: 2 * word + 1 }
+    }
+
+    /// What somebody says: a name, then for each task its name and the numbers of its words. Names of teachers begin with one.
+    fn said(line: &str) -> (Arc<str>, Arc<Labels>) {
+        let (name, rest) = line.split_once(' ').unwrap();
+        let (mut tasks, mut spans, mut of) = (TaskSet::new(), Vec::new(), None);
+        for word in rest.split(' ') {
+            match task(word) {
+                Some(task) => {
+                    tasks.insert(task);
+                    of = Some(task);
+                }
+                None => spans.push(span(of.unwrap(), word.parse().unwrap())),
+            }
+        }
+        let (is_of_teacher, text_hash) = (name.starts_with("teacher"), TextHash::of("a b c d"));
+        (name.into(), Arc::new(Labels { is_of_teacher, text_hash, tasks, spans }))
+    }
+
+    /// The examples of a text of four words of which this is said, in order of names. Diseases are what both teachers mark, medications
+    /// what `teacher_a` marks; nobody was chosen for symptoms.
+    fn check(lines: &[&str], expected: &str) {
+        let both = Ensemble { teachers: vec!["teacher_a".into(), "teacher_b".into()], rule: Rule::Intersection };
+        let alone = Ensemble { teachers: vec!["teacher_a".into()], rule: Rule::Union };
+        let panel = TeacherPanel::new(&[], [(Task::Disease, both), (Task::Medication, alone)].into());
+        let words = Words((0..4).map(|word| 2 * word..2 * word + 1).collect()).to_bytes();
+        let text_hash = TextHash::of("a b c d");
+        let note = KeptNote { text_hash, patient_id: None, note_type: None, site: None, words };
+        let mut all: NoteLabels = lines.iter().map(|line| said(line)).collect();
+        all.sort();
+        let examples = examples_of(("n1", &(0, 7, Arc::new(note))), &all, &panel, HeldOut { share: 0.0 });
+        let told = examples.iter().map(|(key, example)| {
+            let words: String = example.spans.iter().map(|span| format!(" {}", span.start / 2)).collect();
+            let by = match &example.source {
+                ExampleSource::Human(annotator) => annotator,
+                ExampleSource::Teachers => "teachers",
+            };
+            format!("{}{words} by {by}", key.task.name())
+        });
+        assert_eq!(told.collect::<Vec<_>>().join(", "), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn people_come_before_teachers_task_by_task() {
+        check(
+            &["ada disease 1", "teacher_a disease 0 medication 2", "teacher_b disease 0"],
+            "disease 1 by ada, medication 2 by teachers",
+        );
+        check(&["ada disease", "teacher_a disease 0", "teacher_b disease 0"], "disease by ada");
+        check(&["bob disease 0 symptom 3", "ada disease 1"], "disease 1 by ada, symptom 3 by bob");
+        check(&["ada symptom 3 0 3"], "symptom 0 3 by ada");
+    }
+
+    #[test]
+    fn an_ensemble_speaks_once_all_of_its_teachers_have() {
+        check(&["teacher_a disease 0 1", "teacher_b disease 1 2"], "disease 1 by teachers");
+        check(&["teacher_a disease 0 1"], "");
+        check(&["teacher_a disease 0", "teacher_b disease 1"], "disease by teachers");
+        check(&["teacher_a medication 2 symptom 1", "teacher_b medication 3"], "medication 2 by teachers");
+        check(&["teacher_c disease 0 medication 0 symptom 0"], "");
+    }
+}
