@@ -22,8 +22,8 @@ pub struct RetrainingParts {
 
 /// What leaves the retraining topology.
 pub struct Retraining<'scope> {
-    /// Examples that become current or cease to be, each with its epoch: a change may travel ahead of it. At the end of every epoch there
-    /// is one example at most of each key.
+    /// Examples that become current or cease to be, each with its epoch: a change may travel ahead of it. At the end of
+    /// every epoch there is one example at most of each key.
     pub examples: StreamVec<'scope, Epoch, (ExampleChange, Epoch)>,
 }
 
@@ -37,9 +37,10 @@ pub struct Retraining<'scope> {
 ///             └─ references, labels ────────────────────────────────────────────┘
 /// ```
 ///
-/// The inputs are the topics of notes, references and labels, from their beginnings: of a note that is only restored no text is known,
-/// and nothing is learned of it. Text flows from `Decode` to `Tokenize` on the worker that read it and goes no further. Dead letters are
-/// not among what leaves: the extraction topology, which reads the same records, writes them.
+/// The inputs are the topics of notes, references and labels, from their beginnings: of a note that is only restored no
+/// text is known, and nothing is learned of it. Text flows from `Decode` to `Tokenize` on the worker that read it and
+/// goes no further. Dead letters are not among what leaves: the extraction topology, which reads the same records,
+/// writes them.
 pub fn retraining<'scope>(inputs: StreamVec<'scope, Epoch, Input>, parts: RetrainingParts) -> Retraining<'scope> {
     let decoded = inputs.decode(parts.decode);
     let (latest, overtaken) = decoded.notes.latest_notes();

@@ -1,8 +1,9 @@
 //! `Examples`: what is to be learned of every current note, for each task.
 //!
-//! In: upserts of notes, keyed by note and partition, and of references and teachers' labels, as [`Score`](crate::Score) has them. Out: a
-//! collection of `(ExampleKey, Example)`, one at most for a key; one that changes leaves as a retraction and an addition at the same
-//! epoch. Examples change when an epoch is complete, and only those of notes that the epoch touched.
+//! In: upserts of notes, keyed by note and partition, and of references and teachers' labels, as
+//! [`Score`](crate::Score) has them. Out: a collection of `(ExampleKey, Example)`, one at most for a key; one that
+//! changes leaves as a retraction and an addition at the same epoch. Examples change when an epoch is complete, and
+//! only those of notes that the epoch touched.
 //!
 //! ```text
 //! notes ─────► KeepNotes ──────► Notes ───────► ArrangeByNote ─┐
@@ -11,16 +12,16 @@
 //! labels
 //! ```
 //!
-//! State: of the latest revision of each note its place in the topic, the hash of its text, whose it is and where its words are, and the
-//! latest reference of each note and annotator and the latest label of each text and teacher: all of it without text. A withdrawn note
-//! or reference leaves its key and a tombstone behind.
+//! State: of the latest revision of each note its place in the topic, the hash of its text, whose it is and where its
+//! words are, and the latest reference of each note and annotator and the latest label of each text and teacher: all of
+//! it without text. A withdrawn note or reference leaves its key and a tombstone behind.
 //!
-//! A reference or label is joined with the note of the same text alone: one for an earlier revision is kept and teaches nothing, until
-//! the note has that text again. Under the same `note_id` another partition has another note, as for `LatestNotes`; what was said of a
-//! text under that id is said of both.
+//! A reference or label is joined with the note of the same text alone: one for an earlier revision is kept and teaches
+//! nothing, until the note has that text again. Under the same `note_id` another partition has another note, as for
+//! `LatestNotes`; what was said of a text under that id is said of both.
 //!
-//! Order: as for `Score`. Of one key the greatest epoch counts, and in one epoch the greatest `(revision, offset)`, or `offset`; over
-//! epochs `LatestNotes` and the order of partitions see to it.
+//! Order: as for `Score`. Of one key the greatest epoch counts, and in one epoch the greatest `(revision, offset)`, or
+//! `offset`; over epochs `LatestNotes` and the order of partitions see to it.
 
 use crate::labels::{NoteLabels, labels_of_notes, latest_labels, one_of_each, views};
 use crate::upserts::{arrange_upserts, stamp};
@@ -56,7 +57,8 @@ pub struct Example {
     pub note_type: Option<String>,
     /// The hospital or clinic.
     pub site: Option<String>,
-    /// The mentions of the task, in Unicode code points, by position and without repetitions. None is a statement too: the note has none.
+    /// The mentions of the task, in Unicode code points, by position and without repetitions. None is a statement too:
+    /// the note has none.
     pub spans: Vec<Span>,
     /// Who says so.
     pub source: ExampleSource,
@@ -79,15 +81,15 @@ impl Example {
         !self.is_held_out
     }
 
-    /// Whether students are measured by it: the patient is held out, and a human says so. What teachers say of those who are held out
-    /// serves neither.
+    /// Whether students are measured by it: the patient is held out, and a human says so. What teachers say of those
+    /// who are held out serves neither.
     pub fn is_to_be_measured_by(&self) -> bool {
         self.is_held_out && matches!(self.source, ExampleSource::Human(_))
     }
 }
 
-/// An example that becomes current (`diff` is 1) or ceases to be (`diff` is -1). When an example is replaced, both come at one epoch, in
-/// any order.
+/// An example that becomes current (`diff` is 1) or ceases to be (`diff` is -1). When an example is replaced, both come
+/// at one epoch, in any order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExampleChange {
     /// Of which note and task.
@@ -113,8 +115,8 @@ pub struct CurrentNote {
     pub words: Words,
 }
 
-/// A note and its partition, with its revision, the offset of its record, and what is known of it; nothing when it was withdrawn or could
-/// not be cut into words.
+/// A note and its partition, with its revision, the offset of its record, and what is known of it; nothing when it was
+/// withdrawn or could not be cut into words.
 pub type CurrentNoteUpsert = ((String, u32), (u64, u64, Option<CurrentNote>));
 
 impl TokenizedNote {
@@ -134,8 +136,8 @@ impl TokenizedNote {
 }
 
 impl Output {
-    /// The note as an upsert for [`Examples`], if its record says that there is nothing to learn of it any more: it was withdrawn, or could
-    /// not be cut into words, or all that is known of it is what an earlier run remembered.
+    /// The note as an upsert for [`Examples`], if its record says that there is nothing to learn of it any more: it was
+    /// withdrawn, or could not be cut into words, or all that is known of it is what an earlier run remembered.
     pub fn without_current(&self) -> Option<CurrentNoteUpsert> {
         match self {
             Output::Withdrawn { .. } | Output::DeadLettered { .. } | Output::Restored { .. } => {
@@ -151,9 +153,9 @@ impl Output {
 pub trait Examples<'scope> {
     /// The current example of every note and task, retracted and added as notes, references and labels change.
     ///
-    /// A human says what is to be learned of a task, of several the one whose name comes first; where none annotated the task, the ensemble
-    /// that `panel` has for it, once each of its teachers has labelled the text. A task that nobody annotated has no example; nor has a
-    /// note that was withdrawn.
+    /// A human says what is to be learned of a task, of several the one whose name comes first; where none annotated
+    /// the task, the ensemble that `panel` has for it, once each of its teachers has labelled the text. A task that
+    /// nobody annotated has no example; nor has a note that was withdrawn.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -311,7 +313,8 @@ mod tests {
         Span { task, start: 2 * word, end: 2 * word + 1 }
     }
 
-    /// What somebody says: a name, then for each task its name and the numbers of its words. Names of teachers begin with one.
+    /// What somebody says: a name, then for each task its name and the numbers of its words. Names of teachers begin
+    /// with one.
     fn said(line: &str) -> (Arc<str>, Arc<Labels>) {
         let (name, rest) = line.split_once(' ').unwrap();
         let (mut tasks, mut spans, mut of) = (TaskSet::new(), Vec::new(), None);
@@ -328,8 +331,8 @@ mod tests {
         (name.into(), Arc::new(Labels { is_of_teacher, text_hash, tasks, spans }))
     }
 
-    /// The examples of a text of four words of which this is said, in order of names. Diseases are what both teachers mark, medications
-    /// what `teacher_a` marks; nobody was chosen for symptoms.
+    /// The examples of a text of four words of which this is said, in order of names. Diseases are what both teachers
+    /// mark, medications what `teacher_a` marks; nobody was chosen for symptoms.
     fn check(lines: &[&str], expected: &str) {
         let both = Ensemble { teachers: vec!["teacher_a".into(), "teacher_b".into()], rule: Rule::Intersection };
         let alone = Ensemble { teachers: vec!["teacher_a".into()], rule: Rule::Union };

@@ -10,11 +10,11 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Whether a patient is held out: when the first 53 bits of the SHA-256 of the patient's id, as a fraction of 2^53, are below the share.
-    /// Where no patient is known, or an empty id stands for that, the note's id takes its place.
+    /// Whether a patient is held out: when the first 53 bits of the SHA-256 of the patient's id, as a fraction of 2^53,
+    /// are below the share. Where no patient is known, or an empty id stands for that, the note's id takes its place.
     ///
-    /// Nothing else counts, so all notes of a patient fall on one side, on every machine and in every run, and a greater share holds out
-    /// the patients of a smaller one and more.
+    /// Nothing else counts, so all notes of a patient fall on one side, on every machine and in every run, and a
+    /// greater share holds out the patients of a smaller one and more.
     ///
     /// ```
     /// use stillroom_dataflow::HeldOut;

@@ -1,5 +1,5 @@
-//! What people and teachers say of notes, as `Score` and `Examples` keep it: without text, and behind an `Arc`, so that the arrangements
-//! share it and merge it without copying.
+//! What people and teachers say of notes, as `Score` and `Examples` keep it: without text, and behind an `Arc`, so that
+//! the arrangements share it and merge it without copying.
 
 use crate::panel::LabelOf;
 use crate::upserts::{arrange_upserts, stamp};
@@ -47,7 +47,8 @@ pub(crate) fn labels_of_notes<'scope>(
     })
 }
 
-/// Of labels by name one of each teacher, also where partitions that were added, or another producer, put what it said into two.
+/// Of labels by name one of each teacher, also where partitions that were added, or another producer, put what it said
+/// into two.
 pub(crate) fn one_of_each<'a>(labels: impl Iterator<Item = &'a Said>) -> NoteLabels {
     let mut labels: NoteLabels = labels.cloned().collect();
     labels.dedup_by(|later, kept| later.0 == kept.0);

@@ -18,8 +18,8 @@ pub(crate) type Latest<'scope, K, V> =
 /// An upsert as the arrangement takes it.
 pub(crate) type StampedUpsert<K, V> = (K, Option<V>, Epoch);
 
-/// Keeps of all upserts of a key the one of the greatest epoch, and in one epoch the greatest value. A withdrawal is a value like any
-/// other, so that it is not lost in the epoch of what it withdraws.
+/// Keeps of all upserts of a key the one of the greatest epoch, and in one epoch the greatest value. A withdrawal is a
+/// value like any other, so that it is not lost in the epoch of what it withdraws.
 pub(crate) fn arrange_upserts<'scope, K, V>(
     upserts: StreamVec<'scope, Epoch, StampedUpsert<K, V>>,
     name: &str,

@@ -1,5 +1,6 @@
-//! `Examples`, behind the operators that the retraining topology has before it, over random histories of notes, amendments, withdrawals,
-//! references, labels and corrections, against a plain recomputation after every epoch, with 1, 2 and 3 workers.
+//! `Examples`, behind the operators that the retraining topology has before it, over random histories of notes,
+//! amendments, withdrawals, references, labels and corrections, against a plain recomputation after every epoch, with
+//! 1, 2 and 3 workers.
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -61,8 +62,8 @@ fn panel() -> TeacherPanel {
     TeacherPanel::new(&asked.collect::<Vec<_>>(), chosen())
 }
 
-/// The text of a note at a revision. Every third revision has the text of the one before, as when only the signature changed, and of
-/// some texts `cut` cannot tell the words.
+/// The text of a note at a revision. Every third revision has the text of the one before, as when only the signature
+/// changed, and of some texts `cut` cannot tell the words.
 fn text_of(note: u64, revision: u64) -> String {
     let number = note * 100 + revision - revision / 3;
     let mut rng = SmallRng::seed_from_u64(number);
@@ -162,7 +163,8 @@ fn record(step: &Step) -> Record {
     Record { topic: topic.into(), position, key: Some(key), value, headers: Vec::new() }
 }
 
-/// Runs the operators over `history`, one epoch for each element, partitions dealt out to the workers; the updates, sorted.
+/// Runs the operators over `history`, one epoch for each element, partitions dealt out to the workers; the updates,
+/// sorted.
 fn run(history: &[Vec<Step>], workers: usize) -> Vec<Update> {
     let updates = Arc::new(Mutex::new(Vec::new()));
     let (seen, history) = (updates.clone(), history.to_vec());
@@ -285,8 +287,8 @@ fn is_held_out(note: &Note) -> bool {
     (u64::from_str_radix(&digits[..16], 16).unwrap() as f64) < HELD_OUT.share * 2f64.powi(64)
 }
 
-/// Checks one example against the records themselves: it is of a note that was not withdrawn since, of which no higher revision came, and
-/// whose patient may be learned from if it is to be learned.
+/// Checks one example against the records themselves: it is of a note that was not withdrawn since, of which no higher
+/// revision came, and whose patient may be learned from if it is to be learned.
 fn check_hygiene<'a>(key: &ExampleKey, example: &Example, steps: impl Iterator<Item = &'a Step>) {
     let mut learned = None;
     for step in steps.filter(|step| step.partition == key.partition) {
