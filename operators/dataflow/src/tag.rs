@@ -135,7 +135,7 @@ enum Work {
     /// Nothing was tagged yet.
     Awaited(StudentLease),
     /// The student tags.
-    Begun { _lease: StudentLease, desk: Desk },
+    Begun { _lease: StudentLease, desk: Box<Desk> },
 }
 
 impl Roster {
@@ -209,7 +209,7 @@ impl Term {
         if let Work::Awaited(lease) = &self.work
             && let Some(student) = lease.student(wake)?
         {
-            let desk = Desk::new(student, (config.tokens_max, config.linger_max), wake.clone());
+            let desk = Box::new(Desk::new(student, (config.tokens_max, config.linger_max), wake.clone()));
             self.work = Work::Begun { _lease: lease.clone(), desk };
         }
         match &mut self.work {

@@ -129,7 +129,8 @@ fn run(
                 worker.step();
             }
         }
-        (input.close(), models.close());
+        input.close();
+        models.close();
         while !probe.done() {
             worker.step_or_park(Some(Duration::from_millis(10)));
             assert!(of_worker.failure().is_none(), "a batch is lost");
