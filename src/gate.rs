@@ -4,6 +4,7 @@ use crate::estimate::{Estimate, difference};
 use crate::evaluation::{Extracted, extract_gold};
 use crate::runtime::StudentConfig;
 use anyhow::Result;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use stillroom_connectors::GoldDocument;
@@ -11,7 +12,7 @@ use stillroom_dataflow::{Bootstrap, score_spans};
 use stillroom_schemas::{Counts, Entity, Span, Task};
 
 /// How two students do on the documents that were annotated for a task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TaskFigure {
     task: Task,
     documents: usize,
@@ -45,7 +46,7 @@ impl TaskFigure {
 }
 
 /// The figures of a candidate beside those of the serving student, for each task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Gate(Vec<TaskFigure>);
 
 impl Gate {
