@@ -21,6 +21,7 @@ pub(crate) use layers::Origin;
 
 use crate::engine::EngineConfig;
 use crate::refused::{Refused, in_range, not_empty};
+use crate::retraining::RetrainingConfig;
 use crate::runtime::StudentConfig;
 use crate::teaching::TeachersConfig;
 use anyhow::{Context, Result, anyhow};
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) hub: HubConfig,
     /// The registry of students.
     pub(crate) models: ModelsConfig,
+    /// When and how students are trained while notes flow.
+    pub(crate) retraining: RetrainingConfig,
 }
 
 /// The embedded log.
@@ -152,6 +155,7 @@ impl Config {
         self.hub.check().map_err(|error| in_section("hub", &error.to_string()))?;
         self.models.check().map_err(|error| in_section("models", &error.to_string()))?;
         self.teachers.check()?;
+        self.retraining.check()?;
         self.cluster.check()
     }
 }

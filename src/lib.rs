@@ -17,7 +17,10 @@ mod held_out;
 mod highlight;
 mod log;
 mod offline;
+mod promotion;
+mod recipe;
 mod refused;
+mod retraining;
 mod runtime;
 mod serving;
 mod students;
@@ -59,13 +62,15 @@ enum Command {
     Teachers(commands::teachers::Teachers),
     /// Run the published experiment on datasets of one's own, and write its report.
     Study(commands::study::Study),
-    /// Run the extraction topology on a log until SIGTERM or Ctrl-C.
+    /// Run the extraction topology, or beside it the retraining topology, on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
     Check(commands::check::Check),
     /// Look at the registry of students, and choose which of them serves.
     #[command(subcommand)]
     Models(commands::models::Models),
+    /// Train a student on what labels and references there are, and let it serve if it is better.
+    Retrain(commands::retrain::Retrain),
     /// Print the live figures of students and teachers, side by side.
     Quality(commands::quality::ShowQuality),
     /// Look at dead letters, and send them once more.
@@ -98,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Models(command) => command.run(),
+        Command::Retrain(command) => command.run(),
         Command::Quality(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),

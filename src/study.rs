@@ -18,7 +18,6 @@ mod pages;
 mod panel;
 mod plan;
 mod plots;
-mod recipe;
 mod report;
 pub(crate) mod review;
 mod seeds;

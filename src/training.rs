@@ -1,9 +1,11 @@
 //! Training with a progress bar, and what it starts from: what `train` and `study` share.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use stillroom_connectors::GoldDocument;
 use stillroom_dataflow::Tokenizer;
 use stillroom_hub::{Base, Hub, HubConfig};
@@ -36,6 +38,24 @@ pub(crate) fn train_student(config: &TrainConfig, train_files: &[Corpus], dev_fi
     })?;
     bar.finish_and_clear();
     Ok(manifest)
+}
+
+/// Ties this process to the one that started it: it ends when its stdin is closed, and goes on once no other process has the lock of the
+/// file at `path`, which it holds for as long as the returned file is open.
+///
+/// # Errors
+/// When the file cannot be written or locked.
+pub(crate) fn leash(path: &Path) -> Result<File> {
+    // Before it waits for the lock: who started it may end meanwhile.
+    std::thread::spawn(|| {
+        let (mut stdin, mut bytes) = (std::io::stdin().lock(), [0; 64]);
+        while stdin.read(&mut bytes).is_ok_and(|read| read > 0) {}
+        std::process::exit(1);
+    });
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let lock = lock.with_context(|| format!("cannot write {}", path.display()))?;
+    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(lock)
 }
 
 /// What trains: a processor, in `f32`, or a GPU.

@@ -1,7 +1,7 @@
 //! `stillroom demo`: synthetic notes through the extraction topology on an embedded log.
 
 use crate::commands::print_line;
-use crate::commands::run::{LogRun, stop_on_signal};
+use crate::commands::run::{LogRun, StopNotes, stop_on_signal};
 use crate::config::Config;
 use crate::engine::{Committed, Observer, Topics};
 use crate::generator::{DemoEvent, DemoStream, GENERATOR, teacher_vocabulary};
@@ -62,7 +62,7 @@ impl Demo {
         write_teacher(&config.teachers.profiles)?;
         // The producer appends nothing before this process has the log to itself.
         let run = LogRun::open(&config, Arc::new(log.clone()), None)?;
-        let (stop, ends) = (stop_on_signal()?, ends_of(topics, &self.events()));
+        let (stop, ends) = (stop_on_signal(StopNotes::default())?, ends_of(topics, &self.events()));
         if ends.are_reached(&log.progress()?.inputs) {
             eprintln!(
                 "{} holds a finished demo; remove it to see it again, or choose another --dir",

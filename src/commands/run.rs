@@ -1,13 +1,14 @@
-//! `stillroom run`: the extraction topology on a log.
+//! `stillroom run`: the extraction topology on a log, or beside it the retraining topology.
 
+use crate::commands::retrain::{STOP_NOTES, tell};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
 use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
-use crate::{offline, students, wire};
+use crate::{offline, retraining, students, wire};
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,11 +19,24 @@ use stillroom_connectors::{Committer, Log, Source};
 use stillroom_dataflow::{Output, Students, TeacherPanel};
 use stillroom_schemas::Progress;
 
+/// What runs on the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Topology {
+    /// Notes become entities, and live quality.
+    #[default]
+    Extraction,
+    /// Labels and references become better students, as [retraining] says; beside an extraction, in a process of its own.
+    Retraining,
+}
+
 /// Arguments of `run`.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
+    /// What runs on the log.
+    #[arg(long, value_enum, default_value_t)]
+    topology: Topology,
     /// Worker threads of each process; overrides engine.workers.
     #[arg(short, long, value_name = "N")]
     workers: Option<usize>,
@@ -43,6 +57,14 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut config = self.config.load()?.config;
+        if self.topology == Topology::Retraining {
+            ensure!(
+                self.workers.is_none() && self.processes.is_none() && !self.dry_run,
+                "the retraining topology has one worker and one process, and no dry run; leave the options out, or see `stillroom retrain \
+                 --dry-run`"
+            );
+            return retrain(&config);
+        }
         if let Some(workers) = self.workers {
             config.engine.workers = workers;
             config.engine.check()?;
@@ -55,7 +77,7 @@ impl Run {
             (Some(processes), Some(process)) => Some(cluster(&config, processes, process)?),
             _ => None,
         };
-        let stop = stop_on_signal()?;
+        let stop = stop_on_signal(StopNotes::default())?;
         let run = LogRun::open(&config, log, cluster)?;
         eprintln!("running on {}; stop with Ctrl-C or SIGTERM", run.log.place());
         eprintln!("{}", run.bounds());
@@ -63,6 +85,15 @@ impl Run {
         print_line(serde_json::to_string(&progress.totals)?)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The retraining topology, until a stop.
+fn retrain(config: &Config) -> Result<ExitCode> {
+    let log = open_written_log(config)?;
+    let stop = stop_on_signal(STOP_NOTES)?;
+    eprintln!("retraining on {}; stop with Ctrl-C or SIGTERM", log.place());
+    retraining::follow(config, log, &stop, &mut tell)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A key is long enough when nobody can try all of that length.
@@ -91,9 +122,28 @@ fn cluster(config: &Config, processes: &Path, process: usize) -> Result<Cluster>
 /// A supervisor may send one stop as several signals; what comes after this is another.
 const STOP_IS_ONE: Duration = Duration::from_secs(1);
 
+/// What is said of a stop.
+#[derive(Clone, Copy)]
+pub(crate) struct StopNotes {
+    /// Of the first.
+    pub(crate) first: &'static str,
+    /// Of another.
+    pub(crate) second: &'static str,
+}
+
+impl Default for StopNotes {
+    /// Those of an engine.
+    fn default() -> StopNotes {
+        StopNotes {
+            first: "what was read is tagged and committed; stop once more to leave that to the next run",
+            second: "stopped at once; the next run goes on from the last commit",
+        }
+    }
+}
+
 /// The flag that SIGTERM, SIGHUP and Ctrl-C set: read no more, commit what was read, end. A second stop ends at once, which
 /// loses nothing: what is not committed is read again.
-pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_signal(notes: StopNotes) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let mut first = None;
@@ -102,10 +152,10 @@ pub(crate) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
         match first {
             None => {
                 first = Some(Instant::now());
-                eprintln!("what was read is tagged and committed; stop once more to leave that to the next run");
+                eprintln!("{}", notes.first);
             }
             Some(first) if first.elapsed() > STOP_IS_ONE => {
-                eprintln!("stopped at once; the next run goes on from the last commit");
+                eprintln!("{}", notes.second);
                 std::process::exit(1);
             }
             Some(_) => {}

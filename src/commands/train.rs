@@ -6,7 +6,7 @@ use crate::held_out::HeldOut;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
 use crate::training::{
-    DEV_DOCUMENTS_MAX, PATIENCE, base_folder, corpus_of, document, hash_of, train_student, training_device,
+    DEV_DOCUMENTS_MAX, PATIENCE, base_folder, corpus_of, document, hash_of, leash, train_student, training_device,
 };
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -134,10 +134,14 @@ pub(crate) struct Train {
     /// In what a GPU multiplies: f32 by default, or bf16; weights and gradients are f32 in any case.
     #[arg(long, default_value_t)]
     precision: Precision,
+    /// Train once nobody else has the lock of this file, and end when stdin is closed: for the process that retrains.
+    #[arg(long, value_name = "FILE", hide = true)]
+    leash: Option<PathBuf>,
 }
 
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let _lock = self.leash.as_deref().map(leash).transpose()?;
         let recipe = self.recipe();
         if let Some((setting, reason)) = recipe.refused() {
             bail!("cannot train: {setting} {reason}");

@@ -2,7 +2,9 @@
 
 use crate::refused::{Refused, in_range, not_empty};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
+use stillroom_dataflow::{DecodeConfig, WireFormat};
 use stillroom_schemas::OffsetUnit;
 
 /// Batches between a reader and its source at most.
@@ -163,6 +165,17 @@ impl EngineConfig {
             in_range(format!("engine.{field}"), value, min..=max)?;
         }
         self.topics.check()
+    }
+
+    /// What `Decode` must know of the topics.
+    pub(crate) fn decode(&self, wire: Arc<dyn WireFormat>) -> DecodeConfig {
+        DecodeConfig {
+            notes: self.topics.notes.as_str().into(),
+            labels: self.topics.labels.as_str().into(),
+            models: self.topics.models.as_str().into(),
+            note_bytes_max: self.note_bytes_max,
+            wire,
+        }
     }
 
     /// The length of an epoch.

@@ -43,9 +43,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{Committer, Source};
 use stillroom_dataflow::{
-    Admission, AsJson, AskConfig, CommittedFeed, DecodeConfig, ExtractConfig, Feed, FeedSender, Report, Retirement,
-    Sink, StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed,
-    gossip, retire, source, worker_config,
+    Admission, AsJson, AskConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Report, Retirement, Sink,
+    StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed, gossip,
+    retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
@@ -281,16 +281,9 @@ impl Seating {
 
 impl Stage<'_> {
     fn extraction(&self) -> ExtractionParts {
-        let EngineConfig { tokens_max, linger_ms_max, note_bytes_max, offset_unit, record_bytes_max, .. } =
-            *self.config;
+        let EngineConfig { tokens_max, linger_ms_max, offset_unit, record_bytes_max, .. } = *self.config;
         ExtractionParts {
-            decode: DecodeConfig {
-                notes: self.config.topics.notes.as_str().into(),
-                labels: self.config.topics.labels.as_str().into(),
-                models: self.config.topics.models.as_str().into(),
-                note_bytes_max,
-                wire: Arc::clone(self.wire),
-            },
+            decode: self.config.decode(Arc::clone(self.wire)),
             tokenize: Arc::clone(self.tokenize),
             students: (self.students.0.clone(), self.students.1.clone()),
             tag: TagConfig {

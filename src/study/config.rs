@@ -1,9 +1,9 @@
 //! The configuration of a study, a file in TOML. Paths are relative to the file's folder.
 
+use crate::recipe::RecipeConfig;
 use crate::refused::{Refused, in_range, not_empty};
 use crate::runtime::{StudentConfig, threads_or_cores};
 use crate::study::dataset::DatasetConfig;
-use crate::study::recipe::RecipeConfig;
 use crate::teaching::TeachersConfig;
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, training_device};
 use anyhow::{Context, Result, anyhow};
@@ -168,7 +168,7 @@ impl StudyStudents {
         if self.bases.is_empty() {
             return Ok(());
         }
-        self.recipe.check()?;
+        self.recipe.check("students.recipe")?;
         training_device(&self.device, Precision::Auto)
             .map_err(|error| Refused::new("students.device", format!("cannot train: {error:#}")))?;
         Ok(())

@@ -1,11 +1,11 @@
-//! How the students of a study learn.
+//! How students learn, those of a study and those that are retrained.
 
 use crate::refused::{Refused, in_range};
 use serde::{Deserialize, Serialize};
 use stillroom_student::Recipe;
 
 /// The hyperparameters. The defaults are the published ones.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RecipeConfig {
     /// Learning rate of the encoder. Default 2e-5.
@@ -68,17 +68,17 @@ impl RecipeConfig {
         }
     }
 
-    /// Refuses values that nobody can learn with, as training does.
+    /// Refuses values of the section of this path that nobody can learn with, as training does.
     ///
     /// # Errors
     /// Names the setting, its value and its range.
-    pub(crate) fn check(&self) -> Result<(), Refused> {
-        in_range("students.recipe.batch", self.batch as u64, 1..=4096)?;
-        in_range("students.recipe.epochs", self.epochs as u64, 1..=1000)?;
+    pub(crate) fn check(&self, section: &str) -> Result<(), Refused> {
+        in_range(format!("{section}.batch"), self.batch as u64, 1..=4096)?;
+        in_range(format!("{section}.epochs"), self.epochs as u64, 1..=1000)?;
         match self.seeded(0).refused() {
             Some((setting, reason)) => {
                 let key = if setting == "learning_rate" { "rate" } else { setting };
-                Err(Refused::new(format!("students.recipe.{key}"), reason))
+                Err(Refused::new(format!("{section}.{key}"), reason))
             }
             None => Ok(()),
         }

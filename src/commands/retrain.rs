@@ -1,0 +1,58 @@
+//! `stillroom retrain`: one run now, on what labels and references there are.
+
+use crate::commands::run::{StopNotes, stop_on_signal};
+use crate::commands::{ConfigArgs, print_line};
+use crate::log::open_written_log;
+use crate::retraining::{self, Report};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::process::ExitCode;
+
+/// What is said of a stop while students are retrained.
+pub(crate) const STOP_NOTES: StopNotes = StopNotes {
+    first: "the training under way is ended; the next run goes on from its last checkpoint",
+    second: "stopped at once; the next run goes on from the last checkpoint",
+};
+
+/// Arguments of `retrain`.
+#[derive(Args)]
+pub(crate) struct Retrain {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print what there is to learn from and to measure by, and train nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Retrain {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let config = self.config.load()?.config;
+        let log = open_written_log(&config)?;
+        let stop = stop_on_signal(STOP_NOTES)?;
+        if self.dry_run {
+            return match retraining::preview(&config, log.as_ref(), &stop)? {
+                Some(preview) => {
+                    print_line(serde_json::to_string(&preview)?)?;
+                    Ok(ExitCode::SUCCESS)
+                }
+                None => bail!("stopped before the log was read"),
+            };
+        }
+        match retraining::once(&config, log, &stop)? {
+            Some(report) => {
+                tell(&report)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            None => bail!("stopped before the run was done; the same command goes on with it"),
+        }
+    }
+}
+
+/// Says to people what came of a run, and prints it.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn tell(report: &Report) -> Result<()> {
+    report.lines().iter().for_each(|line| eprintln!("{line}"));
+    print_line(serde_json::to_string(report)?)
+}

@@ -1,0 +1,343 @@
+//! Retraining: what labels and references there are becomes a student, which takes over if it is better.
+//!
+//! ```text
+//! notes, references, labels ─► Follower ─► Book ─► Choice ─► documents ─► `stillroom train` ─► gate ─► registry, activation
+//!                              (topology)    │        ▲        (texts)      (a process)
+//!                                            └─► triggers ◄─ live F1
+//! ```
+//!
+//! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits nothing, and takes no
+//! transactional id. All that it remembers stands in a folder ([`place`]), so that it goes on wherever it was killed.
+
+mod book;
+mod child;
+mod config;
+mod documents;
+mod follower;
+mod live;
+mod place;
+mod run;
+mod snapshot;
+mod triggers;
+
+pub(crate) use config::RetrainingConfig;
+pub(crate) use run::Report;
+
+use crate::config::Config;
+use crate::wire::Wire;
+use anyhow::{Context, Result, anyhow};
+use book::Book;
+use documents::NotesTopic;
+use follower::Follower;
+use live::LiveF1;
+use place::{Kept, Place, RunFolder, UnderWay};
+use serde::Serialize;
+use snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stillroom_connectors::Log;
+use stillroom_dataflow::Example;
+use stillroom_schemas::{ModelId, Task, TopicOffsets};
+use triggers::{Cause, Seen};
+
+/// Neither a stop nor the end of a run wakes who waits for both and for the time of the next look.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run. A run that is
+/// under way then goes on with the next process.
+///
+/// # Errors
+/// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that fails is given
+/// up, and said.
+pub(crate) fn follow(
+    config: &Config,
+    log: Arc<dyn Log>,
+    stop: &Arc<AtomicBool>,
+    tell: &mut dyn FnMut(&Report) -> Result<()>,
+) -> Result<()> {
+    let mut driver = Driver::open(config, log, stop)?;
+    driver.place.state.history.ended_at.get_or_insert(now());
+    driver.place.save()?;
+    let (mut live, mut is_told) = (LiveF1::default(), false);
+    let mut running: Option<Running> = None;
+    while !stop.load(Ordering::SeqCst) && driver.look()? {
+        if !is_told {
+            eprintln!("{}", driver.status());
+            is_told = true;
+        }
+        if running.is_none() {
+            let job = match driver.resumed()? {
+                Some(job) => Some(job),
+                None => driver.due(&mut live)?,
+            };
+            running = job.map(|job| driver.spawn(job)).transpose()?;
+        }
+        driver.wait(running.as_ref());
+        if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
+            driver.take_in(ended, tell)?;
+        }
+    }
+    running.map_or(Ok(()), |running| driver.take_in(running, tell))
+}
+
+/// One run now, on what there is; the one that is under way, if there is one. Nothing when `stop` is set meanwhile: it goes on with the
+/// next call.
+///
+/// # Errors
+/// When there is too little to learn from or the run fails, and as those of [`follow`].
+pub(crate) fn once(config: &Config, log: Arc<dyn Log>, stop: &Arc<AtomicBool>) -> Result<Option<Report>> {
+    let mut driver = Driver::open(config, log, stop)?;
+    let job = match driver.resumed()? {
+        Some(job) => job,
+        None if driver.look()? => driver.start(Cause::Command)?,
+        None => return Ok(None),
+    };
+    let Job { work, documents } = job;
+    let outcome = work.complete(documents, config, (&driver.log, stop));
+    driver.ended(&work, &outcome)?;
+    outcome
+}
+
+/// What a run would learn from, and by whom it would be judged.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Preview {
+    #[serde(flatten)]
+    snapshot: Snapshot,
+    /// Who serves.
+    serving: ModelId,
+    /// The folder of the base.
+    base: PathBuf,
+}
+
+/// What a run that starts now would begin with; nothing when `stop` is set meanwhile. No text is read, and nothing is written.
+///
+/// # Errors
+/// When there is too little to learn from, or the log or the student that serves cannot be read.
+pub(crate) fn preview(config: &Config, log: &dyn Log, stop: &AtomicBool) -> Result<Option<Preview>> {
+    let wire = Wire::open(config)?;
+    let (mut follower, mut book) = (Follower::new(config, &wire)?, Book::default());
+    if !follower.look((log, &wire), &mut book, stop)? {
+        return Ok(None);
+    }
+    let choice = Choice::of(&book, &config.retraining)?;
+    let UnderWay { serving, base, .. } = run::begin(config, choice.hash.clone(), Cause::Command)?;
+    Ok(Some(Preview { snapshot: choice.snapshot(follower.offsets().clone()), serving, base }))
+}
+
+/// A run to be done, and where its documents come from.
+struct Job {
+    work: Work,
+    documents: Documents,
+}
+
+/// A run.
+#[derive(Clone)]
+struct Work {
+    under_way: UnderWay,
+    folder: RunFolder,
+}
+
+enum Documents {
+    /// Their texts are to be read, at the places where notes stood when the topics were read up to these offsets.
+    Chosen(Choice, TopicOffsets),
+    /// They are in the folder.
+    Written(Snapshot),
+}
+
+/// A run on a thread of its own.
+struct Running {
+    work: Work,
+    thread: JoinHandle<Result<Option<Report>>>,
+}
+
+impl Work {
+    /// Does what is still to be done; nothing when it is stopped.
+    fn complete(
+        &self,
+        documents: Documents,
+        config: &Config,
+        (log, stop): (&Arc<dyn Log>, &AtomicBool),
+    ) -> Result<Option<Report>> {
+        let snapshot = match documents {
+            Documents::Written(snapshot) => snapshot,
+            Documents::Chosen(choice, offsets) => {
+                let wire = Wire::open(config)?;
+                let topic = NotesTopic { log: log.as_ref(), wire: &wire, name: &config.engine.topics.notes };
+                let Some(snapshot) = documents::write(choice, offsets, topic, (&self.folder, stop))? else {
+                    return Ok(None);
+                };
+                snapshot
+            }
+        };
+        eprintln!("{}", described(&snapshot));
+        run::complete(&self.under_way, snapshot, config, (&self.folder, stop))
+    }
+}
+
+/// What follows the log and remembers runs.
+struct Driver<'a> {
+    config: &'a Config,
+    log: Arc<dyn Log>,
+    wire: Wire,
+    follower: Follower,
+    book: Book,
+    place: Place,
+    stop: &'a Arc<AtomicBool>,
+}
+
+impl<'a> Driver<'a> {
+    fn open(config: &'a Config, log: Arc<dyn Log>, stop: &'a Arc<AtomicBool>) -> Result<Driver<'a>> {
+        let place = Place::open(&config.retraining.dir)?;
+        let (wire, book) = (Wire::open(config)?, Book::new(place.learned()?));
+        let follower = Follower::new(config, &wire)?;
+        Ok(Driver { config, log, wire, follower, book, place, stop })
+    }
+
+    /// Reads on to where the topics end now, unless it is stopped.
+    fn look(&mut self) -> Result<bool> {
+        self.follower.look((self.log.as_ref(), &self.wire), &mut self.book, self.stop)
+    }
+
+    /// For people: what there is.
+    fn status(&self) -> String {
+        let count =
+            |is_counted: fn(&Example) -> bool| self.book.examples().filter(|(_, example)| is_counted(example)).count();
+        format!(
+            "following {}: {} examples to learn from, {} of them new, and {} to measure by",
+            self.log.place(),
+            count(Example::is_to_be_learned),
+            self.book.new_examples(),
+            count(Example::is_to_be_measured_by)
+        )
+    }
+
+    /// The run that was under way when a process ended, if its documents are whole.
+    fn resumed(&mut self) -> Result<Option<Job>> {
+        let Some(under_way) = self.place.state.under_way.clone() else { return Ok(None) };
+        let folder = self.place.run_folder(&under_way.snapshot);
+        let Some(snapshot) = folder.snapshot()? else {
+            self.place.state.under_way = None;
+            self.place.save()?;
+            return Ok(None);
+        };
+        eprintln!("the run that was under way goes on: {}", under_way.cause);
+        self.book.learn(folder.learned()?);
+        Ok(Some(Job { work: Work { under_way, folder }, documents: Documents::Written(snapshot) }))
+    }
+
+    /// A run that a trigger starts, if one does.
+    fn due(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
+        let retraining = &self.config.retraining;
+        let fallen = match retraining.f1_drop > 0.0 {
+            true => live.look(self.config, (self.log.as_ref(), &self.wire))?,
+            false => None,
+        };
+        let seen = Seen { now: now(), new: self.book.new_examples(), fallen };
+        let Some(cause) = self.place.state.history.due(retraining, seen) else { return Ok(None) };
+        eprintln!("retraining: {cause}");
+        match self.start(cause.clone()) {
+            Ok(job) => Ok(Some(job)),
+            Err(error) => {
+                eprintln!("the run is given up: {error:#}");
+                self.place.state.under_way = None;
+                self.place.state.history.ended(&cause, false, now());
+                self.place.save()?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Begins a run on what is in the book.
+    fn start(&mut self, cause: Cause) -> Result<Job> {
+        let choice = Choice::of(&self.book, &self.config.retraining)?;
+        let under_way = run::begin(self.config, choice.hash.clone(), cause)?;
+        let (folder, learned) = (self.place.run_folder(&choice.hash), self.book.fingerprints());
+        folder.begin(&learned)?;
+        self.place.state.under_way = Some(under_way.clone());
+        self.place.save()?;
+        self.book.learn(learned);
+        let documents = Documents::Chosen(choice, self.follower.offsets().clone());
+        Ok(Job { work: Work { under_way, folder }, documents })
+    }
+
+    /// Does a run on a thread of its own, while the log is followed.
+    fn spawn(&self, Job { work, documents }: Job) -> Result<Running> {
+        let (of_thread, config) = (work.clone(), self.config.clone());
+        let (log, stop) = (Arc::clone(&self.log), Arc::clone(self.stop));
+        let thread = std::thread::Builder::new().name("retraining".to_owned());
+        let thread = thread.spawn(move || of_thread.complete(documents, &config, (&log, &stop)));
+        Ok(Running { work, thread: thread.context("cannot start a thread")? })
+    }
+
+    /// Waits for the next look, the end of a run, or a stop.
+    fn wait(&self, running: Option<&Running>) {
+        let until = Instant::now() + Duration::from_secs(self.config.retraining.look_every_seconds);
+        let is_done = || running.is_some_and(|running| running.thread.is_finished());
+        while !self.stop.load(Ordering::SeqCst) && !is_done() && Instant::now() < until {
+            std::thread::park_timeout(WAIT);
+        }
+    }
+
+    /// Waits for a run, and says what came of it.
+    fn take_in(&mut self, running: Running, tell: &mut dyn FnMut(&Report) -> Result<()>) -> Result<()> {
+        let outcome = running.thread.join().map_err(|_| anyhow!("the thread of the run panicked")).flatten();
+        self.ended(&running.work, &outcome)?;
+        match outcome {
+            Ok(Some(report)) => tell(&report)?,
+            Ok(None) => eprintln!("the run that is under way goes on with the next start"),
+            Err(error) => eprintln!("the run is given up: {error:#}"),
+        }
+        Ok(())
+    }
+
+    /// Remembers what came of a run, unless it was stopped and is under way.
+    fn ended(&mut self, work: &Work, outcome: &Result<Option<Report>>) -> Result<()> {
+        let is_promoted = match outcome {
+            Ok(None) => return Ok(()),
+            Ok(Some(report)) => report.is_promoted,
+            Err(_) => false,
+        };
+        let kept = match outcome {
+            _ if self.config.retraining.keep_snapshots => Kept::All,
+            Err(_) if work.folder.is_trained() => {
+                eprintln!(
+                    "the candidate is kept in {}; look at it by `stillroom models add`",
+                    work.folder.student().display()
+                );
+                Kept::Student
+            }
+            _ => Kept::Nothing,
+        };
+        self.place.state.history.ended(&work.under_way.cause, is_promoted, now());
+        self.place.finish(&work.folder, kept)
+    }
+}
+
+/// For people: what is learned from, chosen by and measured by.
+fn described(snapshot: &Snapshot) -> String {
+    let Snapshot { hash, notes, tasks, left_out, .. } = snapshot;
+    let of_task = |(task, counts): (&Task, &TaskCounts)| {
+        let TaskCounts { human, teachers, mentions, held_out } = counts;
+        format!(
+            "\n  {}: {human} by people and {teachers} by teachers, {mentions} mentions in them, and {held_out} held out",
+            task.name()
+        )
+    };
+    let LeftOut { same_text, too_many, gone, outside } = left_out;
+    format!(
+        "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: {same_text} with a text that \
+         is held out, {too_many} beyond notes_max, {gone} that are gone or have changed, {outside} with mentions outside of their texts",
+        notes.train,
+        notes.dev,
+        notes.held_out,
+        tasks.iter().map(of_task).collect::<String>()
+    )
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

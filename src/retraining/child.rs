@@ -1,0 +1,146 @@
+//! The training of a run: `stillroom train` as a process of its own, which gives way to whatever else runs here, has a memory of its own,
+//! and never outlives who started it.
+//!
+//! It holds the lock of a file while it trains, and ends when its stdin is closed, as it is by whatever ends this process. The next one
+//! waits for the lock, so that no two write the same student, and goes on from the last checkpoint.
+
+use crate::retraining::RetrainingConfig;
+use crate::retraining::place::{RunFolder, UnderWay};
+use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Lines of what a training said that are told when it fails.
+const LINES_TOLD_MAX: usize = 20;
+
+/// Neither the end of a process nor a stop wakes who waits for both.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Trains the candidate of a run, or goes on with it. Whether it is trained: not when `stop` is set meanwhile, or the training is told to
+/// end, as a supervisor tells all processes of a service at once.
+///
+/// # Errors
+/// When it fails, with the end of what it said, which has no text of a note in it.
+pub(crate) fn train(
+    under_way: &UnderWay,
+    config: &RetrainingConfig,
+    (folder, stop): (&RunFolder, &AtomicBool),
+) -> Result<bool> {
+    let mut child = command(under_way, config, folder)?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| match config.nice {
+            0 => "cannot start the training".to_owned(),
+            _ => {
+                "cannot start the training by the program nice; set [retraining] nice to 0 to do without it".to_owned()
+            }
+        })?;
+    let last = child.stderr.take().map(last_lines);
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the training")? {
+            break status;
+        }
+        if stop.load(Ordering::SeqCst) {
+            end(&mut child)?;
+            return Ok(false);
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    };
+    if status.success() {
+        return Ok(true);
+    }
+    if is_told_to_end(status) {
+        return Ok(false);
+    }
+    let said = last.and_then(|last| last.join().ok()).unwrap_or_default();
+    bail!("the training ended with {status}: {}", Vec::from(said).join("\n"))
+}
+
+/// Whether a process ended by SIGHUP, SIGINT or SIGTERM.
+#[cfg(unix)]
+fn is_told_to_end(status: ExitStatus) -> bool {
+    matches!(std::os::unix::process::ExitStatusExt::signal(&status), Some(1 | 2 | 15))
+}
+
+/// Elsewhere nobody says so by a signal.
+#[cfg(not(unix))]
+fn is_told_to_end(_status: ExitStatus) -> bool {
+    false
+}
+
+/// Ends a training; what it learned since its last checkpoint is learned again.
+fn end(child: &mut Child) -> Result<()> {
+    child.kill().context("cannot end the training")?;
+    child.wait().context("cannot wait for the training")?;
+    Ok(())
+}
+
+/// Reads what a process says, so that a full pipe never holds it up, and keeps the end of it.
+fn last_lines(stderr: impl Read + Send + 'static) -> JoinHandle<VecDeque<String>> {
+    std::thread::spawn(move || {
+        let mut last = VecDeque::new();
+        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+            last.push_back(String::from_utf8_lossy(&line).into_owned());
+            if last.len() > LINES_TOLD_MAX {
+                last.pop_front();
+            }
+        }
+        last
+    })
+}
+
+fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot find the program that this is")?;
+    let mut command = match config.nice {
+        0 => Command::new(program),
+        nice => {
+            let mut command = Command::new("nice");
+            command.arg("-n").arg(nice.to_string()).arg(program);
+            command
+        }
+    };
+    command.args(arguments(under_way, config, folder));
+    Ok(command)
+}
+
+/// The arguments of `train`. The recipe of a run that goes on is the configured one: with another it would be another run, and is refused.
+fn arguments(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) -> Vec<OsString> {
+    let recipe = &config.recipe;
+    let mut arguments: Vec<OsString> = vec!["train".into()];
+    let mut option = |name: &str, value: OsString| arguments.extend([OsString::from(format!("--{name}")), value]);
+    option("base", under_way.base.clone().into());
+    option("train", folder.train().into());
+    option("dev", folder.dev().into());
+    option("out", folder.student().into());
+    option("leash", folder.lock().into());
+    under_way.tasks.iter().for_each(|task| option("task", task.name().into()));
+    let plain = [
+        ("name", config.name.clone()),
+        ("device", config.device.clone()),
+        ("threads", config.threads().to_string()),
+        ("patience", config.patience.to_string()),
+        ("dev-documents-max", config.dev_documents_max.to_string()),
+        ("seed", config.seed.to_string()),
+        ("rate", recipe.rate.to_string()),
+        ("head-rate-factor", recipe.head_rate_factor.to_string()),
+        ("batch", recipe.batch.to_string()),
+        ("weight-decay", recipe.weight_decay.to_string()),
+        ("epochs", recipe.epochs.to_string()),
+        ("freeze", recipe.freeze.to_string()),
+    ];
+    plain.into_iter().for_each(|(name, value)| option(name, value.into()));
+    let some = [("layer-decay", recipe.layer_decay), ("average", recipe.average), ("dropout", recipe.dropout)];
+    let some = some.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    some.for_each(|(name, value)| option(name, value.to_string().into()));
+    if recipe.linear_decay {
+        arguments.push("--linear-decay".into());
+    }
+    arguments
+}

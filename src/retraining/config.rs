@@ -1,0 +1,168 @@
+//! The configuration of retraining.
+
+use crate::recipe::RecipeConfig;
+use crate::refused::{Refused, in_range, not_empty};
+use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, training_device};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use stillroom_student::Precision;
+
+/// When students are trained while notes flow, on what, and when they take over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetrainingConfig {
+    /// The folder of what is learned from, of students under way, and of what is remembered between runs; one process has it at a
+    /// time. It holds text of notes while a run lasts. Default `stillroom-retraining`.
+    pub(crate) dir: PathBuf,
+    /// The BERT to start from, as for `train --base`. Empty: the student that serves. Default empty.
+    pub(crate) base: String,
+    /// The name of students that are trained. Default `retrained`.
+    pub(crate) name: String,
+    /// Examples, a note and a task each, that are new since the last run and start one; 0 is never. Default 500.
+    pub(crate) labels_min: u64,
+    /// By how much F1 in words of the serving student against a reference must have fallen below its best to start a run, 0 to 1; 0
+    /// is never. Default 0.05.
+    pub(crate) f1_drop: f64,
+    /// The confidence with which it must have fallen, 0.5 to 0.9999: the intervals of both figures must lie apart. Default 0.95.
+    pub(crate) confidence: f64,
+    /// Hours from one run to the next where there is anything new to learn; 0 is never. Default 0.
+    pub(crate) every_hours: u64,
+    /// Minutes from the end of one run to the next at least, whatever starts it, 0 to 525600. Default 60.
+    pub(crate) interval_min_minutes: u64,
+    /// Seconds from one look at the log to the next, 1 to 3600. Default 10.
+    pub(crate) look_every_seconds: u64,
+    /// The share of the patients whose notes are never learned from, above 0 and below 1: candidates are measured on their
+    /// references. It must stay as it is, or students are measured on what earlier ones learned from. Default 0.2.
+    pub(crate) held_out: f64,
+    /// Notes with references of patients that are held out, for each task of the serving student, without which no candidate takes
+    /// over, 1 to a million. Default 20.
+    pub(crate) held_out_min: u64,
+    /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default 0.1.
+    pub(crate) dev: f64,
+    /// Notes that are learned from at most, and that are measured on at most, 2 to 10 million; those with references go first, and
+    /// their texts are in memory together. Default 20000.
+    pub(crate) notes_max: usize,
+    /// What trains: `cpu`, or in a build with the feature `cuda` one GPU, as `cuda:1`. Default `cpu`.
+    pub(crate) device: String,
+    /// Threads of a processor that a run may have, 0 to 256; 0 is half of the cores. Default 0.
+    pub(crate) threads: usize,
+    /// The niceness that a run has, 0 to 19: the greater, the more it gives way to whatever else runs here. Above 0 it is started by the
+    /// program `nice`. Default 10.
+    pub(crate) nice: u8,
+    /// Whether what was learned from stays in the folder when the run is done, text of notes included. Default false.
+    pub(crate) keep_snapshots: bool,
+    /// Passes without a better F1 on the notes that it is chosen by, after which a run stops, 1 to 1000. Default 3.
+    pub(crate) patience: usize,
+    /// Notes that are tagged after a pass, 1 to a million; at the end all are. Default 100.
+    pub(crate) dev_documents_max: usize,
+    /// Seed of shuffling and dropout. Default 0.
+    pub(crate) seed: u64,
+    /// How it learns.
+    pub(crate) recipe: RecipeConfig,
+}
+
+impl Default for RetrainingConfig {
+    fn default() -> RetrainingConfig {
+        RetrainingConfig {
+            dir: "stillroom-retraining".into(),
+            base: String::new(),
+            name: "retrained".to_owned(),
+            labels_min: 500,
+            f1_drop: 0.05,
+            confidence: 0.95,
+            every_hours: 0,
+            interval_min_minutes: 60,
+            look_every_seconds: 10,
+            held_out: 0.2,
+            held_out_min: 20,
+            dev: 0.1,
+            notes_max: 20_000,
+            device: "cpu".to_owned(),
+            threads: 0,
+            nice: 10,
+            keep_snapshots: false,
+            patience: PATIENCE,
+            dev_documents_max: DEV_DOCUMENTS_MAX,
+            seed: 0,
+            recipe: RecipeConfig::default(),
+        }
+    }
+}
+
+impl RetrainingConfig {
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// Names the setting, its value and its range.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        not_empty("retraining.dir", self.dir.as_os_str().is_empty(), "name a folder")?;
+        not_empty("retraining.name", self.name.is_empty(), "name the students")?;
+        if self.name.contains(['@', '/', '\\']) {
+            let reason = format!("is {:?}; choose a name without @, / and \\", self.name);
+            return Err(Refused::new("retraining.name", reason));
+        }
+        let numbers: [(&str, u64, u64, u64); 9] = [
+            ("every_hours", self.every_hours, 0, 8760),
+            ("interval_min_minutes", self.interval_min_minutes, 0, 525_600),
+            ("look_every_seconds", self.look_every_seconds, 1, 3600),
+            ("held_out_min", self.held_out_min, 1, 1_000_000),
+            ("notes_max", self.notes_max as u64, 2, 10_000_000),
+            ("threads", self.threads as u64, 0, 256),
+            ("nice", self.nice.into(), 0, 19),
+            ("patience", self.patience as u64, 1, 1000),
+            ("dev_documents_max", self.dev_documents_max as u64, 1, 1_000_000),
+        ];
+        for (field, value, min, max) in numbers {
+            in_range(format!("retraining.{field}"), value, min..=max)?;
+        }
+        let is_part = |share: f64| share > 0.0 && share < 1.0;
+        let shares = [
+            ("f1_drop", self.f1_drop, (0.0..=1.0).contains(&self.f1_drop), "from 0 to 1"),
+            ("confidence", self.confidence, (0.5..=0.9999).contains(&self.confidence), "from 0.5 to 0.9999"),
+            ("held_out", self.held_out, is_part(self.held_out), "above 0 and below 1"),
+            ("dev", self.dev, is_part(self.dev), "above 0 and below 1"),
+        ];
+        if let Some((field, value, _, range)) = shares.into_iter().find(|(_, _, is_right, _)| !is_right) {
+            return Err(Refused::new(format!("retraining.{field}"), format!("is {value}; choose a share {range}")));
+        }
+        if let Err(refused) = training_device(&self.device, Precision::Auto) {
+            return Err(Refused::new("retraining.device", format!("is {:?}: {refused}", self.device)));
+        }
+        self.recipe.check("retraining.recipe")
+    }
+
+    /// Threads that a run may have.
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            0 => (crate::runtime::threads_or_cores(0) / 2).max(1),
+            threads => threads,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_and_round_trip() {
+        let config = RetrainingConfig::default();
+        config.check().unwrap();
+        assert_eq!(toml::from_str::<RetrainingConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        let check = |text: &str, expected: &str| {
+            let refused = toml::from_str::<RetrainingConfig>(text).unwrap().check().unwrap_err();
+            assert!(refused.to_string().contains(expected), "{text}: {refused}");
+        };
+        check("held_out = 0.0", "retraining.held_out is 0; choose a share above 0 and below 1");
+        check("confidence = 1.0", "retraining.confidence is 1; choose a share from 0.5 to 0.9999");
+        check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");
+        check("name = 'a@b'", "retraining.name is \"a@b\"");
+        check("dir = ''", "retraining.dir is empty; name a folder");
+        check("recipe.batch = 0", "retraining.recipe.batch is 0; choose a value from 1 to 4096");
+        check("recipe.rate = -1.0", "retraining.recipe.rate is -1; choose a number above 0");
+    }
+}

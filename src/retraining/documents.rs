@@ -1,0 +1,134 @@
+//! The documents of a snapshot: texts are read once more from the topic of notes, and written for `train` to read.
+
+use crate::retraining::place::RunFolder;
+use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Snapshot};
+use crate::wire::Wire;
+use anyhow::{Result, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use stillroom_connectors::{GoldDocument, Log, LogError, replace_file};
+use stillroom_dataflow::Record;
+use stillroom_schemas::{Note, TextHash, TopicOffsets};
+
+/// Bytes of records that are read at once.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How long a poll waits for the log.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// Where notes stand.
+#[derive(Clone, Copy)]
+pub(crate) struct NotesTopic<'a> {
+    /// The log.
+    pub(crate) log: &'a dyn Log,
+    /// How values stand on it.
+    pub(crate) wire: &'a Wire,
+    /// The topic.
+    pub(crate) name: &'a str,
+}
+
+/// Texts by partition and offset.
+type Texts = BTreeMap<(u32, u64), String>;
+
+impl NotesTopic<'_> {
+    /// The texts of these notes, as far as the topic still has them; nothing when `stop` is set meanwhile.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn texts(&self, mut wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Texts>> {
+        let mut source = self.wire.source(self.log.bounded()?);
+        source.partitions(self.name)?;
+        for (partition, offsets) in &wanted {
+            let first = offsets.first().copied().unwrap_or_default();
+            match source.assign(self.name, *partition, first) {
+                // Some have expired, and the rest is to be had.
+                Err(LogError::OffsetOutOfRange { .. }) => source.assign(self.name, *partition, 0)?,
+                assigned => assigned?,
+            }
+        }
+        let mut texts = Texts::new();
+        while !source.is_finished() && wanted.values().any(|offsets| !offsets.is_empty()) {
+            if stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+                let (partition, offset) = (record.position.partition, record.position.offset);
+                let is_wanted = wanted.get_mut(&partition).is_some_and(|offsets| offsets.remove(&offset));
+                if is_wanted && let Some(text) = self.text(&record) {
+                    texts.insert((partition, offset), text);
+                }
+            }
+        }
+        Ok(Some(texts))
+    }
+
+    /// The text of a note's record, if it is one.
+    fn text(&self, record: &Record) -> Option<String> {
+        let format = self.wire.format();
+        let json = format.to_json(&record.topic, record.value.as_deref()?).ok()?;
+        Some(serde_json::from_slice::<Note>(&json).ok()?.text)
+    }
+}
+
+/// Writes the documents of a choice, and what it is in all; nothing when `stop` is set meanwhile. Texts that are gone, or are others
+/// than those that were annotated, are left out.
+///
+/// # Errors
+/// When the log cannot be read or the folder not be written, or so much is gone that nothing is left to learn from.
+pub(crate) fn write(
+    mut choice: Choice,
+    offsets: TopicOffsets,
+    topic: NotesTopic<'_>,
+    (folder, stop): (&RunFolder, &AtomicBool),
+) -> Result<Option<Snapshot>> {
+    let mut wanted: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    for note in choice.train.iter().chain(&choice.dev).chain(&choice.held_out) {
+        wanted.entry(note.partition).or_default().insert(note.offset);
+    }
+    let Some(mut texts) = topic.texts(wanted, stop)? else { return Ok(None) };
+    let parts = [
+        (&mut choice.train, folder.train()),
+        (&mut choice.dev, folder.dev()),
+        (&mut choice.held_out, folder.held_out()),
+    ];
+    for (notes, path) in parts {
+        let mut lines = String::new();
+        notes.retain(|note| match line_of(note, &mut texts, &mut choice.left_out) {
+            Some(line) => {
+                lines.push_str(&line);
+                lines.push('\n');
+                true
+            }
+            None => false,
+        });
+        replace_file(&path, lines.as_bytes())?;
+    }
+    ensure!(
+        !choice.train.is_empty() && !choice.dev.is_empty(),
+        "of the notes to learn from {} have expired or changed, and {} have mentions outside of their texts: nothing is left; keep \
+         notes for longer, or correct the references",
+        choice.left_out.gone,
+        choice.left_out.outside
+    );
+    let snapshot = choice.snapshot(offsets);
+    folder.write_snapshot(&snapshot)?;
+    Ok(Some(snapshot))
+}
+
+/// A note as a document, if its text is there and its mentions lie in it.
+fn line_of(note: &ChosenNote, texts: &mut Texts, left_out: &mut LeftOut) -> Option<String> {
+    let text = texts.remove(&(note.partition, note.offset)).filter(|text| TextHash::of(text) == note.text_hash);
+    let Some(text) = text else {
+        left_out.gone += 1;
+        return None;
+    };
+    let length = text.chars().count();
+    if note.spans.iter().any(|span| span.start >= span.end || span.end as usize > length) {
+        left_out.outside += 1;
+        return None;
+    }
+    let document =
+        GoldDocument { id: note.note_id.clone(), text, tasks: note.tasks.clone(), spans: note.spans.clone() };
+    Some(document.to_line())
+}

@@ -1,0 +1,132 @@
+//! F1 of the student that serves, as it is published while notes flow.
+
+use crate::config::Config;
+use crate::retraining::triggers::{Best, Fall, deviations, f1_interval};
+use crate::serving::{Serving, activations};
+use crate::wire::Wire;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use stillroom_connectors::{Log, LogError};
+use stillroom_dataflow::Record;
+use stillroom_schemas::{Comparison, Level, ModelId, Quality, QualityKey, Task};
+
+/// Bytes of figures that are read at once.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How long a poll waits for the log.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// The one partition of the topic.
+const PARTITION: u32 = 0;
+
+/// Follows the figures of the student that serves.
+#[derive(Default)]
+pub(crate) struct LiveF1 {
+    /// Who serves, after so many activations.
+    serving: Option<(usize, ModelId)>,
+    /// Of the topic of quality.
+    next: u64,
+    best: Best,
+    /// Figures that have fallen, as they stand now.
+    fallen: BTreeMap<(Task, String), Fall>,
+}
+
+impl LiveF1 {
+    /// Reads on what is published; a figure that has fallen, the first of several. Figures of another student than the one that serves
+    /// count no more.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or the configured student not be loaded.
+    pub(crate) fn look(&mut self, config: &Config, (log, wire): (&dyn Log, &Wire)) -> Result<Option<&Fall>> {
+        let activations = activations(config)?;
+        if self.serving.as_ref().is_none_or(|(known, _)| *known != activations.len()) {
+            let serving = Serving::of(config, &activations)?;
+            *self = LiveF1 { serving: Some((activations.len(), serving.model)), ..LiveF1::default() };
+        }
+        let topic = &config.engine.topics.quality;
+        if log.partitions(topic)?.is_none() {
+            return Ok(None);
+        }
+        let mut source = wire.source(log.bounded()?);
+        source.partitions(topic)?;
+        match source.assign(topic, PARTITION, self.next) {
+            // What was not committed when it was read was cut off.
+            Err(LogError::OffsetOutOfRange { .. }) => source.assign(topic, PARTITION, 0)?,
+            assigned => assigned?,
+        }
+        let format = wire.format();
+        while !source.is_finished() {
+            for Record { topic, position, key, value, .. } in source.poll(BATCH_BYTES, POLL_WAIT)? {
+                self.next = position.offset + 1;
+                let Some(value) = value else {
+                    // No such notes are left, and there is nothing that could have fallen.
+                    if let Ok(key) = serde_json::from_slice::<QualityKey>(&key.unwrap_or_default()) {
+                        self.fallen.remove(&(key.task, key.reference));
+                    }
+                    continue;
+                };
+                let json = format.to_json(&topic, &value).ok();
+                match json.and_then(|json| serde_json::from_slice::<Quality>(&json).ok()) {
+                    Some(quality) => self.take_in(&quality, config),
+                    None => tracing::warn!("{topic}/{PARTITION} offset {} is no figure", position.offset),
+                }
+            }
+        }
+        Ok(self.fallen.values().next())
+    }
+
+    /// Takes in a figure if it is one of the serving student in words, over all notes, against a reference.
+    fn take_in(&mut self, Quality { key, counts, .. }: &Quality, config: &Config) {
+        let is_serving = self.serving.as_ref().is_some_and(|(_, serving)| *serving == key.model);
+        let is_overall = key.rollup && key.level == Level::Word && key.comparison == Comparison::StudentReference;
+        let z = deviations(config.retraining.confidence);
+        let Some(now) = f1_interval(counts, z).filter(|_| is_serving && is_overall) else { return };
+        match self.best.take_in((key.task, &key.reference), now, config.retraining.f1_drop) {
+            Some(fall) => self.fallen.insert((key.task, key.reference.clone()), fall),
+            None => self.fallen.remove(&(key.task, key.reference.clone())),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::Counts;
+
+    #[test]
+    fn only_the_serving_student_against_references_counts() {
+        let config = Config::default();
+        let serving = Some((1, ModelId("s@1".to_owned())));
+        let figure = |change: fn(&mut QualityKey), tp: i64| {
+            let mut key = QualityKey {
+                task: Task::Disease,
+                level: Level::Word,
+                comparison: Comparison::StudentReference,
+                model: ModelId("s@1".to_owned()),
+                reference: "dr".to_owned(),
+                note_type: None,
+                site: None,
+                rollup: true,
+            };
+            change(&mut key);
+            let counts = Counts { notes: 10, tp, fp: 1000 - tp, fn_: 0 };
+            Quality { key, counts, precision: counts.precision(), recall: counts.recall(), f1: counts.f1() }
+        };
+        let fallen_after = |change: fn(&mut QualityKey)| {
+            let mut live = LiveF1 { serving: serving.clone(), ..LiveF1::default() };
+            [(change, 950), (change, 500)]
+                .into_iter()
+                .for_each(|(change, tp)| live.take_in(&figure(change, tp), &config));
+            let fallen = live.fallen.len();
+            live.take_in(&figure(change, 940), &config);
+            assert_eq!(live.fallen.len(), 0, "it has risen again");
+            fallen
+        };
+        assert_eq!(fallen_after(|_| {}), 1);
+        assert_eq!(fallen_after(|key| key.rollup = false), 0);
+        assert_eq!(fallen_after(|key| key.level = Level::SpanExact), 0);
+        assert_eq!(fallen_after(|key| key.comparison = Comparison::StudentTeacher), 0);
+        assert_eq!(fallen_after(|key| key.model = ModelId("t@1".to_owned())), 0);
+    }
+}

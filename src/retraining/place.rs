@@ -1,0 +1,292 @@
+//! The folder of retraining: what is remembered between runs, and a folder for each run.
+//!
+//! ```text
+//! lock                        held by the one process that retrains here
+//! state.json                  the run under way, and when and how earlier ones ended
+//! learned.json                what the last run learned from
+//! <first 12 digits of the snapshot's hash>/
+//!   train.jsonl, dev.jsonl, heldout.jsonl, learned.json; then snapshot.json, which makes them whole
+//!   train.lock                held by the training
+//!   student/                  the candidate
+//! ```
+//!
+//! Files are replaced as a whole, so a kill leaves the old ones or the new ones. Folders are for their owner alone.
+
+use crate::retraining::snapshot::Snapshot;
+use crate::retraining::triggers::{Cause, History};
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use stillroom_connectors::replace_file;
+use stillroom_schemas::{ModelId, Task};
+
+/// Digits of a snapshot's hash that name its folder.
+const DIGITS: usize = 12;
+
+/// What is remembered between runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    /// The run that is under way, or was when the process ended.
+    pub(crate) under_way: Option<UnderWay>,
+    /// Those before.
+    pub(crate) history: History,
+}
+
+/// A run that goes on after a kill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnderWay {
+    /// Of what is learned from, in hexadecimal.
+    pub(crate) snapshot: String,
+    /// Why.
+    pub(crate) cause: Cause,
+    /// Who served when it began.
+    pub(crate) serving: ModelId,
+    /// The folder of the base.
+    pub(crate) base: PathBuf,
+    /// The heads that are trained.
+    pub(crate) tasks: Vec<Task>,
+}
+
+/// The folder of retraining, which no other process has at the same time.
+pub(crate) struct Place {
+    folder: PathBuf,
+    /// What is remembered.
+    pub(crate) state: State,
+    /// Locked until it is closed.
+    _lock: File,
+}
+
+impl Place {
+    /// Opens or makes the folder.
+    ///
+    /// # Errors
+    /// When another process has it, or it cannot be read or written.
+    pub(crate) fn open(folder: &Path) -> Result<Place> {
+        make_folder(folder)?;
+        let path = folder.join("lock");
+        // It is never replaced, as the lock belongs to the file and not to its name.
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.with_context(|| format!("cannot write {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another process retrains in {}; stop it, or name another folder in [retraining] dir",
+                folder.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        let state = read(&folder.join("state.json"))?.unwrap_or_default();
+        Ok(Place { folder: folder.to_owned(), state, _lock: lock })
+    }
+
+    /// What the last run learned from, by its fingerprints.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn learned(&self) -> Result<BTreeSet<u64>> {
+        Ok(read(&self.folder.join("learned.json"))?.unwrap_or_default())
+    }
+
+    /// The folder of a snapshot.
+    pub(crate) fn run_folder(&self, snapshot: &str) -> RunFolder {
+        RunFolder(self.folder.join(&snapshot[..snapshot.len().min(DIGITS)]))
+    }
+
+    /// Remembers what the state says now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn save(&self) -> Result<()> {
+        write(&self.folder.join("state.json"), &self.state)
+    }
+
+    /// Remembers that the run under way has ended, and removes what is not to be kept of it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn finish(&mut self, folder: &RunFolder, kept: Kept) -> Result<()> {
+        write(&self.folder.join("learned.json"), &folder.learned()?)?;
+        self.state.under_way = None;
+        self.save()?;
+        match kept {
+            Kept::Nothing => folder.remove(),
+            Kept::Student => folder.remove_documents(),
+            Kept::All => Ok(()),
+        }
+    }
+}
+
+/// What stays of a run that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The registry has its candidate, or there is none.
+    Nothing,
+    /// The candidate, which could not be put into the registry or be measured.
+    Student,
+    /// Text of notes, too.
+    All,
+}
+
+/// The folder of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// Begins anew: of an earlier run on the same examples nothing is left.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn begin(&self, learned: &BTreeSet<u64>) -> Result<()> {
+        self.remove()?;
+        make_folder(&self.0)?;
+        write(&self.0.join("learned.json"), learned)
+    }
+
+    /// What is learned from.
+    pub(crate) fn train(&self) -> PathBuf {
+        self.0.join("train.jsonl")
+    }
+
+    /// What passes and thresholds are chosen by.
+    pub(crate) fn dev(&self) -> PathBuf {
+        self.0.join("dev.jsonl")
+    }
+
+    /// What is measured by.
+    pub(crate) fn held_out(&self) -> PathBuf {
+        self.0.join("heldout.jsonl")
+    }
+
+    /// The candidate.
+    pub(crate) fn student(&self) -> PathBuf {
+        self.0.join("student")
+    }
+
+    /// What a training locks, so that no two write the candidate.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.0.join("train.lock")
+    }
+
+    /// Whether the candidate is finished: its manifest is written last, and then its checkpoint goes.
+    pub(crate) fn is_trained(&self) -> bool {
+        let student = self.student();
+        student.join("manifest.json").exists() && !student.join("checkpoint").exists()
+    }
+
+    /// Writes what the documents are in all, which makes them whole.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+        write(&self.0.join("snapshot.json"), snapshot)
+    }
+
+    /// What the documents are in all; nothing when they are not whole.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>> {
+        read(&self.0.join("snapshot.json"))
+    }
+
+    /// What the run learns from, by its fingerprints.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn learned(&self) -> Result<BTreeSet<u64>> {
+        Ok(read(&self.0.join("learned.json"))?.unwrap_or_default())
+    }
+
+    fn remove_documents(&self) -> Result<()> {
+        [self.train(), self.dev(), self.held_out()].iter().try_for_each(|path| removed(path, fs::remove_file(path)))
+    }
+
+    fn remove(&self) -> Result<()> {
+        removed(&self.0, fs::remove_dir_all(&self.0))
+    }
+}
+
+/// What is not there needs no removal.
+fn removed(path: &Path, result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder that its owner alone can look into.
+fn make_folder(path: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// What a file holds; nothing when it is not there.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => {
+            let damaged = || format!("{} is damaged, or of another version; remove it to begin anew", path.display());
+            Ok(Some(serde_json::from_slice(&bytes).with_context(damaged)?))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+    Ok(replace_file(path, &serde_json::to_vec(value)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_and_what_is_remembered_is_there_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("retraining");
+        let mut place = Place::open(&folder).unwrap();
+        let refused = Place::open(&folder).err().unwrap().to_string();
+        assert!(refused.contains("another process retrains in"), "{refused}");
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&folder).unwrap().permissions()) & 0o777,
+            0o700
+        );
+
+        let run = place.run_folder("0123456789abcdef");
+        assert!(run.train().ends_with("0123456789ab/train.jsonl"), "{run:?}");
+        run.begin(&[1, u64::MAX].into()).unwrap();
+        let under_way = UnderWay {
+            snapshot: "0123456789abcdef".to_owned(),
+            cause: Cause::Labels { new: 7 },
+            serving: ModelId("s@1".to_owned()),
+            base: "base".into(),
+            tasks: vec![Task::Disease],
+        };
+        place.state.under_way = Some(under_way.clone());
+        place.save().unwrap();
+        drop(place);
+
+        let mut again = Place::open(&folder).unwrap();
+        assert_eq!((&again.state.under_way, again.learned().unwrap()), (&Some(under_way), BTreeSet::new()));
+        assert_eq!(run.snapshot().unwrap(), None, "its documents are not whole");
+        again.finish(&run, Kept::Nothing).unwrap();
+        assert_eq!(again.state.under_way, None);
+        drop(again);
+        let last = Place::open(&folder).unwrap();
+        assert_eq!((last.state.clone(), last.learned().unwrap()), (State::default(), [1, u64::MAX].into()));
+        assert!(!run.train().parent().unwrap().exists(), "nothing of the run is left");
+    }
+}

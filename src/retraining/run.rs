@@ -1,0 +1,148 @@
+//! A run: documents, a candidate, its figures beside those of the student that serves, and whether it takes over.
+//!
+//! Each step leaves what it made in the run's folder, so a run that was killed goes on with the step that it was at.
+
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::promotion::{Switch, check_followed};
+use crate::retraining::child;
+use crate::retraining::place::{RunFolder, UnderWay};
+use crate::retraining::snapshot::Snapshot;
+use crate::retraining::triggers::Cause;
+use crate::students;
+use crate::training::base_folder;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::sync::atomic::AtomicBool;
+use stillroom_connectors::{GoldDocument, GoldDocuments};
+use stillroom_schemas::{ActivationCause, ModelId, Task};
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    /// What was learned from.
+    #[serde(flatten)]
+    pub(crate) snapshot: Snapshot,
+    /// Why.
+    pub(crate) cause: Cause,
+    /// Who served.
+    pub(crate) serving: ModelId,
+    /// Who was trained.
+    pub(crate) candidate: ModelId,
+    /// How both do on the notes that are held out; absent where these are too few.
+    pub(crate) figures: Option<Gate>,
+    /// Whether the candidate takes over.
+    pub(crate) is_promoted: bool,
+    /// Why not.
+    pub(crate) reason: Option<String>,
+}
+
+impl Report {
+    /// For people: how both do, and what comes of it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = self.figures.as_ref().map(Gate::table).unwrap_or_default();
+        lines.push(match &self.reason {
+            Some(reason) => format!("{} does not serve: {reason}", self.candidate.0),
+            None => format!("{} serves in the place of {}", self.candidate.0, self.serving.0),
+        });
+        lines
+    }
+}
+
+/// What a run starts from: who serves, and the base.
+///
+/// # Errors
+/// When the student that serves or the base cannot be had, or several students serve together.
+pub(crate) fn begin(config: &Config, snapshot: String, cause: Cause) -> Result<UnderWay> {
+    let switch = Switch::open(config.clone())?;
+    let (serving, student) = (switch.serving_folder()?, switch.load_serving()?);
+    let base = match config.retraining.base.as_str() {
+        "" => serving,
+        name => base_folder(name, &config.hub)?,
+    };
+    // The name of a model of the hub has a slash, as many a path of a folder.
+    let base = base.canonicalize().with_context(|| format!("cannot find the base {}", base.display()))?;
+    Ok(UnderWay { snapshot, cause, serving: student.model().clone(), base, tasks: student.tasks().to_vec() })
+}
+
+/// Trains, measures and promotes, from wherever the run is; nothing when `stop` is set meanwhile, or the training is told to end.
+///
+/// # Errors
+/// When the training fails, a student cannot be read, or registry or log cannot be written.
+pub(crate) fn complete(
+    under_way: &UnderWay,
+    snapshot: Snapshot,
+    config: &Config,
+    (folder, stop): (&RunFolder, &AtomicBool),
+) -> Result<Option<Report>> {
+    if !folder.is_trained() && !child::train(under_way, &config.retraining, (folder, stop))? {
+        return Ok(None);
+    }
+    let switch = Switch::open(config.clone())?;
+    let added = students::add(&switch.registry, &folder.student(), Some(under_way.serving.clone()))?;
+    let candidate = added.entry.model;
+    let report = |figures: Option<Gate>, reason: Option<String>| Report {
+        snapshot: snapshot.clone(),
+        cause: under_way.cause.clone(),
+        serving: under_way.serving.clone(),
+        candidate: candidate.clone(),
+        is_promoted: reason.is_none(),
+        figures,
+        reason,
+    };
+    if candidate == switch.serving.model {
+        // The run was killed after its last step, or nothing was learned that would change the weights.
+        let reason = (candidate == under_way.serving).then(|| "it is the student that serves already".to_owned());
+        return Ok(Some(report(None, reason)));
+    }
+    let verified = match switch.verify(&candidate) {
+        Ok(verified) => verified,
+        Err(error) => return Ok(Some(report(None, Some(format!("{error:#}"))))),
+    };
+    let documents = GoldDocuments::open(&folder.held_out())?.collect::<Result<Vec<GoldDocument>, _>>()?;
+    let serving = switch.load_serving()?;
+    let refused = check_followed(&serving, &verified.student).err().map(|error| format!("{error:#}"));
+    let refused = refused.or_else(|| too_few(serving.tasks(), &documents, config.retraining.held_out_min));
+    if let Some(reason) = refused {
+        return Ok(Some(report(None, Some(reason))));
+    }
+    let gate = switch.measure(&verified, &documents)?;
+    let refusal = gate.refusal();
+    if refusal.is_none() {
+        switch.to(verified, ActivationCause::Promotion)?;
+    }
+    Ok(Some(report(Some(gate), refusal)))
+}
+
+/// Why a candidate cannot be measured: a task without enough notes that are held out. What is not measured might have become worse.
+fn too_few(tasks: &[Task], documents: &[GoldDocument], held_out_min: u64) -> Option<String> {
+    let count = |task: &Task| documents.iter().filter(|document| document.tasks.contains(task)).count() as u64;
+    let (task, has) = tasks.iter().map(|task| (task, count(task))).find(|(_, has)| *has < held_out_min)?;
+    Some(format!(
+        "{has} notes with references for {} are held out, and {held_out_min} are needed to measure it; bring more references, or lower \
+         [retraining] held_out_min",
+        task.name()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_needs_notes_that_are_held_out() {
+        let of = |id: usize, tasks: &[Task]| GoldDocument {
+            id: id.to_string(),
+            text: String::new(),
+            tasks: tasks.iter().copied().collect(),
+            spans: Vec::new(),
+        };
+        let mut documents: Vec<GoldDocument> = (0..20).map(|id| of(id, &[Task::Disease, Task::Symptom])).collect();
+        assert_eq!(too_few(&[Task::Symptom, Task::Disease], &documents, 20), None);
+        let refused = too_few(&Task::ALL, &documents, 20).unwrap();
+        assert!(refused.starts_with("0 notes with references for medication are held out, and 20"), "{refused}");
+        documents.extend((0..19).map(|id| of(id, &[Task::Medication])));
+        assert!(too_few(&Task::ALL, &documents, 20).unwrap().starts_with("19 notes"));
+        assert_eq!(too_few(&Task::ALL, &documents, 19), None);
+    }
+}

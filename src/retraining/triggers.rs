@@ -1,0 +1,309 @@
+//! When a run starts: by new examples, by F1 that falls, by time, or because somebody says so. Pure: what is seen goes in, and why a run is
+//! to start comes out.
+
+use crate::retraining::RetrainingConfig;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use stillroom_schemas::{Counts, Task};
+
+/// Unpromoted runs in a row after which no more new examples are asked for than before: a thousand times as many.
+const DOUBLINGS_MAX: u32 = 10;
+
+/// Why a run starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub(crate) enum Cause {
+    /// There is enough to learn that was not there before.
+    Labels {
+        /// Examples that are new since the last run.
+        new: u64,
+    },
+    /// The serving student does worse than it did.
+    F1(Fall),
+    /// Enough time has passed.
+    Hours {
+        /// So much, since the last run.
+        hours: u64,
+    },
+    /// Somebody said so.
+    Command,
+}
+
+/// F1 in words that has fallen below its best.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fall {
+    /// Of which task.
+    pub(crate) task: Task,
+    /// Against whose references.
+    pub(crate) reference: String,
+    /// What it was at its best.
+    pub(crate) best: f64,
+    /// What it is.
+    pub(crate) now: f64,
+}
+
+/// A cause without its figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Enough new examples.
+    Labels,
+    /// F1 that fell.
+    F1,
+    /// Enough time.
+    Hours,
+    /// A command.
+    Command,
+}
+
+impl Cause {
+    /// Which of the causes it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Cause::Labels { .. } => Kind::Labels,
+            Cause::F1(_) => Kind::F1,
+            Cause::Hours { .. } => Kind::Hours,
+            Cause::Command => Kind::Command,
+        }
+    }
+}
+
+impl Display for Cause {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Labels { new } => write!(formatter, "{new} examples are new"),
+            // The name of an annotator comes from a topic that others write.
+            Cause::F1(Fall { task, reference, best, now }) => {
+                let (task, reference) = (task.name(), crate::highlight::plain(reference));
+                write!(formatter, "F1 of {task} against {reference} was {best:.3} and is {now:.3}")
+            }
+            Cause::Hours { hours } => write!(formatter, "the last run was {hours} hours ago"),
+            Cause::Command => write!(formatter, "it was asked for"),
+        }
+    }
+}
+
+/// What the triggers look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+    /// Examples that are new since the last run.
+    pub(crate) new: u64,
+    /// A figure that has fallen.
+    pub(crate) fallen: Option<&'a Fall>,
+}
+
+/// What is remembered of runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct History {
+    /// When the last run ended, or this was first looked at: in seconds since 1970.
+    pub(crate) ended_at: Option<u64>,
+    /// Whether there was a run.
+    has_run: bool,
+    /// Runs by a cause since the last one by it that was promoted.
+    unpromoted: BTreeMap<Kind, u32>,
+}
+
+impl History {
+    /// Why a run is to start now; the first of several reasons, and nothing within the interval after the last run. After runs that were
+    /// not promoted the same cause needs so many new examples, doubled each time: what was tried would be tried again.
+    pub(crate) fn due(&self, config: &RetrainingConfig, seen: Seen<'_>) -> Option<Cause> {
+        // A clock that was set back is no reason to wait longer than the interval.
+        let since = self.ended_at.map(|ended_at| seen.now.saturating_sub(ended_at));
+        let is_within = self.has_run && since.is_some_and(|since| since < 60 * config.interval_min_minutes);
+        if is_within || seen.new == 0 {
+            return None;
+        }
+        let doublings = |kind| self.unpromoted.get(&kind).copied().unwrap_or(0);
+        let needed = |kind| config.labels_min.max(1) << doublings(kind).min(DOUBLINGS_MAX);
+        let by_labels =
+            (config.labels_min > 0 && seen.new >= needed(Kind::Labels)).then_some(Cause::Labels { new: seen.new });
+        let may_f1 = doublings(Kind::F1) == 0 || seen.new >= needed(Kind::F1);
+        let by_f1 = seen.fallen.filter(|_| config.f1_drop > 0.0 && may_f1).cloned().map(Cause::F1);
+        let hours =
+            since.map(|since| since / 3600).filter(|hours| config.every_hours > 0 && *hours >= config.every_hours);
+        by_labels.or(by_f1).or(hours.map(|hours| Cause::Hours { hours }))
+    }
+
+    /// A run has ended.
+    pub(crate) fn ended(&mut self, cause: &Cause, is_promoted: bool, now: u64) {
+        (self.ended_at, self.has_run) = (Some(now), true);
+        if is_promoted {
+            self.unpromoted.clear();
+        } else {
+            *self.unpromoted.entry(cause.kind()).or_default() += 1;
+        }
+    }
+}
+
+/// F1 in words with the interval that holds it with some confidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Interval {
+    /// The figure.
+    pub(crate) value: f64,
+    /// The lower end.
+    pub(crate) low: f64,
+    /// The upper end.
+    pub(crate) high: f64,
+}
+
+/// F1 of counts, within `z` standard deviations; nothing where nothing was counted.
+///
+/// Of the `n = tp + fp + fn` words that either side marked, both marked the share `J = tp / n`, Jaccard's index, which is a binomial
+/// proportion, and `F1 = 2 J / (1 + J)` grows with it. So the ends of J's interval become those of F1's; J's is the score interval of
+/// Wilson (1927), Journal of the American Statistical Association 22, 209 to 212. Words of one note are not independent, and the interval
+/// is somewhat too narrow: it tells when to train, and the gate with its bootstrap over documents who serves.
+pub(crate) fn f1_interval(counts: &Counts, z: f64) -> Option<Interval> {
+    let n = (counts.tp + counts.fp + counts.fn_) as f64;
+    if n <= 0.0 {
+        return None;
+    }
+    let share = counts.tp as f64 / n;
+    let f1 = |share: f64| 2.0 * share / (1.0 + share);
+    let scale = 1.0 + z * z / n;
+    let centre = (share + z * z / (2.0 * n)) / scale;
+    let half = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let [low, high] = [centre - half, centre + half].map(|end| f1(end.clamp(0.0, 1.0)));
+    Some(Interval { value: f1(share), low, high })
+}
+
+/// Standard deviations of a normal distribution on either side of its mean that hold this share of it, from 0 to below 1, to within 0.0005:
+/// formula 26.2.23 of Abramowitz and Stegun, Handbook of Mathematical Functions.
+pub(crate) fn deviations(confidence: f64) -> f64 {
+    let tail = (1.0 - confidence) / 2.0;
+    let t = (-2.0 * tail.ln()).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    t - above / below
+}
+
+/// The best figures of the serving student, by task and annotator: of each the one with the greatest lower end, as a figure of few notes
+/// may be high by chance.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Best(BTreeMap<(Task, String), Interval>);
+
+impl Best {
+    /// Takes in a figure; says so when it has fallen below the best one by `drop` at least, and their intervals lie apart.
+    pub(crate) fn take_in(&mut self, (task, reference): (Task, &str), now: Interval, drop: f64) -> Option<Fall> {
+        let best = self.0.entry((task, reference.to_owned())).or_insert(now);
+        if now.low > best.low {
+            *best = now;
+        }
+        let has_fallen = best.value - now.value >= drop && now.high < best.low;
+        let fall = || Fall { task, reference: reference.to_owned(), best: best.value, now: now.value };
+        has_fallen.then(fall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> RetrainingConfig {
+        RetrainingConfig { labels_min: 100, interval_min_minutes: 60, every_hours: 24, ..RetrainingConfig::default() }
+    }
+
+    const HOUR: u64 = 3600;
+
+    fn check(history: &History, (now, new): (u64, u64), fallen: Option<&Fall>, expected: Option<Kind>) {
+        let due = history.due(&config(), Seen { now, new, fallen });
+        assert_eq!(due.as_ref().map(Cause::kind), expected, "{due:?} at {now} with {new} new after {history:?}");
+    }
+
+    fn fall() -> Fall {
+        Fall { task: Task::Disease, reference: "dr".to_owned(), best: 0.9, now: 0.5 }
+    }
+
+    #[test]
+    fn enough_new_examples_start_a_run_and_the_interval_holds_it_back() {
+        let mut history = History { ended_at: Some(0), ..History::default() };
+        check(&history, (0, 99), None, None);
+        check(&history, (0, 100), None, Some(Kind::Labels));
+        history.ended(&Cause::Labels { new: 100 }, true, 10 * HOUR);
+        check(&history, (11 * HOUR - 1, 1000), Some(&fall()), None);
+        check(&history, (9 * HOUR, 1000), None, None);
+        check(&history, (11 * HOUR, 100), None, Some(Kind::Labels));
+    }
+
+    #[test]
+    fn what_was_not_promoted_needs_twice_as_much_until_one_is() {
+        let mut history = History::default();
+        history.ended(&Cause::Labels { new: 100 }, false, 0);
+        check(&history, (HOUR, 199), None, None);
+        check(&history, (HOUR, 200), None, Some(Kind::Labels));
+        check(&history, (HOUR, 1), Some(&fall()), Some(Kind::F1));
+        history.ended(&Cause::Labels { new: 200 }, false, HOUR);
+        history.ended(&Cause::F1(fall()), false, 2 * HOUR);
+        check(&history, (3 * HOUR, 399), None, None);
+        check(&history, (3 * HOUR, 199), Some(&fall()), None);
+        check(&history, (3 * HOUR, 200), Some(&fall()), Some(Kind::F1));
+        history.ended(&Cause::F1(fall()), true, 3 * HOUR);
+        check(&history, (4 * HOUR, 100), None, Some(Kind::Labels));
+        check(&history, (4 * HOUR, 1), Some(&fall()), Some(Kind::F1));
+    }
+
+    #[test]
+    fn time_starts_a_run_where_there_is_anything_new() {
+        let history = History { ended_at: Some(HOUR), ..History::default() };
+        check(&history, (25 * HOUR - 1, 99), None, None);
+        check(&history, (25 * HOUR, 1), None, Some(Kind::Hours));
+        check(&history, (25 * HOUR, 0), Some(&fall()), None);
+    }
+
+    #[test]
+    fn what_is_off_never_starts_a_run() {
+        let off = RetrainingConfig { labels_min: 0, f1_drop: 0.0, every_hours: 0, ..config() };
+        let seen = Seen { now: 1000 * HOUR, new: 1_000_000, fallen: Some(&fall()) };
+        assert_eq!(History { ended_at: Some(0), ..History::default() }.due(&off, seen), None);
+    }
+
+    #[test]
+    fn deviations_hold_their_share_of_a_normal_distribution() {
+        for confidence in [0.5, 0.8, 0.95, 0.99, 0.9999] {
+            let z = deviations(confidence);
+            // Simpson's rule over the density.
+            let steps = 2000;
+            let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            let width = 2.0 * z / f64::from(steps);
+            let weight = |step: i32| if step == 0 || step == steps { 1.0 } else { 2.0 + 2.0 * f64::from(step % 2) };
+            let sum: f64 = (0..=steps).map(|step| weight(step) * density(-z + width * f64::from(step))).sum();
+            assert!((sum * width / 3.0 - confidence).abs() < 5e-4, "{confidence}: {z}");
+        }
+    }
+
+    #[test]
+    fn a_fall_is_told_when_it_is_large_and_no_chance() {
+        let interval = |tp, fp| f1_interval(&Counts { notes: 1, tp, fp, fn_: fp }, deviations(0.95)).unwrap();
+        let key = (Task::Disease, "dr");
+        let mut best = Best::default();
+        assert_eq!(best.take_in(key, interval(3, 0), 0.05), None, "nothing was better");
+        assert_eq!(best.take_in(key, interval(900, 50), 0.05), None, "three words tell little");
+        assert_eq!(best.take_in(key, interval(880, 60), 0.05), None, "a small fall");
+        assert_eq!(best.take_in(key, interval(4, 1), 0.05), None, "of few words");
+        let told = best.take_in(key, interval(700, 300), 0.05).unwrap();
+        assert_eq!((told.best, told.now), (interval(900, 50).value, interval(700, 300).value));
+        assert_eq!(best.take_in((Task::Symptom, "dr"), interval(700, 300), 0.05), None, "another task");
+    }
+
+    #[test]
+    fn the_ends_of_an_interval_are_where_the_score_test_is_undecided() {
+        let numbers = [0, 1, 2, 7, 40, 500];
+        let all =
+            numbers.into_iter().flat_map(|tp| numbers.into_iter().flat_map(move |fp| numbers.map(|fn_| (tp, fp, fn_))));
+        for (tp, fp, fn_) in all.filter(|(tp, fp, fn_)| tp + fp + fn_ > 0) {
+            let (counts, z) = (Counts { notes: 1, tp, fp, fn_ }, 1.96);
+            let Interval { value, low, high } = f1_interval(&counts, z).unwrap();
+            let is_inside = low <= value + 1e-12 && value <= high + 1e-12;
+            assert!((value - counts.f1()).abs() < 1e-12 && is_inside, "{counts:?}: {low} {value} {high}");
+            let n = (tp + fp + fn_) as f64;
+            for end in [low, high].map(|f1| f1 / (2.0 - f1)) {
+                let score = (tp as f64 / n - end).powi(2) - z * z * end * (1.0 - end) / n;
+                assert!(score.abs() < 1e-9, "{counts:?}: {score} at {end}");
+            }
+        }
+        assert_eq!(f1_interval(&Counts::default(), 1.96), None);
+    }
+}
