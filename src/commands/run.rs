@@ -25,7 +25,7 @@ enum Topology {
     /// Notes become entities, and live quality.
     #[default]
     Extraction,
-    /// Labels and references become better students, as [retraining] says; beside an extraction, in a process of its own.
+    /// Labels and references become better students, as `[retraining]` says; beside an extraction, in a process of its own.
     Retraining,
 }
 

@@ -78,7 +78,10 @@ pub(crate) fn complete(
     if !folder.is_trained() && !child::train(under_way, &config.retraining, (folder, stop))? {
         return Ok(None);
     }
-    let switch = Switch::open(config.clone())?;
+    // What measures has no more of the processor than what trains.
+    let mut measuring = config.clone();
+    measuring.student.threads = config.retraining.threads();
+    let switch = Switch::open(measuring)?;
     let added = students::add(&switch.registry, &folder.student(), Some(under_way.serving.clone()))?;
     let candidate = added.entry.model;
     let report = |figures: Option<Gate>, reason: Option<String>| Report {

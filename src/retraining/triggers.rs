@@ -117,8 +117,8 @@ impl History {
         if is_within || seen.new == 0 {
             return None;
         }
-        let doublings = |kind| self.unpromoted.get(&kind).copied().unwrap_or(0);
-        let needed = |kind| config.labels_min.max(1) << doublings(kind).min(DOUBLINGS_MAX);
+        let doublings = |kind: Kind| self.unpromoted.get(&kind).copied().unwrap_or(0);
+        let needed = |kind: Kind| config.labels_min.max(1) << doublings(kind).min(DOUBLINGS_MAX);
         let by_labels =
             (config.labels_min > 0 && seen.new >= needed(Kind::Labels)).then_some(Cause::Labels { new: seen.new });
         let may_f1 = doublings(Kind::F1) == 0 || seen.new >= needed(Kind::F1);

@@ -9,6 +9,7 @@ mod label;
 mod models;
 mod native;
 mod recovery;
+mod retraining;
 mod running;
 mod site;
 mod study;

@@ -22,7 +22,7 @@ const WORDS: [(&str, [&str; 5]); 3] = [
 ];
 
 /// Lines of documents that a tiny student can learn by heart, in the mixtures of these numbers, of which the first 75 differ.
-fn documents(numbers: Range<usize>) -> String {
+pub(crate) fn documents(numbers: Range<usize>) -> String {
     let document = |number: usize| {
         let [disease, medication, symptom] =
             [(0, 1), (1, 5), (2, 3)].map(|(task, by): (usize, usize)| WORDS[task].1[number / by % 5]);
@@ -39,14 +39,14 @@ fn documents(numbers: Range<usize>) -> String {
 }
 
 /// A weak and a strong student, a log, and a configuration by which one of them serves.
-struct Site {
-    folder: tempfile::TempDir,
-    log: EmbeddedLog,
+pub(crate) struct Site {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) log: EmbeddedLog,
     topic: String,
 }
 
 impl Site {
-    fn new(serving: &str) -> Site {
+    pub(crate) fn new(serving: &str) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let (log, topic) = (EmbeddedLog::open(folder.path().join("log")).unwrap(), Topics::default().models);
         log.create_topic(&topic, 1).unwrap();
@@ -65,7 +65,7 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -78,7 +78,7 @@ impl Site {
     }
 
     /// `stillroom models` with the configuration.
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = stillroom();
         command.current_dir(self.folder.path()).arg("models").args(arguments).args(["-c", "stillroom.toml"]);
         command.output().unwrap()
@@ -96,7 +96,7 @@ impl Site {
     }
 
     /// Model, previous model and cause of every activation on the log.
-    fn activations(&self) -> Vec<(String, String, ActivationCause)> {
+    pub(crate) fn activations(&self) -> Vec<(String, String, ActivationCause)> {
         let (mut source, mut activations) = (Log::bounded(&self.log).unwrap(), Vec::new());
         source.assign(&self.topic, 0, 0).unwrap();
         while !source.is_finished() {
@@ -139,7 +139,7 @@ fn change_tensor(folder: &Path, name: &str, change: impl Fn(&mut [u8])) {
 }
 
 /// The first file of this name below a folder whose path has `part` in it.
-fn find(folder: &Path, part: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(folder: &Path, part: &str, name: &str) -> Option<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| match path.is_dir() {
         true => find(&path, part, name),
         false => (path.ends_with(name) && path.to_string_lossy().contains(part)).then_some(path),
