@@ -6,8 +6,9 @@
 //!                                            └─► triggers ◄─ live F1
 //! ```
 //!
-//! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits nothing, and takes no
-//! transactional id. All that it remembers stands in a folder ([`place`]), so that it goes on wherever it was killed.
+//! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits
+//! nothing, and takes no transactional id. All that it remembers stands in a folder ([`place`]), so that it goes on
+//! wherever it was killed.
 
 mod book;
 mod child;
@@ -46,12 +47,12 @@ use triggers::{Cause, Seen};
 /// Neither a stop nor the end of a run wakes who waits for both and for the time of the next look.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run. A run that is
-/// under way then goes on with the next process.
+/// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run.
+/// A run that is under way then goes on with the next process.
 ///
 /// # Errors
-/// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that fails is given
-/// up, and said.
+/// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that
+/// fails is given up, and said.
 pub(crate) fn follow(
     config: &Config,
     log: Arc<dyn Log>,
@@ -83,8 +84,8 @@ pub(crate) fn follow(
     running.map_or(Ok(()), |running| driver.take_in(running, tell))
 }
 
-/// One run now, on what there is; the one that is under way, if there is one. Nothing when `stop` is set meanwhile: it goes on with the
-/// next call.
+/// One run now, on what there is; the one that is under way, if there is one. Nothing when `stop` is set meanwhile: it
+/// goes on with the next call.
 ///
 /// # Errors
 /// When there is too little to learn from or the run fails, and as those of [`follow`].
@@ -112,7 +113,8 @@ pub(crate) struct Preview {
     base: PathBuf,
 }
 
-/// What a run that starts now would begin with; nothing when `stop` is set meanwhile. No text is read, and nothing is written.
+/// What a run that starts now would begin with; nothing when `stop` is set meanwhile. No text is read, and nothing is
+/// written.
 ///
 /// # Errors
 /// When there is too little to learn from, or the log or the student that serves cannot be read.
@@ -287,7 +289,7 @@ impl<'a> Driver<'a> {
         self.ended(&running.work, &outcome)?;
         match outcome {
             Ok(Some(report)) => tell(&report)?,
-            Ok(None) => eprintln!("the run that is under way goes on with the next start"),
+            Ok(None) => eprintln!("the run that is under way goes on later"),
             Err(error) => eprintln!("the run is given up: {error:#}"),
         }
         Ok(())
@@ -322,14 +324,15 @@ fn described(snapshot: &Snapshot) -> String {
     let of_task = |(task, counts): (&Task, &TaskCounts)| {
         let TaskCounts { human, teachers, mentions, held_out } = counts;
         format!(
-            "\n  {}: {human} by people and {teachers} by teachers, {mentions} mentions in them, and {held_out} held out",
+            "\n  {}: {human} by people and {teachers} by teachers, {mentions} mentions in them, {held_out} held out",
             task.name()
         )
     };
     let LeftOut { same_text, too_many, gone, outside } = left_out;
     format!(
-        "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: {same_text} with a text that \
-         is held out, {too_many} beyond notes_max, {gone} that are gone or have changed, {outside} with mentions outside of their texts",
+        "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
+         {same_text} with a text that is held out, {too_many} beyond notes_max, {gone} that are gone or have changed, \
+         {outside} with mentions outside of their texts",
         notes.train,
         notes.dev,
         notes.held_out,

@@ -40,8 +40,8 @@ pub(crate) fn train_student(config: &TrainConfig, train_files: &[Corpus], dev_fi
     Ok(manifest)
 }
 
-/// Ties this process to the one that started it: it ends when its stdin is closed, and goes on once no other process has the lock of the
-/// file at `path`, which it holds for as long as the returned file is open.
+/// Ties this process to the one that started it: it ends when its stdin is closed, and goes on once no other process
+/// has the lock of the file at `path`, which it holds for as long as the returned file is open.
 ///
 /// # Errors
 /// When the file cannot be written or locked.

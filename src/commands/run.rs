@@ -25,7 +25,7 @@ enum Topology {
     /// Notes become entities, and live quality.
     #[default]
     Extraction,
-    /// Labels and references become better students, as `[retraining]` says; beside an extraction, in a process of its own.
+    /// Labels and references become better students: beside an extraction, in a process of its own.
     Retraining,
 }
 
@@ -60,8 +60,8 @@ impl Run {
         if self.topology == Topology::Retraining {
             ensure!(
                 self.workers.is_none() && self.processes.is_none() && !self.dry_run,
-                "the retraining topology has one worker and one process, and no dry run; leave the options out, or see `stillroom retrain \
-                 --dry-run`"
+                "the retraining topology has one worker and one process, and no dry run; leave the options out, or see \
+                 `stillroom retrain --dry-run`"
             );
             return retrain(&config);
         }

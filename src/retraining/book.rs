@@ -77,7 +77,8 @@ pub(crate) mod tests {
     use stillroom_dataflow::ExampleSource;
     use stillroom_schemas::{Span, Task, TextHash};
 
-    /// An example of the diseases of a note: of a patient of its own, in partition 0, with one mention at the place `start`.
+    /// An example of the diseases of a note: of a patient of its own, in partition 0, with one mention at the place
+    /// `start`.
     pub(crate) fn example(note: u64, start: u32, source: ExampleSource, is_held_out: bool) -> (ExampleKey, Example) {
         let key = ExampleKey { note_id: format!("n{note}"), partition: 0, task: Task::Disease };
         let example = Example {

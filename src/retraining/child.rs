@@ -1,8 +1,9 @@
-//! The training of a run: `stillroom train` as a process of its own, which gives way to whatever else runs here, has a memory of its own,
-//! and never outlives who started it.
+//! The training of a run: `stillroom train` as a process of its own, which gives way to whatever else runs here, has a
+//! memory of its own, and never outlives who started it.
 //!
-//! It holds the lock of a file while it trains, and ends when its stdin is closed, as it is by whatever ends this process. The next one
-//! waits for the lock, so that no two write the same student, and goes on from the last checkpoint.
+//! It holds the lock of a file while it trains, and ends when its stdin is closed, as it is by whatever ends this
+//! process. The next one waits for the lock, so that no two write the same student, and goes on from the last
+//! checkpoint.
 
 use crate::retraining::RetrainingConfig;
 use crate::retraining::place::{RunFolder, UnderWay};
@@ -21,8 +22,8 @@ const LINES_TOLD_MAX: usize = 20;
 /// Neither the end of a process nor a stop wakes who waits for both.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Trains the candidate of a run, or goes on with it. Whether it is trained: not when `stop` is set meanwhile, or the training is told to
-/// end, as a supervisor tells all processes of a service at once.
+/// Trains the candidate of a run, or goes on with it. Whether it is trained: not when `stop` is set meanwhile, or the
+/// training is told to end, as a supervisor tells all processes of a service at once.
 ///
 /// # Errors
 /// When it fails, with the end of what it said, which has no text of a note in it.
@@ -110,7 +111,8 @@ fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) 
     Ok(command)
 }
 
-/// The arguments of `train`. The recipe of a run that goes on is the configured one: with another it would be another run, and is refused.
+/// The arguments of `train`. The recipe of a run that goes on is the configured one: with another it would be another
+/// run, and is refused.
 fn arguments(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) -> Vec<OsString> {
     let recipe = &config.recipe;
     let mut arguments: Vec<OsString> = vec!["train".into()];

@@ -11,8 +11,8 @@ use stillroom_student::Precision;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RetrainingConfig {
-    /// The folder of what is learned from, of students under way, and of what is remembered between runs; one process has it at a
-    /// time. It holds text of notes while a run lasts. Default `stillroom-retraining`.
+    /// The folder of what is learned from, of students under way, and of what is remembered between runs; one process
+    /// has it at a time. It holds text of notes while a run lasts. Default `stillroom-retraining`.
     pub(crate) dir: PathBuf,
     /// The BERT to start from, as for `train --base`. Empty: the student that serves. Default empty.
     pub(crate) base: String,
@@ -20,10 +20,11 @@ pub(crate) struct RetrainingConfig {
     pub(crate) name: String,
     /// Examples, a note and a task each, that are new since the last run and start one; 0 is never. Default 500.
     pub(crate) labels_min: u64,
-    /// By how much F1 in words of the serving student against a reference must have fallen below its best to start a run, 0 to 1; 0
-    /// is never. Default 0.05.
+    /// By how much F1 in words of the serving student against a reference must have fallen below its best to start a
+    /// run, 0 to 1; 0 is never. Default 0.05.
     pub(crate) f1_drop: f64,
-    /// The confidence with which it must have fallen, 0.5 to 0.9999: the intervals of both figures must lie apart. Default 0.95.
+    /// The confidence with which it must have fallen, 0.5 to 0.9999: the intervals of both figures must lie apart.
+    /// Default 0.95.
     pub(crate) confidence: f64,
     /// Hours from one run to the next where there is anything new to learn; 0 is never. Default 0.
     pub(crate) every_hours: u64,
@@ -31,23 +32,25 @@ pub(crate) struct RetrainingConfig {
     pub(crate) interval_min_minutes: u64,
     /// Seconds from one look at the log to the next, 1 to 3600. Default 10.
     pub(crate) look_every_seconds: u64,
-    /// The share of the patients whose notes are never learned from, above 0 and below 1: candidates are measured on their
-    /// references. It must stay as it is, or students are measured on what earlier ones learned from. Default 0.2.
+    /// The share of the patients whose notes are never learned from, above 0 and below 1: candidates are measured on
+    /// their references. It must stay as it is, or students are measured on what earlier ones learned from. Default
+    /// 0.2.
     pub(crate) held_out: f64,
-    /// Notes with references of patients that are held out, for each task of the serving student, without which no candidate takes
-    /// over, 1 to a million. Default 20.
+    /// Notes with references of patients that are held out, for each task of the serving student, without which no
+    /// candidate takes over, 1 to a million. Default 20.
     pub(crate) held_out_min: u64,
-    /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default 0.1.
+    /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default
+    /// 0.1.
     pub(crate) dev: f64,
-    /// Notes that are learned from at most, and that are measured on at most, 2 to 10 million; those with references go first, and
-    /// their texts are in memory together. Default 20000.
+    /// Notes that are learned from at most, and that are measured on at most, 2 to 10 million; those with references go
+    /// first, and their texts are in memory together. Default 20000.
     pub(crate) notes_max: usize,
     /// What trains: `cpu`, or in a build with the feature `cuda` one GPU, as `cuda:1`. Default `cpu`.
     pub(crate) device: String,
     /// Threads of a processor that a run may have, 0 to 256; 0 is half of the cores. Default 0.
     pub(crate) threads: usize,
-    /// The niceness that a run has, 0 to 19: the greater, the more it gives way to whatever else runs here. Above 0 it is started by the
-    /// program `nice`. Default 10.
+    /// The niceness that a run has, 0 to 19: the greater, the more it gives way to whatever else runs here. Above 0 it
+    /// is started by the program `nice`. Default 10.
     pub(crate) nice: u8,
     /// Whether what was learned from stays in the folder when the run is done, text of notes included. Default false.
     pub(crate) keep_snapshots: bool,

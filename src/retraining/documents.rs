@@ -71,8 +71,8 @@ impl NotesTopic<'_> {
     }
 }
 
-/// Writes the documents of a choice, and what it is in all; nothing when `stop` is set meanwhile. Texts that are gone, or are others
-/// than those that were annotated, are left out.
+/// Writes the documents of a choice, and what it is in all; nothing when `stop` is set meanwhile. Texts that are gone,
+/// or are others than those that were annotated, are left out.
 ///
 /// # Errors
 /// When the log cannot be read or the folder not be written, or so much is gone that nothing is left to learn from.
@@ -106,8 +106,8 @@ pub(crate) fn write(
     }
     ensure!(
         !choice.train.is_empty() && !choice.dev.is_empty(),
-        "of the notes to learn from {} have expired or changed, and {} have mentions outside of their texts: nothing is left; keep \
-         notes for longer, or correct the references",
+        "{} notes have expired or changed, and {} have mentions outside of their texts: nothing is left to learn from; \
+         keep notes for longer, or correct the references",
         choice.left_out.gone,
         choice.left_out.outside
     );

@@ -1,8 +1,9 @@
 //! Follows the topics that there is something to learn from.
 //!
-//! In: the topics of notes, references and labels, from the earliest that is kept. Out: the changes of examples that the retraining
-//! topology finds, in a [`Book`]. A look reads every partition up to where it ends then, so that the book is what the log says at one
-//! moment: what a note is amended or withdrawn by is never left for later. Nothing is committed.
+//! In: the topics of notes, references and labels, from the earliest that is kept. Out: the changes of examples that
+//! the retraining topology finds, in a [`Book`]. A look reads every partition up to where it ends then, so that the
+//! book is what the log says at one moment: what a note is amended or withdrawn by is never left for later. Nothing is
+//! committed.
 
 use crate::config::Config;
 use crate::retraining::book::Book;
@@ -70,8 +71,8 @@ impl Follower {
         Ok(Follower { input, probe, changes, worker, topics, next: TopicOffsets::new() })
     }
 
-    /// Reads on to where every partition ends now. Whether it came so far: not when `stop` is set meanwhile. A topic that is not there
-    /// yet has nothing to read.
+    /// Reads on to where every partition ends now. Whether it came so far: not when `stop` is set meanwhile. A topic
+    /// that is not there yet has nothing to read.
     ///
     /// # Errors
     /// When the log cannot be read, or has lost records that were not read yet.
@@ -85,7 +86,7 @@ impl Follower {
             for partition in 0..source.partitions(topic)? {
                 let next = *next.entry(partition).or_default();
                 source.assign(topic, partition, next).context(
-                    "what is to be learned cannot be followed any more; start anew, which reads from the earliest record that is kept",
+                    "what is to be learned cannot be followed; start anew, which reads from the earliest record",
                 )?;
             }
         }

@@ -33,8 +33,8 @@ pub(crate) struct LiveF1 {
 }
 
 impl LiveF1 {
-    /// Reads on what is published; a figure that has fallen, the first of several. Figures of another student than the one that serves
-    /// count no more.
+    /// Reads on what is published; a figure that has fallen, the first of several. Figures of another student than the
+    /// one that serves count no more.
     ///
     /// # Errors
     /// When the log cannot be read, or the configured student not be loaded.

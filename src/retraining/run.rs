@@ -65,7 +65,8 @@ pub(crate) fn begin(config: &Config, snapshot: String, cause: Cause) -> Result<U
     Ok(UnderWay { snapshot, cause, serving: student.model().clone(), base, tasks: student.tasks().to_vec() })
 }
 
-/// Trains, measures and promotes, from wherever the run is; nothing when `stop` is set meanwhile, or the training is told to end.
+/// Trains, measures and promotes, from wherever the run is; nothing when `stop` is set meanwhile, or the training is
+/// told to end.
 ///
 /// # Errors
 /// When the training fails, a student cannot be read, or registry or log cannot be written.
@@ -117,13 +118,14 @@ pub(crate) fn complete(
     Ok(Some(report(Some(gate), refusal)))
 }
 
-/// Why a candidate cannot be measured: a task without enough notes that are held out. What is not measured might have become worse.
+/// Why a candidate cannot be measured: a task without enough notes that are held out. What is not measured might have
+/// become worse.
 fn too_few(tasks: &[Task], documents: &[GoldDocument], held_out_min: u64) -> Option<String> {
     let count = |task: &Task| documents.iter().filter(|document| document.tasks.contains(task)).count() as u64;
     let (task, has) = tasks.iter().map(|task| (task, count(task))).find(|(_, has)| *has < held_out_min)?;
     Some(format!(
-        "{has} notes with references for {} are held out, and {held_out_min} are needed to measure it; bring more references, or lower \
-         [retraining] held_out_min",
+        "{has} notes with references for {} are held out, and {held_out_min} are needed to measure it; bring more \
+         references, or lower [retraining] held_out_min",
         task.name()
     ))
 }

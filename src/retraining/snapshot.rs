@@ -1,6 +1,8 @@
-//! What a run learns from, chooses by and measures by: a choice of the book's examples at one moment, told from others by its hash.
+//! What a run learns from, chooses by and measures by: a choice of the book's examples at one moment, told from others
+//! by its hash.
 //!
-//! Pure. A patient's notes go to one of three parts: held out, to measure by; to choose passes and thresholds by; to learn from.
+//! Pure. A patient's notes go to one of three parts: held out, to measure by; to choose passes and thresholds by; to
+//! learn from.
 
 use crate::retraining::RetrainingConfig;
 use crate::retraining::book::{Book, said};
@@ -188,8 +190,8 @@ fn chosen_by(notes: &[ChosenNote], share: f64) -> Result<BTreeSet<String>> {
     all.dedup();
     ensure!(
         all.len() > 1,
-        "there are {} notes with references or labels to learn from, of {} patients; two are needed, as passes and thresholds are chosen \
-         by other patients' notes",
+        "there are {} notes with references or labels to learn from, of {} patients; two are needed, as passes and \
+         thresholds are chosen by other patients' notes",
         notes.len(),
         all.len()
     );

@@ -1,5 +1,5 @@
-//! When a run starts: by new examples, by F1 that falls, by time, or because somebody says so. Pure: what is seen goes in, and why a run is
-//! to start comes out.
+//! When a run starts: by new examples, by F1 that falls, by time, or because somebody says so. Pure: what is seen goes
+//! in, and why a run is to start comes out.
 
 use crate::retraining::RetrainingConfig;
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,9 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Why a run is to start now; the first of several reasons, and nothing within the interval after the last run. After runs that were
-    /// not promoted the same cause needs so many new examples, doubled each time: what was tried would be tried again.
+    /// Why a run is to start now; the first of several reasons, and nothing within the interval after the last run.
+    /// After runs that were not promoted the same cause needs so many new examples, doubled each time: what was tried
+    /// would be tried again.
     pub(crate) fn due(&self, config: &RetrainingConfig, seen: Seen<'_>) -> Option<Cause> {
         // A clock that was set back is no reason to wait longer than the interval.
         let since = self.ended_at.map(|ended_at| seen.now.saturating_sub(ended_at));
@@ -152,10 +153,11 @@ pub(crate) struct Interval {
 
 /// F1 of counts, within `z` standard deviations; nothing where nothing was counted.
 ///
-/// Of the `n = tp + fp + fn` words that either side marked, both marked the share `J = tp / n`, Jaccard's index, which is a binomial
-/// proportion, and `F1 = 2 J / (1 + J)` grows with it. So the ends of J's interval become those of F1's; J's is the score interval of
-/// Wilson (1927), Journal of the American Statistical Association 22, 209 to 212. Words of one note are not independent, and the interval
-/// is somewhat too narrow: it tells when to train, and the gate with its bootstrap over documents who serves.
+/// Of the `n = tp + fp + fn` words that either side marked, both marked the share `J = tp / n`, Jaccard's index, which
+/// is a binomial proportion, and `F1 = 2 J / (1 + J)` grows with it. So the ends of J's interval become those of F1's;
+/// J's is the score interval of Wilson (1927), Journal of the American Statistical Association 22, 209 to 212. Words of
+/// one note are not independent, and the interval is somewhat too narrow: it tells when to train, and the gate with its
+/// bootstrap over documents who serves.
 pub(crate) fn f1_interval(counts: &Counts, z: f64) -> Option<Interval> {
     let n = (counts.tp + counts.fp + counts.fn_) as f64;
     if n <= 0.0 {
@@ -170,8 +172,8 @@ pub(crate) fn f1_interval(counts: &Counts, z: f64) -> Option<Interval> {
     Some(Interval { value: f1(share), low, high })
 }
 
-/// Standard deviations of a normal distribution on either side of its mean that hold this share of it, from 0 to below 1, to within 0.0005:
-/// formula 26.2.23 of Abramowitz and Stegun, Handbook of Mathematical Functions.
+/// Standard deviations of a normal distribution on either side of its mean that hold this share of it, from 0 to below
+/// 1, to within 0.0005: formula 26.2.23 of Abramowitz and Stegun, Handbook of Mathematical Functions.
 pub(crate) fn deviations(confidence: f64) -> f64 {
     let tail = (1.0 - confidence) / 2.0;
     let t = (-2.0 * tail.ln()).sqrt();
@@ -180,13 +182,14 @@ pub(crate) fn deviations(confidence: f64) -> f64 {
     t - above / below
 }
 
-/// The best figures of the serving student, by task and annotator: of each the one with the greatest lower end, as a figure of few notes
-/// may be high by chance.
+/// The best figures of the serving student, by task and annotator: of each the one with the greatest lower end, as a
+/// figure of few notes may be high by chance.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Best(BTreeMap<(Task, String), Interval>);
 
 impl Best {
-    /// Takes in a figure; says so when it has fallen below the best one by `drop` at least, and their intervals lie apart.
+    /// Takes in a figure; says so when it has fallen below the best one by `drop` at least, and their intervals lie
+    /// apart.
     pub(crate) fn take_in(&mut self, (task, reference): (Task, &str), now: Interval, drop: f64) -> Option<Fall> {
         let best = self.0.entry((task, reference.to_owned())).or_insert(now);
         if now.low > best.low {

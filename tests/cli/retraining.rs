@@ -1,4 +1,5 @@
-//! `stillroom retrain` and `run --topology retraining`: people annotate notes while they flow, and a better student takes over.
+//! `stillroom retrain` and `run --topology retraining`: people annotate notes while they flow, and a better student
+//! takes over.
 
 use crate::models::{Site, documents, find};
 use crate::running::{DEADLINE, Running};
@@ -50,7 +51,8 @@ impl Ward {
         }
         let mut config = fs::read_to_string(site.path("stillroom.toml")).unwrap();
         config.push_str(&format!(
-            "[engine]\ntick_ms = 20\nactivation_ms = 200\n[retraining]\ndir = 'retraining'\nheld_out = {HELD_OUT}\nheld_out_min = 5\n\
+            "[engine]\ntick_ms = 20\nactivation_ms = 200\n\
+             [retraining]\ndir = 'retraining'\nheld_out = {HELD_OUT}\nheld_out_min = 5\n\
              threads = 1\nkeep_snapshots = true\npatience = 40\nlook_every_seconds = 1\n{retraining}\
              [retraining.recipe]\nrate = 3e-3\nepochs = 40\nlinear_decay = true\n"
         ));
