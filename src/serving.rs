@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stillroom_connectors::{Appended, Log};
-use stillroom_dataflow::Record;
+use stillroom_dataflow::activation_of;
 use stillroom_models::Registry;
 use stillroom_schemas::{Activation, ActivationCause, ModelId};
 
@@ -50,10 +50,12 @@ impl ModelsTopic {
         source.assign(&self.name, PARTITION, 0)?;
         let mut activations = Vec::new();
         while !source.is_finished() {
-            for Record { position, value, .. } in source.poll(BATCH_BYTES, POLL_WAIT)? {
-                match value.as_deref().map(serde_json::from_slice) {
-                    Some(Ok(activation)) => activations.push(activation),
-                    _ => tracing::warn!("{}/{PARTITION} offset {} is no activation", self.name, position.offset),
+            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+                match activation_of(&record) {
+                    Some(activation) => activations.push(activation),
+                    None => {
+                        tracing::warn!("{}/{PARTITION} offset {} is no activation", self.name, record.position.offset)
+                    }
                 }
             }
         }

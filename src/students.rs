@@ -95,23 +95,34 @@ pub(crate) fn loader(config: &Config, tokenizer_hash: String) -> LoadStudent {
 fn activated(config: &Config, activation: &Activation, tokenizer_hash: &str) -> Result<TaggerPool> {
     let folder = Registry::open(&config.models)?.folder(&activation.model)?;
     let student = Student::load(&folder)?;
-    let weights_hash = manifest(&folder)?.weights_hash;
-    ensure!(
-        weights_hash == activation.weights_hash,
-        "the registry has other weights of {} than were activated; verify it, and activate another student",
-        activation.model.0
-    );
-    ensure!(
-        student.tokenizer_hash() == tokenizer_hash,
-        "{} has another tokenizer than the student that run was started with; start it with this one in [student] folders",
-        activation.model.0
-    );
+    check_fits(&student, activation, tokenizer_hash)?;
     let golden = Golden::load(&folder)?;
     let mut taggers = config.student.taggers(std::slice::from_ref(&student), &config.engine)?;
-    for tagger in &mut taggers {
+    // On a processor all taggers are one, and notes may be waiting.
+    let different = if config.student.is_on_gpu() { taggers.len() } else { 1 };
+    for tagger in taggers.iter_mut().take(different) {
         golden.check(student.tokenizer(), tagger.as_mut())?;
     }
     pool(taggers, &config.engine)
+}
+
+/// Whether a student is what was activated, and cuts notes as the tokenizer of this hash does.
+///
+/// # Errors
+/// When it is not, or does not.
+pub(crate) fn check_fits(student: &Student, activation: &Activation, tokenizer_hash: &str) -> Result<()> {
+    let model = &activation.model.0;
+    let weights_hash = student.manifest().map(|manifest| manifest.weights_hash.as_str());
+    ensure!(
+        weights_hash == Some(activation.weights_hash.as_str()),
+        "the registry has other weights of {model} than were activated; verify it, and activate another student"
+    );
+    ensure!(
+        student.tokenizer_hash() == tokenizer_hash,
+        "{model} has another tokenizer than the student in [student] folders; name a student with its tokenizer there, or activate \
+         another"
+    );
+    Ok(())
 }
 
 /// A student of the registry that may serve, as far as files, weights and golden notes tell.

@@ -16,7 +16,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stillroom_connectors::{Cleanup, Delivery, KafkaLog, Log, TopicInfo, TopicPlan};
 use stillroom_dataflow::Students;
 use stillroom_models::Registry;
-use stillroom_schemas::Activation;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -44,13 +43,13 @@ impl Check {
             return Ok(ExitCode::FAILURE);
         };
         let student = config.student.start(&config.engine).and_then(|runtime| {
-            let model = runtime.pool.model().0.clone();
+            let (model, tokenizer_hash) = (runtime.pool.model().0.clone(), runtime.tokenizer_hash);
             let (students, first) = Students::only(runtime.pool);
             drop(first);
             students.join()?;
-            Ok(((), model))
+            Ok((tokenizer_hash, model))
         });
-        report.tell("student", student)?;
+        let tokenizer_hash = report.tell("student", student)?;
         let secrets = config.kafka.resolved().map(|properties| ((), format!("{} properties", properties.len())));
         report.tell("kafka.properties", secrets)?;
         if let Some(names) = report.tell("teachers", config.teachers.described().map(|names| (names, "")))? {
@@ -64,7 +63,7 @@ impl Check {
             report.tell("teachers of run", panel.map(|_| ((), config.teachers.ask.join(", "))))?;
         }
         if self.connect {
-            self.check_log(&config, &mut report)?;
+            self.check_log(&config, tokenizer_hash.as_deref(), &mut report)?;
         }
         Ok(if report.has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -83,7 +82,7 @@ impl Check {
         Ok("answers as it should")
     }
 
-    fn check_log(&self, config: &Config, report: &mut Report) -> Result<()> {
+    fn check_log(&self, config: &Config, tokenizer_hash: Option<&str>, report: &mut Report) -> Result<()> {
         let opened = open_log(config).and_then(|log| {
             let plans = plan_topics(config, log.as_ref())?;
             let place = log.place();
@@ -100,7 +99,9 @@ impl Check {
         }
         if has_all {
             report.tell("clock", check_clock(config).map(|found| ((), found)))?;
-            report.tell("student that serves", check_serving(config).map(|found| ((), found)))?;
+            if let Some(tokenizer_hash) = tokenizer_hash {
+                report.tell("student that serves", check_serving(config, tokenizer_hash).map(|found| ((), found)))?;
+            }
         }
         self.check_ids(config, has_all, report)?;
         report.tell("schema registry", Wire::open(config).and_then(|wire| wire.check()).map(|found| ((), found)))?;
@@ -252,13 +253,14 @@ fn check_config(config: &Config, kafka: &KafkaLog, plan: &TopicPlan) -> Result<(
 const CLOCKS_APART_MS_MAX: u64 = 60_000;
 
 /// The student that was activated last, as a run will load it.
-fn check_serving(config: &Config) -> Result<String> {
+fn check_serving(config: &Config, tokenizer_hash: &str) -> Result<String> {
     let activations = serving::activations(config)?;
-    let Some(Activation { model, activated_at, .. }) = activations.last() else {
+    let Some(last) = activations.last() else {
         return Ok("that of [student] folders, as none was activated".to_owned());
     };
-    students::verify(&Registry::open(&config.models)?, model, config)?;
-    Ok(format!("{}, activated at {activated_at}", model.0))
+    let verified = students::verify(&Registry::open(&config.models)?, &last.model, config)?;
+    students::check_fits(&verified.student, last, tokenizer_hash)?;
+    Ok(format!("{}, activated at {}", last.model.0, last.activated_at))
 }
 
 /// Epochs need no clock that is right, but times in people's tools do.

@@ -8,6 +8,7 @@
 mod stream;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use sha2::{Digest, Sha256};
 use std::any::Any;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -67,16 +68,17 @@ impl Cluster {
 /// What the workers communicate by, and what must live as long as they do.
 pub(crate) type Communication = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
 
-/// Communication among the workers of this process and, in a cluster, with those of the others, once all are there.
+/// Communication among the workers of this process and, in a cluster, with those of the others, once all are there; `students` is what
+/// decides which student tags an epoch, and must be the same in all.
 ///
 /// # Errors
 /// When the own address cannot be listened at, or a process does not come in time or is of another configuration.
-pub(crate) fn connect(cluster: Option<&Cluster>, workers: usize) -> Result<Communication> {
+pub(crate) fn connect(cluster: Option<&Cluster>, workers: usize, students: &[u8]) -> Result<Communication> {
     let Some(cluster) = cluster else {
         let built = timely::CommunicationConfig::Process(workers).try_build();
         return built.map_err(|cause| anyhow!("cannot start the workers: {cause}"));
     };
-    let streams = Meeting::open(cluster, workers)?.meet()?;
+    let streams = Meeting::open(cluster, workers, students)?.meet()?;
     let hooks = Hooks::default();
     let local = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
     let network = initialize_networking_from_sockets(local, streams, cluster.process, workers, hooks);
@@ -93,7 +95,7 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    fn open(cluster: &Cluster, workers: usize) -> Result<Meeting<'_>> {
+    fn open<'a>(cluster: &'a Cluster, workers: usize, students: &[u8]) -> Result<Meeting<'a>> {
         let (process, processes) = (cluster.process, cluster.addresses.len());
         ensure!(
             process < processes,
@@ -105,7 +107,13 @@ impl Meeting<'_> {
             format!("cannot listen at {address}, the address of process {process} in the file of processes")
         })?;
         listener.set_nonblocking(true).context("cannot listen")?;
-        let hello = Hello { process: process as u32, processes: processes as u32, workers: workers as u32 };
+        let digest = Sha256::digest(students);
+        let hello = Hello {
+            process: process as u32,
+            processes: processes as u32,
+            workers: workers as u32,
+            students: u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]),
+        };
         Ok(Meeting { cluster, hello, listener, deadline: Instant::now() + cluster.start_max })
     }
 

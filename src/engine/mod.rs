@@ -118,7 +118,8 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         }
         Role::Follows { .. } => None,
     };
-    let communication = cluster::connect(cluster.as_ref(), config.workers)?;
+    let serving = format!("{} {} {:?}", config.tick_ms, config.activation_epochs(), first.model());
+    let communication = cluster::connect(cluster.as_ref(), config.workers, serving.as_bytes())?;
     if cluster.is_some() {
         cluster::end_on_panic();
     }

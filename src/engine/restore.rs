@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Source;
-use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words};
+use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words, activation_of};
 use stillroom_schemas::{NoteState, Progress, Quality, QualityKey, TopicOffsets};
 
 /// Bytes of records that are restored at one epoch: one large epoch would be held in memory whole.
@@ -75,8 +75,10 @@ impl Restoring<'_> {
             if *record.topic == *topics.state {
                 chunks[worker].push(Input::Restored { partition, state: state_of(&record)? });
             } else if *record.topic == *topics.models {
-                // Students that others have followed are not loaded again.
-                activation = Some((worker, Input::Record(record)));
+                // Students that others have followed are not loaded again, and what is no activation was a dead letter.
+                if activation_of(&record).is_some() {
+                    activation = Some((worker, Input::Record(record)));
+                }
             } else {
                 chunks[worker].push(Input::Record(record));
             }

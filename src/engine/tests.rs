@@ -2,6 +2,7 @@
 
 mod history;
 mod memory;
+mod students;
 mod teachers;
 
 use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
@@ -52,7 +53,12 @@ impl Tagger for ByLength {
 }
 
 fn by_length() -> TaggerFactory {
-    Box::new(|| Ok(Box::new(ByLength(ModelId(MODEL.to_owned()))) as Box<dyn Tagger>))
+    named(MODEL)
+}
+
+fn named(model: &str) -> TaggerFactory {
+    let model = ModelId(model.to_owned());
+    Box::new(|| Ok(Box::new(ByLength(model)) as Box<dyn Tagger>))
 }
 
 /// Adds up what it is told, and checks that it is told what is committed.
@@ -127,7 +133,7 @@ impl Run {
             role: Role::Commits { committer: self.log.committer(fault), observer: Box::new(Adding::default()) },
             wire: Arc::new(PlainJson),
             tokenize: Arc::new(tokenize),
-            students: Students::only(TaggerPool::start(students, self.config.batches_open_max)?),
+            students: students::any_of(TaggerPool::start(students, self.config.batches_open_max)?),
             cluster: None,
             ask: self.ask,
             panel: self.panel,

@@ -116,17 +116,18 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
     fn decode(self, config: DecodeConfig) -> Decoded<'scope> {
         let (events, outputs) = fork(self, "Decode", move |input| match input {
             Input::Record(record) => decode_or_letter(record, &config),
-            Input::Restored { partition, state } => Fork::On(Event::Note(NoteEvent::Restored { partition, state })),
+            Input::Restored { partition, state } => {
+                Fork::On(Event::Of(OfNote::Note(NoteEvent::Restored { partition, state })))
+            }
             Input::Next { topic, partition, next } => Fork::Off(Output::Next { topic, partition, next }),
         });
-        let (notes, others) = fork(events, "SplitNotes", |event| match event {
-            Event::Note(note) => Fork::On(note),
-            other => Fork::Off(other),
+        let (activations, events) = fork(events, "SplitActivations", |event| match event {
+            Event::Activation(activation) => Fork::On(activation),
+            Event::Of(event) => Fork::Off(event),
         });
-        let (references, activations) = fork(others, "SplitActivations", |event| match event {
-            Event::Reference(reference) => Fork::On(reference),
-            Event::Activation(activation) => Fork::Off(activation),
-            Event::Note(_) => unreachable!("notes were split off"),
+        let (notes, references) = fork(events, "SplitReferences", |event| match event {
+            OfNote::Note(note) => Fork::On(note),
+            OfNote::Reference(reference) => Fork::Off(reference),
         });
         Decoded { notes, references, activations, outputs }
     }
@@ -134,9 +135,14 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
 
 /// What a record says.
 enum Event {
+    Activation((u64, Activation)),
+    Of(OfNote),
+}
+
+/// What a record says of a note.
+enum OfNote {
     Note(NoteEvent),
     Reference(ReferenceUpsert),
-    Activation((u64, Activation)),
 }
 
 /// The key of a reference's record: a JSON array of the note and the annotator, so that a tombstone can name both.
@@ -153,11 +159,11 @@ fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output
     let is_note = record.topic == config.notes;
     let record = Arc::new(record);
     let event = if is_note {
-        decode_note(&record, config).map(Event::Note)
+        decode_note(&record, config).map(|note| Event::Of(OfNote::Note(note)))
     } else if record.topic == config.models {
-        decode_activation(&record, config).map(Event::Activation)
+        decode_activation(&record).map(|activation| Event::Activation((record.position.offset, activation)))
     } else {
-        decode_reference(&record, config).map(Event::Reference)
+        decode_reference(&record, config).map(|reference| Event::Of(OfNote::Reference(reference)))
     };
     match event {
         Ok(event) => Fork::On(event),
@@ -185,6 +191,8 @@ enum DecodeError {
     LabelKey,
     #[error("the key of an activation must be its model; write it under that")]
     ActivationKey,
+    #[error("activations stand in partition 0, so that they are in one order; write it there")]
+    ActivationPartition,
     #[error("an activation cannot be taken back; activate another student")]
     NoActivation,
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]
@@ -258,13 +266,22 @@ fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceU
     Ok((key, (offset, Some(reference))))
 }
 
-fn decode_activation(record: &Record, config: &DecodeConfig) -> Result<(u64, Activation), DecodeError> {
-    let activation: Activation = value_of(record, config)?.ok_or(DecodeError::NoActivation)?;
+/// The activation that a record of the topic of models holds: in the first partition, under its model, as plain JSON. What holds none
+/// is a dead letter, and whoever reads the topic passes over it.
+pub fn activation_of(record: &Record) -> Option<Activation> {
+    decode_activation(record).ok()
+}
+
+fn decode_activation(record: &Record) -> Result<Activation, DecodeError> {
+    if record.position.partition != 0 {
+        return Err(DecodeError::ActivationPartition);
+    }
+    let activation: Activation = json_of(record.value.as_deref().ok_or(DecodeError::NoActivation)?)?;
     check_names([("model", Some(&*activation.model.0))])?;
     if activation.model.0 != key_of(record)? {
         return Err(DecodeError::ActivationKey);
     }
-    Ok((record.position.offset, activation))
+    Ok(activation)
 }
 
 fn reference_key_of(record: &Record) -> Result<ReferenceKey, DecodeError> {
@@ -298,9 +315,12 @@ fn value_of<T: DeserializeOwned>(record: &Record, config: &DecodeConfig) -> Resu
     if bytes > bytes_max {
         return Err(DecodeError::TooLarge { bytes, bytes_max });
     }
-    let json = config.wire.to_json(&record.topic, value)?;
-    let text = std::str::from_utf8(&json).map_err(|error| DecodeError::NotUtf8(error.valid_up_to()))?;
-    serde_json::from_str(text).map(Some).map_err(|error| without_values(&error))
+    json_of(&config.wire.to_json(&record.topic, value)?).map(Some)
+}
+
+fn json_of<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError> {
+    let text = std::str::from_utf8(json).map_err(|error| DecodeError::NotUtf8(error.valid_up_to()))?;
+    serde_json::from_str(text).map_err(|error| without_values(&error))
 }
 
 /// `serde_json` quotes the offending value in some of its messages, so only positions are taken from them, and names of fields

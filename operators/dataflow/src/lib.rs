@@ -40,7 +40,9 @@ mod words;
 pub use as_json::AsJson;
 pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuestion, uncertainty};
 pub use bootstrap::Bootstrap;
-pub use decode::{Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, label_key, reference_key};
+pub use decode::{
+    Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, activation_of, label_key, reference_key,
+};
 pub use examples::{CurrentNote, CurrentNoteUpsert, Example, ExampleChange, ExampleKey, ExampleSource, Examples};
 pub use extract::{Extract, ExtractConfig};
 pub use gossip::{Voice, Word, gossip};

@@ -8,6 +8,7 @@ use crate::{TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use stillroom_schemas::{Activation, ModelId};
 use timely::scheduling::SyncActivator;
 
@@ -26,7 +27,7 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     leases: BTreeMap<ModelId, Weak<Mutex<State>>>,
-    /// Of students and of loaders.
+    /// Of students that are loaded.
     threads: Vec<JoinHandle<()>>,
     /// Whether batches of a student were lost, one a student.
     pools: Vec<Lost>,
@@ -63,44 +64,37 @@ impl Students {
     /// A lease of the student that was activated. If nobody has one, loading begins; nobody waits for it here.
     pub(crate) fn lease(&self, activation: &Activation) -> StudentLease {
         let mut inner = self.lock();
-        inner.leases.retain(|_, lease| lease.strong_count() > 0);
+        inner.forget_the_gone();
         if let Some(lease) = inner.leases.get(&activation.model).and_then(Weak::upgrade) {
             return StudentLease(lease);
         }
         let lease = StudentLease(Arc::new(Mutex::new(State::Loading(Vec::new()))));
         inner.leases.insert(activation.model.clone(), Arc::downgrade(&lease.0));
-        let (students, activation, loading) = (self.clone(), activation.clone(), lease.clone());
+        let (students, activation, loading) = (self.clone(), activation.clone(), Loading(lease.clone()));
         let thread = std::thread::Builder::new().name("student-loader".to_owned());
-        match thread.spawn(move || students.load(&activation, loading)) {
-            Ok(thread) => inner.threads.push(thread),
-            Err(cause) => {
-                inner.failure.get_or_insert(TaggerPoolError::Thread(cause));
-            }
+        // Nobody waits for a loader at the end: what it loads then goes with its lease.
+        if let Err(cause) = thread.spawn(move || students.load(&activation, &loading)) {
+            inner.failure.get_or_insert(TaggerPoolError::Thread(cause));
         }
         lease
     }
 
-    fn load(&self, activation: &Activation, lease: StudentLease) {
-        let wanted = &activation.model;
+    fn load(&self, activation: &Activation, loading: &Loading) {
+        let (wanted, began) = (&activation.model, Instant::now());
         let loaded = (self.0.load)(activation).and_then(|pool| match pool.model().clone() {
             model if model == *wanted => Ok(self.take_in(pool)),
             model => Err(format!("what is there is {}", model.0).into()),
         });
-        let state = loaded.map_or_else(
-            |source| {
-                tracing::error!(
-                    model = wanted.0,
-                    cause = source.to_string(),
-                    "a student that was activated cannot be loaded"
-                );
-                State::Failed
-            },
-            State::Loaded,
-        );
-        if let State::Loading(waiting) = std::mem::replace(&mut *lease.lock(), state) {
-            for wake in waiting {
-                // A worker that is gone needs no student.
-                let _gone = wake.activate();
+        match loaded {
+            Ok(handle) => {
+                let seconds = began.elapsed().as_secs_f64();
+                tracing::info!(model = wanted.0, seconds, "a student that was activated is loaded");
+                loading.settle(State::Loaded(handle));
+            }
+            Err(cause) => {
+                let cause = cause.to_string();
+                tracing::error!(model = wanted.0, cause, "a student that was activated cannot be loaded");
+                loading.settle(State::Failed);
             }
         }
     }
@@ -146,17 +140,61 @@ impl Students {
     }
 }
 
+impl Inner {
+    /// Forgets students whose last lease has gone, and threads that have ended.
+    fn forget_the_gone(&mut self) {
+        self.leases.retain(|_, lease| lease.strong_count() > 0);
+        self.threads.retain(|thread| !thread.is_finished());
+        self.pools.retain(|pool| pool.is_set() || pool.is_shared());
+    }
+}
+
+/// A lease whose student is being loaded: however that ends, nobody waits for ever.
+struct Loading(StudentLease);
+
+impl Loading {
+    fn settle(&self, state: State) {
+        if let State::Loading(waiting) = std::mem::replace(&mut *self.0.lock(), state) {
+            for wake in waiting {
+                // A worker that is gone needs no student.
+                let _gone = wake.activate();
+            }
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        let is_settled = !matches!(*self.0.lock(), State::Loading(_));
+        if !is_settled {
+            self.settle(State::Failed);
+        }
+    }
+}
+
 impl StudentLease {
-    /// The student if it is loaded. If not yet, `wake` is woken then.
+    /// The student's name and version, if it is loaded.
+    pub fn model(&self) -> Option<ModelId> {
+        match &*self.lock() {
+            State::Loaded(handle) => Some(handle.student.model.clone()),
+            State::Loading(_) | State::Failed => None,
+        }
+    }
+
+    /// Has `wake` woken when it is known whether the student can be loaded.
+    pub(crate) fn wake_when_known(&self, wake: &SyncActivator) {
+        if let State::Loading(waiting) = &mut *self.lock() {
+            waiting.push(wake.clone());
+        }
+    }
+
+    /// The student if it is loaded.
     ///
     /// # Errors
     /// When it cannot be loaded.
-    pub(crate) fn student(&self, wake: &SyncActivator) -> Result<Option<TaggerHandle>, CannotLoad> {
-        match &mut *self.lock() {
-            State::Loading(waiting) => {
-                waiting.push(wake.clone());
-                Ok(None)
-            }
+    pub(crate) fn student(&self) -> Result<Option<TaggerHandle>, CannotLoad> {
+        match &*self.lock() {
+            State::Loading(_) => Ok(None),
             State::Loaded(handle) => Ok(Some(handle.clone())),
             State::Failed => Err(CannotLoad),
         }

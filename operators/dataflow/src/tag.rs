@@ -159,7 +159,10 @@ impl Roster {
     fn assign(&mut self, activations_known: Epoch) {
         for term in self.terms.values_mut() {
             if let Work::Called(activation) = &term.work {
-                term.work = Work::Awaited(self.students.lease(activation));
+                let lease = self.students.lease(activation);
+                // Asked for before anybody looks: what is known by then wakes nobody, and is seen below.
+                lease.wake_when_known(&self.wake);
+                term.work = Work::Awaited(lease);
             }
         }
         let decided = activations_known.saturating_add(self.config.activation_epochs.max(1));
@@ -207,8 +210,9 @@ impl Term {
     /// Where the student's notes are, once it is loaded.
     fn desk(&mut self, config: &TagConfig, wake: &SyncActivator) -> Result<Option<&mut Desk>, CannotLoad> {
         if let Work::Awaited(lease) = &self.work
-            && let Some(student) = lease.student(wake)?
+            && let Some(student) = lease.student()?
         {
+            tracing::info!(model = student.student.model.0, "a student begins to tag");
             let desk = Box::new(Desk::new(student, (config.tokens_max, config.linger_max), wake.clone()));
             self.work = Work::Begun { _lease: lease.clone(), desk };
         }

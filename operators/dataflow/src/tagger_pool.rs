@@ -54,6 +54,11 @@ impl Lost {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// Whether somebody else may still set it.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     fn set(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

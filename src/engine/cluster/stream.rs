@@ -12,7 +12,7 @@ use timely::communication::allocator::zero_copy::stream::Stream;
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
 
 /// Says that stillroom speaks, and which version of this protocol.
-const MAGIC: [u8; 8] = *b"stillrm1";
+const MAGIC: [u8; 8] = *b"stillrm2";
 
 /// Bytes of a Noise message at most, and what of them is not content.
 const MESSAGE_BYTES_MAX: usize = 65_535;
@@ -24,14 +24,16 @@ pub(super) struct Hello {
     pub(super) process: u32,
     pub(super) processes: u32,
     pub(super) workers: u32,
+    /// A part of a digest of what decides which student tags an epoch.
+    pub(super) students: u32,
 }
 
 impl Hello {
-    const BYTES: usize = MAGIC.len() + 12;
+    const BYTES: usize = MAGIC.len() + 16;
 
     fn to_bytes(self) -> [u8; Hello::BYTES] {
         let mut bytes = [0; Hello::BYTES];
-        let numbers = [self.process, self.processes, self.workers].map(u32::to_be_bytes).concat();
+        let numbers = [self.process, self.processes, self.workers, self.students].map(u32::to_be_bytes).concat();
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
         bytes[MAGIC.len()..].copy_from_slice(&numbers);
         bytes
@@ -46,7 +48,7 @@ impl Hello {
             let at = MAGIC.len() + 4 * index;
             u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        let hello = Hello { process: number(0), processes: number(1), workers: number(2) };
+        let hello = Hello { process: number(0), processes: number(1), workers: number(2), students: number(3) };
         if (hello.processes, hello.workers) != (own.processes, own.workers) {
             bail!(
                 "process {} is one of {} with {} workers each, this one of {} with {}; give all processes the same file of \
@@ -58,6 +60,11 @@ impl Hello {
                 own.workers
             );
         }
+        ensure!(
+            hello.students == own.students,
+            "process {} has another student, tick_ms or activation_ms than this one; give all processes the same [student] and [engine]",
+            hello.process
+        );
         Ok((hello, bytes))
     }
 }
@@ -204,7 +211,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    const HELLO: Hello = Hello { process: 0, processes: 2, workers: 3 };
+    const HELLO: Hello = Hello { process: 0, processes: 2, workers: 3, students: 4 };
 
     type Opened = Result<(SecureStream, Hello)>;
 
@@ -276,6 +283,7 @@ mod tests {
             "give all processes the same file of processes and the same -w",
         );
         check(open(Hello { processes: 5, ..HELLO }, 1, HELLO, 1), "is one of 5 with 3 workers each");
+        check(open(Hello { students: 5, ..HELLO }, 1, HELLO, 1), "has another student, tick_ms or activation_ms");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stranger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         stranger.write_all(b"GET / HTTP/1.1\r\nHost: stillroom\r\n\r\n").unwrap();

@@ -22,14 +22,14 @@ fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
         wire: Arc::new(PlainJson),
     };
     match decode_or_letter(record(topic, key, value), &config) {
-        Fork::On(Event::Note(NoteEvent::Revised(note))) => {
+        Fork::On(Event::Of(OfNote::Note(NoteEvent::Revised(note)))) => {
             format!("note {} r{} {:?}", note.note.note_id, note.note.revision, note.note.text)
         }
-        Fork::On(Event::Note(NoteEvent::Withdrawn { note_id, position })) => {
+        Fork::On(Event::Of(OfNote::Note(NoteEvent::Withdrawn { note_id, position }))) => {
             format!("withdrawn {note_id} at {}", position.offset)
         }
-        Fork::On(Event::Note(NoteEvent::Restored { .. })) => unreachable!("records restore nothing"),
-        Fork::On(Event::Reference((key, (offset, reference)))) => {
+        Fork::On(Event::Of(OfNote::Note(NoteEvent::Restored { .. }))) => unreachable!("records restore nothing"),
+        Fork::On(Event::Of(OfNote::Reference((key, (offset, reference))))) => {
             assert_eq!(key.partition, 3);
             let kind = if key.text_hash.is_some() { "label" } else { "reference" };
             let by = format!("{} by {} at {offset}", key.note_id, key.annotator);
@@ -38,7 +38,7 @@ fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
                 None => format!("no {kind} {by}"),
             }
         }
-        Fork::On(Event::Activation((offset, activation))) => format!("{} at {offset}", activation.model.0),
+        Fork::On(Event::Activation(_)) => unreachable!("activations stand in partition 0"),
         Fork::Off(Output::DeadLettered { letter, state: None, .. }) => {
             assert_eq!((letter.partition, letter.offset, letter.stage), (3, 7, Stage::Decode));
             assert!(!letter.error.contains("fever"), "{} carries text", letter.error);
@@ -59,15 +59,24 @@ fn check_reference(key: &str, value: &str, expected: &str) {
 
 #[test]
 fn activations() {
-    let check = |key: &str, value: Option<&str>, expected: &str| {
-        let found = outcome("models", Some(key.as_bytes()), value.map(str::as_bytes));
+    let check = |partition: u32, key: &str, value: Option<&str>, expected: &str| {
+        let mut record = record("models", Some(key.as_bytes()), value.map(str::as_bytes));
+        record.position.partition = partition;
+        let found = decode_activation(&record).map_or_else(|error| error.to_string(), |activation| activation.model.0);
         assert_eq!(found, expected, "{value:?}");
     };
-    let activation = r#"{"model":"a@1","weights_hash":"1f","previous":"b@2","cause":"rollback","activated_at":"2026-11-26T21:00:00Z"}"#;
-    check("a@1", Some(activation), "a@1 at 7");
-    check("b@2", Some(activation), "the key of an activation must be its model; write it under that");
-    check("a@1", None, "an activation cannot be taken back; activate another student");
-    check("a@1", Some(r#"{"model":"a@1"}"#), "the field weights_hash is missing; add it");
+    let activation = concat!(
+        r#"{"model":"a@1","weights_hash":"1f","previous":"b@2","cause":"rollback","#,
+        r#""activated_at":"2026-11-26T21:00:00Z"}"#
+    );
+    check(0, "a@1", Some(activation), "a@1");
+    let misplaced = "activations stand in partition 0, so that they are in one order; write it there";
+    check(1, "a@1", Some(activation), misplaced);
+    assert_eq!(outcome("models", Some(b"a@1"), Some(activation.as_bytes())), misplaced);
+    check(0, "b@2", Some(activation), "the key of an activation must be its model; write it under that");
+    check(0, "a@1", None, "an activation cannot be taken back; activate another student");
+    check(0, "a@1", Some(r#"{"model":"a@1"}"#), "the field weights_hash is missing; add it");
+    check(0, "a@1", Some("{"), "the value is not JSON: corrupt at line 1, column 1");
 }
 
 #[test]
