@@ -41,8 +41,7 @@ pub(crate) fn add(registry: &Registry, folder: &Path, parent: Option<ModelId>) -
     let files = copy(folder, stage.path())?;
     let student = Student::load(stage.path())?;
     let model = student.model().clone();
-    let known = registry.list()?.into_iter().find(|entry| entry.model == model);
-    if let Some(entry) = known
+    if let Some(entry) = registry.get(&model)?
         && files.iter().all(|(name, hash)| entry.files.get(name).is_some_and(|stored| stored.sha256 == *hash))
     {
         return Ok(Added { entry, is_new: false });

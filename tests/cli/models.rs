@@ -206,6 +206,8 @@ fn the_better_student_serves_until_it_is_rolled_back() {
 #[test]
 fn students_are_compared_shown_and_verified() {
     let site = Site::new("weak");
+    site.check_refused(&["list"], "there is no registry in registry; add a student with stillroom models add");
+    assert!(!site.path("registry").exists(), "who reads makes none");
     let strong = site.add("strong", &[]);
     let weak = site.add("weak", &["--parent", "strong"]);
     let verdict = |arguments: [&str; 2]| {

@@ -11,8 +11,8 @@ const BUCKET_SCHEME: &str = "s3://";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelsConfig {
-    /// The registry: a folder, which is created if need be, or a bucket of S3 or of what speaks as it does, with or without a
-    /// prefix. Default `stillroom-models`. Example: `registry = "s3://models/stillroom"`.
+    /// The registry: a folder, which the first student that is added makes, or a bucket of S3 or of what speaks as it does, with or
+    /// without a prefix. Default `stillroom-models`. Example: `registry = "s3://models/stillroom"`.
     pub registry: String,
     /// The folder where students of a bucket are kept on this machine. Default `stillroom-models-cache`.
     pub cache: PathBuf,

@@ -53,6 +53,15 @@ pub enum ModelsError {
         #[source]
         source: StoreError,
     },
+    /// The folder does not exist.
+    #[error(
+        "there is no registry in {place}; add a student with stillroom models add, which makes it, or correct models.registry, which \
+         is relative to the working directory unless it begins with a /"
+    )]
+    NoFolder {
+        /// The registry.
+        place: String,
+    },
     /// The bucket does not exist.
     #[error("there is no bucket for the registry {place}; create it, or correct models.registry")]
     NoBucket {

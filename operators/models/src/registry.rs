@@ -19,10 +19,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry of a configuration. A folder is created if need be; of a bucket nothing is asked yet.
+    /// The registry of a configuration. A folder that is not there is made by the first [`Registry::add`]; of a bucket nothing is
+    /// asked yet.
     ///
     /// # Errors
-    /// When a setting cannot be used, a file of keys cannot be read, or the folder cannot be made.
+    /// When a setting cannot be used, or a file of keys cannot be read.
     pub fn open(config: &ModelsConfig) -> Result<Registry, ModelsError> {
         Ok(Registry { store: Store::open(config)?, cache: config.cache.clone() })
     }
@@ -35,7 +36,7 @@ impl Registry {
     /// All students, the oldest first. One whose entry is damaged is left out, with a warning in the log.
     ///
     /// # Errors
-    /// When the registry does not answer.
+    /// When the registry is a folder that is not there, or does not answer.
     pub fn list(&self) -> Result<Vec<Entry>, ModelsError> {
         let mut entries = Vec::new();
         for folder in self.store.folders()? {
@@ -43,7 +44,7 @@ impl Registry {
             if version_of(&model).is_none() {
                 continue;
             }
-            match self.look_up(&model) {
+            match self.get(&model) {
                 Ok(entry) => entries.extend(entry),
                 Err(error @ (ModelsError::Entry { .. } | ModelsError::Damaged { .. })) => {
                     tracing::warn!(%error, "the student is left out");
@@ -64,7 +65,7 @@ impl Registry {
     pub fn find(&self, name: &str) -> Result<Entry, ModelsError> {
         let full = ModelId(name.to_owned());
         if version_of(&full).is_some()
-            && let Some(entry) = self.look_up(&full)?
+            && let Some(entry) = self.get(&full)?
         {
             return Ok(entry);
         }
@@ -81,14 +82,32 @@ impl Registry {
         }
     }
 
-    /// Adds a student: those of the `files` of its folder, and then its entry. Adding the same again changes nothing.
+    /// The student of this full id, if the registry has it. A folder that is not there has none.
+    ///
+    /// # Errors
+    /// When the id is none, the entry is damaged, or the registry does not answer.
+    pub fn get(&self, model: &ModelId) -> Result<Option<Entry>, ModelsError> {
+        if version_of(model).is_none() {
+            return Err(ModelsError::Id { model: model.0.clone() });
+        }
+        if !self.store.is_there() {
+            return Ok(None);
+        }
+        let Some(bytes) = self.store.read(FileOf(model, ENTRY))? else { return Ok(None) };
+        let (place, name) = (self.place(), model.0.clone());
+        Entry::parse(&bytes, model).map(Some).map_err(|reason| ModelsError::Entry { place, model: name, reason })
+    }
+
+    /// Adds a student: those of the `files` of its folder, and then its entry. Adding the same again changes nothing. A registry in a
+    /// folder that is not there is made.
     ///
     /// # Errors
     /// When the id is none, or not that of the weights; a file cannot be read, or changes; there is another student of this id, or
     /// what is left of a write that was cut off; or the registry does not answer. The student is then not in the registry.
     pub fn add(&self, folder: &Path, files: &[String], entry: NewEntry) -> Result<Entry, ModelsError> {
         let entry = self.describe(folder, files, entry)?;
-        if let Some(present) = self.look_up(&entry.model)? {
+        self.store.make()?;
+        if let Some(present) = self.get(&entry.model)? {
             return self.same(present, &entry);
         }
         for (name, expected) in &entry.files {
@@ -136,20 +155,10 @@ impl Registry {
 
     /// The entry of a student that must be there.
     fn entry(&self, model: &ModelId) -> Result<Entry, ModelsError> {
-        match self.look_up(model)? {
+        match self.get(model)? {
             Some(entry) => Ok(entry),
             None => Err(self.unknown(&model.0, &self.list()?)),
         }
-    }
-
-    /// The entry of a student, if it has one.
-    fn look_up(&self, model: &ModelId) -> Result<Option<Entry>, ModelsError> {
-        if version_of(model).is_none() {
-            return Err(ModelsError::Id { model: model.0.clone() });
-        }
-        let Some(bytes) = self.store.read(FileOf(model, ENTRY))? else { return Ok(None) };
-        let (place, name) = (self.place(), model.0.clone());
-        Entry::parse(&bytes, model).map(Some).map_err(|reason| ModelsError::Entry { place, model: name, reason })
     }
 
     /// The entry that files of a folder would have.

@@ -13,7 +13,7 @@ use object_store::{
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stillroom_schemas::ModelId;
 use tokio::runtime::Runtime;
@@ -55,7 +55,8 @@ pub(crate) struct FileOf<'a>(pub(crate) &'a ModelId, pub(crate) &'a str);
 
 /// A folder or a bucket, whose files are below a prefix: `<prefix>/<model id>/<name>`.
 pub(crate) struct Store {
-    objects: Arc<dyn ObjectStore>,
+    /// Not there before a folder is.
+    objects: OnceLock<Arc<dyn ObjectStore>>,
     prefix: ObjectPath,
     place: String,
     folder: Option<PathBuf>,
@@ -64,30 +65,56 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// The store that a configuration names. A folder is created; of a bucket nothing is asked.
+    /// The store that a configuration names. A folder need not be there, and of a bucket nothing is asked.
     ///
     /// # Errors
-    /// When a setting cannot be used, a file of keys cannot be read, or the folder cannot be made.
+    /// When a setting cannot be used, or a file of keys cannot be read.
     pub(crate) fn open(config: &ModelsConfig) -> Result<Store, ModelsError> {
         config.check()?;
         let place = config.registry.trim_end_matches('/').to_owned();
         let client = |source| ModelsError::Client { place: place.clone(), source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| client(source.into()))?;
-        let prefix = ObjectPath::default();
         match config.place()? {
             Place::Folder(folder) => {
-                std::fs::create_dir_all(folder).map_err(ModelsError::file("create", folder))?;
-                let objects = LocalFileSystem::new_with_prefix(folder).map_err(|source| client(source.into()))?;
-                Ok(Store { objects: Arc::new(objects), prefix, place, folder: Some(folder.to_owned()), runtime })
+                let (objects, prefix) = (OnceLock::new(), ObjectPath::default());
+                Ok(Store { objects, prefix, place, folder: Some(folder.to_owned()), runtime })
             }
             Place::Bucket(bucket, below) => {
                 let objects = s3(config, bucket, |name| std::env::var(name).ok())?
                     .build()
                     .map_err(|source| client(source.into()))?;
-                Ok(Store { objects: Arc::new(objects), prefix: below.into(), place, folder: None, runtime })
+                let objects = OnceLock::from(Arc::new(objects) as Arc<dyn ObjectStore>);
+                Ok(Store { objects, prefix: below.into(), place, folder: None, runtime })
             }
         }
+    }
+
+    /// Makes the folder, if the store is one and it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn make(&self) -> Result<(), ModelsError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        std::fs::create_dir_all(folder).map_err(ModelsError::file("create", folder))
+    }
+
+    /// Whether there is something to read from: always true of a bucket, which nothing is asked of.
+    pub(crate) fn is_there(&self) -> bool {
+        self.folder.as_ref().is_none_or(|folder| folder.is_dir())
+    }
+
+    /// What has the files. Who only reads makes no folder: an empty one in the wrong place would look like a registry.
+    fn objects(&self) -> Result<&dyn ObjectStore, ModelsError> {
+        if let Some(objects) = self.objects.get() {
+            return Ok(objects.as_ref());
+        }
+        let place = || self.place.clone();
+        let folder = self.folder.as_ref().filter(|folder| folder.is_dir());
+        let folder = folder.ok_or_else(|| ModelsError::NoFolder { place: place() })?;
+        let objects = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|source| ModelsError::Client { place: place(), source: source.into() })?;
+        Ok(self.objects.get_or_init(|| Arc::new(objects)).as_ref())
     }
 
     /// Where it is: a folder, or the address of a bucket.
@@ -105,7 +132,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub(crate) fn folders(&self) -> Result<Vec<String>, ModelsError> {
-        let found = self.runtime.block_on(self.objects.list_with_delimiter(Some(&self.prefix)));
+        let found = self.runtime.block_on(self.objects()?.list_with_delimiter(Some(&self.prefix)));
         let found = found.map_err(|error| self.failed("list", "students", error))?;
         Ok(found.common_prefixes.iter().filter_map(|path| path.filename()).map(str::to_owned).collect())
     }
@@ -115,8 +142,9 @@ impl Store {
     /// # Errors
     /// When the store does not answer, or the file is longer than a small one.
     pub(crate) fn read(&self, file: FileOf<'_>) -> Result<Option<Vec<u8>>, ModelsError> {
+        let objects = self.objects()?;
         let found = self.runtime.block_on(async {
-            let found = self.objects.get(&self.path(file)).await?;
+            let found = objects.get(&self.path(file)).await?;
             match found.meta.size {
                 0..=WHOLE_BYTES_MAX => found.bytes().await.map(Ok),
                 bytes => Ok(Err(bytes)),
@@ -149,12 +177,12 @@ impl Store {
     /// # Errors
     /// When the store does not answer, and what `each` fails with.
     pub(crate) fn blocks(&self, file: FileOf<'_>, each: EachBlock<'_>) -> Result<bool, ModelsError> {
-        let path = self.path(file);
-        let head = self.runtime.block_on(self.objects.head(&path));
+        let (objects, path) = (self.objects()?, self.path(file));
+        let head = self.runtime.block_on(objects.head(&path));
         let Some(head) = self.if_there(file, head)? else { return Ok(false) };
         for start in (0..head.size).step_by(PART) {
             let range = start..head.size.min(start + PART as u64);
-            let block = self.runtime.block_on(self.objects.get_range(&path, range));
+            let block = self.runtime.block_on(objects.get_range(&path, range));
             each(&block.map_err(|error| self.failed("read", file.1, error))?)?;
         }
         Ok(true)
@@ -166,7 +194,7 @@ impl Store {
     /// When the store does not take it.
     pub(crate) fn create(&self, file: FileOf<'_>, bytes: Vec<u8>) -> Result<bool, ModelsError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.runtime.block_on(self.objects.put_opts(&self.path(file), bytes.into(), options)) {
+        match self.runtime.block_on(self.objects()?.put_opts(&self.path(file), bytes.into(), options)) {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             done => {
                 done.map_err(|error| self.failed("write", file.1, error))?;
@@ -182,9 +210,9 @@ impl Store {
     pub(crate) fn upload(&self, file: FileOf<'_>, from: &Path, expected: &StoredFile) -> Result<bool, ModelsError> {
         let failed = |error| self.failed("write", file.1, error);
         let unread = |source| ModelsError::File { action: "read", path: from.to_owned(), source };
-        let mut source = File::open(from).map_err(unread)?;
+        let (objects, mut source) = (self.objects()?, File::open(from).map_err(unread)?);
         let is_whole = self.runtime.block_on(async {
-            let upload = self.objects.put_multipart(&self.path(file)).await.map_err(failed)?;
+            let upload = objects.put_multipart(&self.path(file)).await.map_err(failed)?;
             let mut writer = WriteMultipart::new_with_chunk_size(upload, PART);
             let mut contents = Contents::default();
             loop {
@@ -360,6 +388,7 @@ mod tests {
         std::fs::write(&from, vec![7; PART + 1]).unwrap();
         let config = ModelsConfig { registry: registry.to_str().unwrap().to_owned(), ..ModelsConfig::default() };
         let (store, model) = (Store::open(&config).unwrap(), ModelId("mine@0123".to_owned()));
+        store.make().unwrap();
         let (file, was) = (FileOf(&model, "weights"), Contents::of(&[8; PART + 1]));
         assert!(!store.upload(file, &from, &was).unwrap());
         assert_eq!(store.measure(file).unwrap(), None);

@@ -10,7 +10,6 @@ use stillroom_schemas::ModelId;
 fn what_is_added_is_listed_verified_and_had_as_it_was() {
     for site in Site::both() {
         let (registry, large, small) = (site.open(), site.student("large", LARGE), site.student("small", 100));
-        assert_eq!(listed(&registry), [], "{}", site.kind);
         for student in [&large, &small] {
             let added = student.add(&registry).unwrap();
             assert_eq!(added.files.keys().map(String::as_str).collect::<Vec<_>>(), FILES);
@@ -24,6 +23,29 @@ fn what_is_added_is_listed_verified_and_had_as_it_was() {
         }
         assert_eq!(listed(&site.open()), [large.id().clone(), small.id().clone()], "{}", site.kind);
     }
+}
+
+/// Asked from another working directory, a relative folder is another one: to make it would hide that.
+#[test]
+fn a_folder_that_is_not_there_is_made_by_who_adds_and_missed_by_who_reads() {
+    let site = Site::folder();
+    let (registry, student) = (site.open(), site.student("mine", 100));
+    for refused in [
+        shown(registry.list()),
+        shown(registry.find("mine")),
+        shown(registry.find(&student.id().0)),
+        shown(registry.folder(student.id())),
+        shown(registry.verify(student.id())),
+    ] {
+        let expected = format!("there is no registry in {}; add a student", site.config.registry);
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+    assert_eq!(registry.get(student.id()).unwrap(), None);
+    assert!(!site.root.exists());
+    let added = student.add(&registry).unwrap();
+    assert_eq!(registry.get(student.id()).unwrap(), Some(added));
+    assert_eq!(listed(&registry), [student.id().clone()]);
+    assert_eq!(listed(&Site::bucket().open()), [], "an empty bucket is a registry");
 }
 
 #[test]
@@ -53,7 +75,7 @@ fn what_cannot_be_an_entry_is_not_added() {
         let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
         let refused = shown(registry.add(&student.folder, &files, entry));
         assert!(refused.contains(expected), "{refused}");
-        assert_eq!(names(&site.root), [""; 0], "{refused}");
+        assert!(!site.root.exists(), "{refused}");
     };
     let as_it_is = |_: &mut NewEntry| {};
     let with_id = |id: &'static str| move |entry: &mut NewEntry| entry.model = ModelId(id.to_owned());
