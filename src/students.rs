@@ -70,6 +70,15 @@ fn copy(from: &Path, to: &Path) -> Result<BTreeMap<String, String>> {
     Ok(hashes)
 }
 
+/// The manifest of a student of the registry, which nothing else is read of.
+///
+/// # Errors
+/// When there is none, it is damaged, or the registry does not answer.
+pub(crate) fn manifest_of(registry: &Registry, entry: &Entry) -> Result<Manifest> {
+    let bytes = registry.read(entry, MANIFEST)?;
+    serde_json::from_slice(&bytes).with_context(|| format!("the {MANIFEST} of {} is damaged", entry.model.0))
+}
+
 /// The manifest in a student's folder.
 ///
 /// # Errors

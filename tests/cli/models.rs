@@ -284,4 +284,8 @@ fn poisoned_candidates_never_serve() {
     fs::remove_file(&stored).unwrap();
     site.check_refused(&["promote", "weak", "--force"], "model.safetensors");
     assert!(site.activations().is_empty());
+    // A list takes the manifests alone, of a bucket too.
+    let listed = json_lines(stdout(&site.run(&["list", "--json"]))).remove(0);
+    let students = listed["students"].as_array().unwrap();
+    assert!(students.len() == 2 && students.iter().all(|student| student["dev_f1"].is_f64()), "{listed}");
 }

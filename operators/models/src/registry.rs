@@ -122,6 +122,21 @@ impl Registry {
         }
     }
 
+    /// One small file of a student, 1 MiB at most, past the cache.
+    ///
+    /// # Errors
+    /// When the entry names no such file, the file is not what it says, or the registry does not answer.
+    pub fn read(&self, entry: &Entry, name: &str) -> Result<Vec<u8>, ModelsError> {
+        let file = FileOf(&entry.model, name);
+        let Some(expected) = entry.files.get(name) else {
+            let (place, model) = (self.place(), entry.model.0.clone());
+            return Err(ModelsError::Entry { place, model, reason: format!("names no {name}") });
+        };
+        let bytes = self.store.read(file)?;
+        self.store.compare(file, bytes.as_deref().map(Contents::of), expected)?;
+        Ok(bytes.unwrap_or_default())
+    }
+
     /// A student's files as a folder of this machine, every one verified. Those of a bucket are fetched into the cache first, where a
     /// file that is whole is kept; a student that is complete there is had without any request.
     ///

@@ -4,7 +4,7 @@ use crate::commands::models::open;
 use crate::commands::{ConfigArgs, print_line};
 use crate::highlight::plain;
 use crate::serving::{Serving, activations};
-use crate::students::manifest;
+use crate::students::manifest_of;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
@@ -46,17 +46,13 @@ impl List {
 }
 
 fn row(registry: &Registry, entry: Entry) -> Row {
-    let dev_f1 = told(manifest_of(registry, &entry.model)).map(|manifest| mean_dev_f1(&manifest));
+    let dev_f1 = told(manifest_of(registry, &entry)).map(|manifest| mean_dev_f1(&manifest));
     Row { entry, dev_f1 }
 }
 
 /// A list is worth having without one of its figures: what is wrong is said, and the rest is printed.
 fn told<T>(result: Result<T>) -> Option<T> {
     result.inspect_err(|error| eprintln!("{error:#}")).ok()
-}
-
-fn manifest_of(registry: &Registry, model: &ModelId) -> Result<Manifest> {
-    manifest(&registry.folder(model)?)
 }
 
 /// The mean of the F1 figures in words, of each task on each dev file; 0 without one.
@@ -125,7 +121,7 @@ impl Show {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (_, registry) = open(&self.config)?;
         let entry = registry.find(&self.student)?;
-        let manifest = manifest_of(&registry, &entry.model)?;
+        let manifest = manifest_of(&registry, &entry)?;
         if self.json {
             print_line(json!({ "entry": entry, "manifest": manifest }))?;
         } else {

@@ -1,8 +1,9 @@
 //! Every way in which a student in the registry can be other than it was added.
 
-use crate::support::{FILES, Site, listed, shown};
+use crate::support::{FILES, LARGE, Site, listed, shown};
 use std::fs;
 use std::path::Path;
+use stillroom_models::Entry;
 use stillroom_schemas::ModelId;
 
 /// Damages a stored file, and asks for the student in every way; then mends it.
@@ -39,6 +40,30 @@ fn a_file_that_is_not_what_its_entry_says_is_refused_and_named() {
             check(&site, at, alter, "has the SHA-256 ");
             check(&site, at, |path| fs::remove_file(path).unwrap(), "is missing; restore it from a copy");
         }
+    }
+}
+
+#[test]
+fn one_file_is_read_without_the_others_and_held_to_its_entry() {
+    for site in Site::both() {
+        let (registry, student) = (site.open(), site.student("mine", LARGE));
+        let mut entry = student.add(&registry).unwrap();
+        fs::remove_file(site.stored(student.id(), "model.safetensors")).unwrap();
+        let stored = site.stored(student.id(), "manifest.json");
+        let whole = fs::read(&stored).unwrap();
+        assert_eq!(registry.read(&entry, "manifest.json").unwrap(), whole, "{}", site.kind);
+        assert!(!site.config.cache.exists(), "{}", site.kind);
+        let check = |entry: &Entry, name: &str, expected: &str| {
+            let refused = shown(registry.read(entry, name));
+            assert!(refused.contains(expected), "{} {name}: {refused}", site.kind);
+        };
+        fs::write(&stored, "altered").unwrap();
+        check(&entry, "manifest.json", "manifest.json has 7 bytes, and its entry says ");
+        fs::remove_file(&stored).unwrap();
+        check(&entry, "manifest.json", "manifest.json is missing");
+        entry.files.remove("manifest.json");
+        check(&entry, "manifest.json", "names no manifest.json");
+        check(&entry, "../id", "names no ../id");
     }
 }
 
