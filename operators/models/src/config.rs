@@ -16,6 +16,9 @@ pub struct ModelsConfig {
     pub registry: String,
     /// The folder where students of a bucket are kept on this machine. Default `stillroom-models-cache`.
     pub cache: PathBuf,
+    /// The most that the cache holds, in bytes: before a student is fetched, those that were used least lately go. One that is being
+    /// fetched, and those that the same command has fetched before, stay whatever their size. Default 21474836480, which is 20 GiB.
+    pub cache_bytes_max: u64,
     /// The endpoint of the bucket's server. Default none, that of AWS in the region. Example: `endpoint = "https://minio:9000"`.
     pub endpoint: Option<String>,
     /// The region of the bucket. Default `us-east-1`, which most servers other than AWS's expect.
@@ -36,6 +39,7 @@ impl Default for ModelsConfig {
         ModelsConfig {
             registry: "stillroom-models".into(),
             cache: "stillroom-models-cache".into(),
+            cache_bytes_max: 20 << 30,
             endpoint: None,
             region: "us-east-1".into(),
             allow_http: false,
@@ -71,6 +75,9 @@ impl ModelsConfig {
         self.place()?;
         if self.cache.as_os_str().is_empty() {
             return refuse("cache", "is empty; name a folder".to_owned());
+        }
+        if self.cache_bytes_max == 0 {
+            return refuse("cache_bytes_max", "is 0, and no student fits; give bytes for several students".to_owned());
         }
         if self.region.trim().is_empty() {
             return refuse("region", "is empty; name a region such as us-east-1".to_owned());
@@ -208,6 +215,7 @@ mod tests {
         check("registry = 's3://b//a'", "registry is \"s3://b//a\", which is no bucket");
         check("registry = 'gs://b'", "registry is \"gs://b\", which is of no known kind");
         check("cache = ''", "cache is empty; name a folder");
+        check("cache_bytes_max = 0", "cache_bytes_max is 0, and no student fits");
         check("region = ' '", "region is empty; name a region");
         check("endpoint = 'minio:9000'", "endpoint is \"minio:9000\", which is no http or https URL");
         check("endpoint = 'https://'", "endpoint is \"https://\", which names no host");

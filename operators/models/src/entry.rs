@@ -78,6 +78,16 @@ impl Entry {
         Ok(entry)
     }
 
+    /// What `entry.json` says, in lines.
+    ///
+    /// # Panics
+    /// Never: an entry is JSON, as its maps have names as keys.
+    pub(crate) fn text(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("an entry is JSON, as its maps have names as keys");
+        text.push(b'\n');
+        text
+    }
+
     /// Refuses what cannot be the entry of a student.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! Students of a registry: added, listed, found, verified, and brought to this machine.
 
+use crate::cache::Cache;
 use crate::contents::Contents;
 use crate::entry::{DIGITS_MIN, ENTRY, is_file_name, version_of};
 use crate::store::{FileOf, PART, Store};
-use crate::{Entry, ModelsConfig, ModelsError, NewEntry, StoredFile, cache};
+use crate::{Entry, ModelsConfig, ModelsError, NewEntry, StoredFile};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const NAMED_MAX: usize = 5;
 /// A registry of students. Its calls block, and must not be made from within a task of tokio.
 pub struct Registry {
     store: Store,
-    cache: PathBuf,
+    cache: Cache,
 }
 
 impl Registry {
@@ -25,7 +26,7 @@ impl Registry {
     /// # Errors
     /// When a setting cannot be used, or a file of keys cannot be read.
     pub fn open(config: &ModelsConfig) -> Result<Registry, ModelsError> {
-        Ok(Registry { store: Store::open(config)?, cache: config.cache.clone() })
+        Ok(Registry { store: Store::open(config)?, cache: Cache::new(&config.cache, config.cache_bytes_max) })
     }
 
     /// Where it is: a folder, or the address of a bucket.
@@ -113,9 +114,7 @@ impl Registry {
         for (name, expected) in &entry.files {
             self.put(&folder.join(name), FileOf(&entry.model, name), expected)?;
         }
-        let mut text = serde_json::to_vec_pretty(&entry).expect("an entry is JSON, as its maps have names as keys");
-        text.push(b'\n');
-        match self.store.create(FileOf(&entry.model, ENTRY), text)? {
+        match self.store.create(FileOf(&entry.model, ENTRY), entry.text())? {
             true => Ok(entry),
             // Another process added it in between.
             false => self.same(self.entry(&entry.model)?, &entry),
@@ -138,7 +137,8 @@ impl Registry {
     }
 
     /// A student's files as a folder of this machine, every one verified. Those of a bucket are fetched into the cache first, where a
-    /// file that is whole is kept; a student that is complete there is had without any request.
+    /// file that is whole is kept; a student that is complete there is had without any request. What a folder was given for stays in
+    /// the cache for as long as this registry is open, unless another process needs the room.
     ///
     /// # Errors
     /// When there is no such student, a file is not what its entry says, the cache cannot be written, or the registry does not answer.
@@ -149,9 +149,9 @@ impl Registry {
         if let Some(folder) = self.store.folder(model) {
             return self.verify(model).map(|_| folder);
         }
-        match cache::complete(&self.cache, model) {
+        match self.cache.complete(model) {
             Some(folder) => Ok(folder),
-            None => cache::fetch(&self.store, &self.cache, &self.entry(model)?),
+            None => self.cache.fetch(&self.store, &self.entry(model)?),
         }
     }
 

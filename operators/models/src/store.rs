@@ -109,11 +109,10 @@ impl Store {
         if let Some(objects) = self.objects.get() {
             return Ok(objects.as_ref());
         }
-        let place = || self.place.clone();
-        let folder = self.folder.as_ref().filter(|folder| folder.is_dir());
-        let folder = folder.ok_or_else(|| ModelsError::NoFolder { place: place() })?;
+        let (place, folder) = (self.place.clone(), self.folder.as_ref().filter(|folder| folder.is_dir()));
+        let Some(folder) = folder else { return Err(ModelsError::NoFolder { place }) };
         let objects = LocalFileSystem::new_with_prefix(folder)
-            .map_err(|source| ModelsError::Client { place: place(), source: source.into() })?;
+            .map_err(|source| ModelsError::Client { place, source: source.into() })?;
         Ok(self.objects.get_or_init(|| Arc::new(objects)).as_ref())
     }
 

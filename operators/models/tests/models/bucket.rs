@@ -1,7 +1,8 @@
 //! What only a bucket can do: refuse keys, be away, and be kept on this machine.
 
-use crate::support::{FILES, LARGE, Site, names, shown};
-use std::fs;
+use crate::support::{FILES, LARGE, Site, Student, names, shown};
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
 use stillroom_models::{ModelsError, Registry};
 
 #[test]
@@ -68,6 +69,71 @@ fn a_fetch_that_fails_leaves_what_was_whole_and_nothing_else() {
     assert_eq!(names(&folder), ["config.json", "golden.json", "manifest.json"]);
     fs::write(&weights, bytes).unwrap();
     assert_eq!(registry.folder(student.id()).unwrap(), folder);
+}
+
+/// Marks a student as used so many seconds after the beginning of time.
+fn use_at(site: &Site, student: &Student, seconds: u64) {
+    for file in names(&site.config.cache.join(&student.id().0)) {
+        let file = File::open(site.cached(student.id(), &file)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    }
+}
+
+/// Adds students and has them one after the other, with this many bytes of cache; who is in it then.
+fn kept(cache_bytes_max: u64, then: impl Fn(&mut Site, [&Student; 3])) -> Vec<String> {
+    let mut site = Site::bucket();
+    let students = ["a", "b", "c"].map(|name| site.student(name, 1_000));
+    for (student, seconds) in students.iter().zip(1..) {
+        student.add(&site.open()).unwrap();
+        site.open().folder(student.id()).unwrap();
+        use_at(&site, student, seconds);
+    }
+    fs::create_dir(site.config.cache.join("notes")).unwrap();
+    fs::write(site.config.cache.join("notes/large"), [0; 10_000]).unwrap();
+    site.config.cache_bytes_max = cache_bytes_max;
+    then(&mut site, students.each_ref());
+    let kept = names(&site.config.cache).into_iter().filter(|name| name != "notes");
+    assert!(site.config.cache.join("notes/large").exists(), "what is no student is somebody else's");
+    kept.map(|name| name[..1].to_owned()).collect()
+}
+
+#[test]
+fn before_a_student_is_fetched_those_go_that_were_used_least_lately() {
+    let fetch = |site: &mut Site, _: [&Student; 3]| {
+        let student = site.student("d", 1_000);
+        student.add(&site.open()).unwrap();
+        let folder = site.open().folder(student.id()).unwrap();
+        assert!(folder.join("model.safetensors").exists());
+    };
+    assert_eq!(kept(1, fetch), ["d"], "who is fetched is there, however small the cache");
+    let of_one: u64 = {
+        let site = Site::bucket();
+        let student = site.student("d", 1_000);
+        student.add(&site.open()).unwrap();
+        let folder = site.open().folder(student.id()).unwrap();
+        let sizes = names(&folder).into_iter().map(|name| fs::metadata(folder.join(name)).unwrap().len());
+        sizes.sum()
+    };
+    assert_eq!(kept(4 * of_one, fetch), ["a", "b", "c", "d"]);
+    assert_eq!(kept(4 * of_one - 1, fetch), ["b", "c", "d"]);
+    assert_eq!(kept(3 * of_one, fetch), ["b", "c", "d"]);
+    assert_eq!(kept(2 * of_one, fetch), ["c", "d"]);
+    // A use counts, and not only a fetch.
+    let use_and_fetch = |site: &mut Site, [a, b, c]: [&Student; 3]| {
+        site.open().folder(a.id()).unwrap();
+        fetch(site, [a, b, c]);
+    };
+    assert_eq!(kept(3 * of_one, use_and_fetch), ["a", "c", "d"]);
+    // Two that are compared are both there, and whoever was had from the same registry stays.
+    let together = |site: &mut Site, students: [&Student; 3]| {
+        let registry = site.open();
+        let had = students.map(|student| registry.folder(student.id()).unwrap());
+        let student = site.student("d", 1_000);
+        student.add(&registry).unwrap();
+        registry.folder(student.id()).unwrap();
+        assert!(had.iter().all(|folder| folder.join("model.safetensors").exists()));
+    };
+    assert_eq!(kept(1, together), ["a", "b", "c", "d"]);
 }
 
 #[test]
