@@ -53,6 +53,19 @@ impl Cache {
         Some(self.give(model, folder))
     }
 
+    /// Forgets a student that is in the cache as another entry than this, so that its next use fetches what differs.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub(crate) fn forget_other(&self, entry: &Entry) -> Result<(), ModelsError> {
+        let path = self.folder.join(&entry.model.0).join(ENTRY);
+        let cached = there(fs::read(&path)).map_err(ModelsError::file("read", &path))?;
+        if cached.is_some_and(|bytes| Entry::parse(&bytes, &entry.model).as_ref() != Ok(entry)) {
+            there(fs::remove_file(&path)).map_err(ModelsError::file("remove", &path))?;
+        }
+        Ok(())
+    }
+
     /// Brings a student of the registry into the cache: each file that is not there, or is another, is fetched, verified and renamed
     /// into place. What an interrupted call fetched is kept. Others go first, if there is no room.
     ///

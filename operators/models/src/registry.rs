@@ -155,16 +155,19 @@ impl Registry {
         }
     }
 
-    /// Reads all of a student's files from the registry, past the cache, and compares them with its entry.
+    /// Reads all of a student's files from the registry, past the cache, and compares them with its entry. A student that was added
+    /// anew, with other files beside the same weights, is no longer had from the cache as it was: the next [`Registry::folder`] fetches
+    /// what differs.
     ///
     /// # Errors
-    /// When there is no such student, a file is not what its entry says, or the registry does not answer.
+    /// When there is no such student, a file is not what its entry says, the cache cannot be written, or the registry does not answer.
     pub fn verify(&self, model: &ModelId) -> Result<Entry, ModelsError> {
         let entry = self.entry(model)?;
         for (name, expected) in &entry.files {
             let file = FileOf(model, name);
             self.store.compare(file, self.store.measure(file)?, expected)?;
         }
+        self.cache.forget_other(&entry)?;
         Ok(entry)
     }
 

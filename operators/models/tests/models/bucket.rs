@@ -136,6 +136,26 @@ fn before_a_student_is_fetched_those_go_that_were_used_least_lately() {
     assert_eq!(kept(1, together), ["a", "b", "c", "d"]);
 }
 
+/// As after `calibrate`: other thresholds in the manifest, and the same weights, so the same id.
+#[test]
+fn who_was_added_anew_is_had_as_it_is_now_once_it_was_verified() {
+    let site = Site::bucket();
+    let (registry, student) = (site.open(), site.student("mine", 100));
+    student.add(&registry).unwrap();
+    let folder = registry.folder(student.id()).unwrap();
+    registry.verify(student.id()).unwrap();
+    assert!(site.cached(student.id(), "entry.json").exists(), "what is the same is not forgotten");
+    fs::remove_dir_all(site.root.join(&student.id().0)).unwrap();
+    fs::write(student.folder.join("manifest.json"), "other thresholds").unwrap();
+    let added = student.add(&registry).unwrap();
+    assert_eq!(registry.verify(student.id()).unwrap(), added);
+    assert_eq!(registry.folder(student.id()).unwrap(), folder);
+    assert_eq!(fs::read_to_string(folder.join("manifest.json")).unwrap(), "other thresholds");
+    // A cache whose entry cannot be read is no reason not to verify.
+    fs::write(folder.join("entry.json"), "{").unwrap();
+    assert_eq!(registry.verify(student.id()).unwrap(), added);
+}
+
 #[test]
 fn keys_that_are_wrong_are_named_and_never_shown() {
     let site = Site::bucket();
