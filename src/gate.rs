@@ -10,6 +10,11 @@ use std::path::Path;
 use stillroom_connectors::GoldDocument;
 use stillroom_dataflow::{Bootstrap, score_spans};
 use stillroom_schemas::{Counts, Entity, Span, Task};
+use stillroom_student::Student;
+
+/// The fewest documents that tell two students apart on a task: of one alone every bootstrap sample is the same, and any difference
+/// would be beyond chance.
+const DOCUMENTS_MIN: usize = 20;
 
 /// How two students do on the documents that were annotated for a task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,7 +50,8 @@ impl TaskFigure {
     }
 }
 
-/// The figures of a candidate beside those of the serving student, for each task.
+/// The figures of a candidate beside those of the serving student, for each task that the serving student has a head for, whether
+/// documents were annotated for it or not, and each other one that the candidate has one for and documents were.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Gate(Vec<TaskFigure>);
 
@@ -59,17 +65,35 @@ impl Gate {
         (serving, candidate): (&Path, &Path),
         documents: &[GoldDocument],
     ) -> Result<Gate> {
+        let (served, learned) = (Student::load(serving)?, Student::load(candidate)?);
         let counts = |folder: &Path| word_counts(config, folder, documents);
-        let mut pairs: BTreeMap<Task, Vec<(Counts, Counts)>> = BTreeMap::new();
+        let mut pairs: BTreeMap<Task, Vec<(Counts, Counts)>> =
+            served.tasks().iter().map(|task| (*task, Vec::new())).collect();
         for (serving, candidate) in counts(serving)?.into_iter().zip(counts(candidate)?) {
             for ((task, serving), (_, candidate)) in serving.into_iter().zip(candidate) {
-                pairs.entry(task).or_default().push((candidate, serving));
+                if served.tasks().contains(&task) || learned.tasks().contains(&task) {
+                    pairs.entry(task).or_default().push((candidate, serving));
+                }
             }
         }
         Ok(Gate(pairs.into_iter().map(|(task, pairs)| figure(task, &pairs)).collect()))
     }
 
-    /// Why the candidate is not to serve; nothing if it is: if it is better on a task and worse on none.
+    /// Why these documents cannot decide; nothing if they can: if each task has [`DOCUMENTS_MIN`] of them. What is not measured might
+    /// have become worse.
+    pub(crate) fn too_few(&self) -> Option<String> {
+        let few = self.0.iter().filter(|figure| figure.documents < DOCUMENTS_MIN);
+        let few: Vec<String> = few
+            .map(|TaskFigure { task, documents, .. }| match documents {
+                0 => format!("no document is annotated for {}", task.name()),
+                1 => format!("1 document is annotated for {}", task.name()),
+                documents => format!("{documents} documents are annotated for {}", task.name()),
+            })
+            .collect();
+        (!few.is_empty()).then(|| format!("{}, and {DOCUMENTS_MIN} are needed of each task", few.join(", ")))
+    }
+
+    /// Why the candidate is not to serve, of documents that are enough; nothing if it is: if it is better on a task and worse on none.
     pub(crate) fn refusal(&self) -> Option<String> {
         let names = |standing: Standing| -> Vec<&str> {
             let of_standing = self.0.iter().filter(|figure| figure.standing() == standing);
@@ -138,11 +162,16 @@ fn word_counts(
 mod tests {
     use super::*;
 
-    /// A figure of ten documents: of the ten words of each the candidate finds as many as `found` says, and the serving student five.
+    /// A figure of documents that are enough: of the ten words of each the candidate finds as many as `found` says, and the serving
+    /// student five.
     fn of_found(task: Task, found: impl Fn(i64) -> i64) -> TaskFigure {
+        of_documents(task, DOCUMENTS_MIN, found)
+    }
+
+    fn of_documents(task: Task, documents: usize, found: impl Fn(i64) -> i64) -> TaskFigure {
         let counts = |tp: i64| Counts { notes: 1, tp, fp: 0, fn_: 10 - tp };
-        let pairs: Vec<(Counts, Counts)> = (0..10).map(|document| (counts(found(document)), counts(5))).collect();
-        figure(task, &pairs)
+        let pairs = (0..documents as i64).map(|document| (counts(found(document)), counts(5)));
+        figure(task, &pairs.collect::<Vec<(Counts, Counts)>>())
     }
 
     #[test]
@@ -161,6 +190,23 @@ mod tests {
         check(&[&worse, &level], Some("it is worse on medication"));
         check(&[&level], Some("it is better on no task, as far as these documents tell"));
         check(&[], Some("it is better on no task, as far as these documents tell"));
+    }
+
+    #[test]
+    fn a_task_with_too_few_documents_is_not_decided() {
+        let check = |documents: [usize; 3], expected: Option<&str>| {
+            let figures = Task::ALL.into_iter().zip(documents);
+            let gate = Gate(figures.map(|(task, documents)| of_documents(task, documents, |_| 9)).collect());
+            let expected = expected.map(|few| format!("{few}, and {DOCUMENTS_MIN} are needed of each task"));
+            assert_eq!(gate.too_few(), expected, "{:#?}", gate.table());
+        };
+        check([DOCUMENTS_MIN; 3], None);
+        check([DOCUMENTS_MIN, 1, DOCUMENTS_MIN], Some("1 document is annotated for medication"));
+        let nothing = "no document is annotated for medication, 19 documents are annotated for symptom";
+        check([DOCUMENTS_MIN, 0, DOCUMENTS_MIN - 1], Some(nothing));
+        // The reason for the bound: one document, and nothing that chance could have made otherwise.
+        assert_eq!(of_documents(Task::Disease, 1, |_| 6).standing(), Standing::Better);
+        assert_eq!(of_documents(Task::Disease, 0, |_| 6).standing(), Standing::Level);
     }
 
     #[test]

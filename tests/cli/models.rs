@@ -52,8 +52,9 @@ impl Site {
         log.create_topic(&topic, 1).unwrap();
         let site = Site { folder, log, topic };
         fs::write(site.path("train.jsonl"), documents(0..45)).unwrap();
-        fs::write(site.path("dev.jsonl"), documents(45..60)).unwrap();
-        fs::write(site.path("gold.jsonl"), documents(60..75)).unwrap();
+        fs::write(site.path("dev.jsonl"), documents(45..55)).unwrap();
+        // As many as a promotion takes.
+        fs::write(site.path("gold.jsonl"), documents(55..75)).unwrap();
         // In the precision of the golden notes, as networks as small as these are at the mercy of 8 bits.
         let config = format!(
             "[log]\ndir = 'log'\n[student]\nfolders = ['{serving}']\nprecision = 'f32'\nthreads = 1\n\
@@ -162,6 +163,21 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     assert_eq!((&before["students"][0]["model"], &before["activations"]), (&json!(strong), &json!([])));
     assert!(before["students"][0]["dev_f1"].as_f64().unwrap() > 0.9, "{before}");
     site.check_refused(&["rollback"], "no student was ever promoted, so there is none to go back to");
+
+    let few = |task: &str| format!("10 documents are annotated for {task}");
+    let few = ["disease", "medication", "symptom"].map(few).join(", ");
+    let few = format!("{strong} does not serve: {few}, and 20 are needed of each task; name more documents by --gold");
+    site.check_refused(&["promote", "strong", "--gold", "dev.jsonl"], &few);
+    let of_disease = |mut document: Value| {
+        document["tasks"] = json!(["disease"]);
+        document["entities"].as_array_mut().unwrap().retain(|entity| entity["task"] == "disease");
+        document.to_string() + "\n"
+    };
+    let of_disease: String = json_lines(&documents(55..75)).into_iter().map(of_disease).collect();
+    fs::write(site.path("disease.jsonl"), of_disease).unwrap();
+    let unmeasured = "no document is annotated for medication, no document is annotated for symptom, and 20 are needed";
+    site.check_refused(&["promote", "strong", "--gold", "disease.jsonl"], unmeasured);
+    assert!(site.activations().is_empty());
 
     let promoted = site.run(&["promote", "strong", "--gold", "gold.jsonl"]);
     let activation: Activation = serde_json::from_str(stdout(&promoted).lines().last().unwrap()).unwrap();

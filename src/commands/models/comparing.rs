@@ -37,7 +37,7 @@ impl Compare {
         let folders = (registry.folder(&serving)?, registry.folder(&candidate)?);
         let gate = Gate::measure(&config.student, (&folders.0, &folders.1), &documents)?;
         print_gate((&serving, &candidate), &gate)?;
-        print_line(match gate.refusal() {
+        print_line(match gate.too_few().or_else(|| gate.refusal()) {
             Some(reason) => format!("{} would not be promoted: {reason}", candidate.0),
             None => format!("{} would be promoted", candidate.0),
         })?;

@@ -20,7 +20,8 @@ pub(crate) struct Promote {
     /// The student: its id, its name if no other has it, or the beginning of its version.
     #[arg(value_name = "ID")]
     student: String,
-    /// Annotated documents that neither student learned from, as for `eval`.
+    /// Annotated documents that neither student learned from, as for `eval`: 20 at least for every task that the serving one has a head
+    /// for.
     #[arg(long, required_unless_present = "force", num_args = 1.., value_name = "PATH[:PART]")]
     gold: Vec<PathBuf>,
     #[command(flatten)]
@@ -37,10 +38,13 @@ impl Promote {
         let verified = switch.verify(&candidate)?;
         check_followed(&switch.load_serving()?, &verified.student)?;
         let mut problems = Problems::default();
-        let documents = documents(&self.gold, &self.reading, &mut problems)?;
-        if !documents.is_empty() {
+        if !self.gold.is_empty() {
+            let documents = documents(&self.gold, &self.reading, &mut problems)?;
             let gate = switch.measure(&verified, &documents)?;
             print_gate((&switch.serving.model, &candidate), &gate)?;
+            if let Some(reason) = gate.too_few().filter(|_| !self.force) {
+                bail!("{} does not serve: {reason}; name more documents by --gold, or say --force", candidate.0);
+            }
             if let Some(reason) = gate.refusal().filter(|_| !self.force) {
                 bail!("{} does not serve: {reason}; train it further, or say --force", candidate.0);
             }
