@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::log::{open_log, open_written_log};
+use crate::runtime::StudentConfig;
 use crate::students;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
@@ -140,6 +141,19 @@ impl Serving {
         }
         Ok(())
     }
+}
+
+/// What reads notes as a run will: the configuration of the student that was activated last, or of the configured one.
+///
+/// # Errors
+/// When the log cannot be read, or the registry has the student no more.
+pub(crate) fn student_config(config: &Config) -> Result<StudentConfig> {
+    let mut student = config.student.clone();
+    if let Some(Activation { model, .. }) = activations(config)?.last() {
+        let serving = Serving { model: model.clone(), configured: Vec::new() };
+        student.folders = vec![serving.folder(&Registry::open(&config.models)?)?];
+    }
+    Ok(student)
 }
 
 /// The student that served before the one that serves now. A rollback undoes the promotions since the student that it goes back to,

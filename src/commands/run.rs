@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
 use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
-use crate::{offline, retraining, students, wire};
+use crate::{offline, retraining, serving, students, wire};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
@@ -259,14 +259,14 @@ impl Observer for Quiet {
     }
 }
 
-/// The notes after the last commit, tagged and printed.
+/// The notes after the last commit, tagged by the student that serves and printed.
 fn dry_run(config: &Config, log: &dyn Log, limit: u64) -> Result<ExitCode> {
     let wire = wire::Wire::open(config)?;
     let mut engine = config.engine.clone();
     engine.workers = 1;
     // As if every note came for the first time: what is known of earlier revisions is not restored.
     let start = log.progress()?.inputs.remove(&engine.topics.notes).unwrap_or_default();
-    let runtime = config.student.start(&engine)?;
+    let runtime = serving::student_config(config)?.start(&engine)?;
     let input = offline::Input { source: wire.source(log.bounded()?), wire: wire.format(), start, limit };
     let totals = offline::extract(runtime, &engine, input, Box::new(Printed))?;
     eprintln!(

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 use stillroom::engine::Topics;
-use stillroom_connectors::{EmbeddedLog, Log};
+use stillroom_connectors::{Appended, EmbeddedLog, Log};
 use stillroom_schemas::{Activation, ActivationCause};
 use stillroom_student::sha256;
 
@@ -194,6 +194,17 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     let checked = check.output().unwrap();
     let serving = format!("pass  student that serves: {strong}, activated at {}", activation.activated_at);
     assert!(stdout(&checked).contains(&serving), "{}", stdout(&checked));
+
+    // The configuration still names the weak one.
+    let note = json!({ "note_id": "n", "text": "the patient has asthma" }).to_string();
+    let record = Appended { key: Some(b"n".to_vec()), value: Some(note.into_bytes()), ..Appended::default() };
+    let notes = Topics::default().notes;
+    site.log.create_topic(&notes, 1).unwrap();
+    site.log.append(&notes, &[record]).unwrap();
+    let mut run = stillroom();
+    run.current_dir(site.folder.path()).args(["run", "--dry-run", "-c", "stillroom.toml"]);
+    let shown = json_lines(stdout(&run.output().unwrap()));
+    assert_eq!(shown.iter().map(|extraction| &extraction["model"]).collect::<Vec<_>>(), [&json!(strong)]);
 
     let serves = format!("{strong} serves already");
     site.check_refused(&["promote", &strong, "--gold", "gold.jsonl"], &serves);
