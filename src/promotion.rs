@@ -72,7 +72,8 @@ impl Switch {
     /// Lets a student serve.
     ///
     /// # Errors
-    /// When the one that serves cannot be kept for a rollback, or the log cannot be written.
+    /// When the one that serves cannot be kept for a rollback, another took its place since this was opened, or the log cannot be
+    /// written.
     pub(crate) fn to(&self, student: Verified, cause: ActivationCause) -> Result<Activation> {
         self.serving.keep(&self.registry)?;
         let activation = Activation {
@@ -82,7 +83,7 @@ impl Switch {
             cause,
             activated_at: utc_now(),
         };
-        self.topic.activate(&activation)?;
+        self.topic.activate(&activation, self.activations.last())?;
         Ok(activation)
     }
 }

@@ -63,11 +63,21 @@ impl ModelsTopic {
         Ok(activations)
     }
 
-    /// Lets a student serve, soon after this returns.
+    /// Lets a student serve, soon after this returns, if `last` is still the last activation: that which this one was decided by. Two
+    /// that are decided at the same time may both pass in the moment between reading and writing; then the later one serves.
     ///
     /// # Errors
-    /// When the log cannot be written.
-    pub(crate) fn activate(&self, activation: &Activation) -> Result<()> {
+    /// When another student was activated since, or the log cannot be read or written.
+    pub(crate) fn activate(&self, activation: &Activation, last: Option<&Activation>) -> Result<()> {
+        let activations = self.activations()?;
+        if let Some(since) = activations.last().filter(|since| Some(*since) != last) {
+            bail!(
+                "{} was activated at {}, while this was decided, so {} does not serve; see `stillroom models list`, and decide anew",
+                since.model.0,
+                since.activated_at,
+                activation.model.0
+            );
+        }
         let record = Appended {
             key: Some(activation.model.0.clone().into_bytes()),
             value: Some(serde_json::to_vec(activation)?),
@@ -180,6 +190,7 @@ pub(crate) fn serving_before(activations: &[Activation]) -> Result<&ModelId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_connectors::EmbeddedLog;
 
     /// `a>b` promotes b in the place of a, `a>!b` forces it and `a<b` rolls from b back to a; the last line is who comes next.
     fn check(history: &str, expected: &str) {
@@ -203,6 +214,37 @@ mod tests {
             Ok(model) => assert_eq!(model.0, expected, "{history}"),
             Err(error) => assert!(error.to_string().contains(expected), "{history}: {error}"),
         }
+    }
+
+    #[test]
+    fn what_was_decided_before_another_activation_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, name) = (EmbeddedLog::open(folder.path()).unwrap(), "models".to_owned());
+        log.create_topic(&name, 1).unwrap();
+        let topic = ModelsTopic { log: Arc::new(log), name };
+        let activation = |model: &str, previous: &str, activated_at: &str| Activation {
+            model: ModelId(model.to_owned()),
+            weights_hash: String::new(),
+            previous: ModelId(previous.to_owned()),
+            cause: ActivationCause::Promotion,
+            activated_at: activated_at.to_owned(),
+        };
+        let (first, second) = (activation("b", "a", "one o'clock"), activation("c", "b", "two o'clock"));
+        topic.activate(&first, None).unwrap();
+        // Decided while a served.
+        let refused = topic.activate(&activation("d", "a", "three o'clock"), None).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("b was activated at one o'clock") && refused.contains("d does not serve"),
+            "{refused}"
+        );
+        topic.activate(&second, Some(&first)).unwrap();
+        assert!(topic.activate(&activation("d", "b", "three o'clock"), Some(&first)).is_err());
+        // The same student again is another activation.
+        topic.activate(&activation("b", "c", "four o'clock"), Some(&second)).unwrap();
+        assert!(topic.activate(&activation("d", "b", "five o'clock"), Some(&first)).is_err());
+        let models: Vec<String> =
+            topic.activations().unwrap().into_iter().map(|activation| activation.model.0).collect();
+        assert_eq!(models, ["b", "c", "b"]);
     }
 
     #[test]
