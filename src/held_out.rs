@@ -18,6 +18,11 @@ impl HeldOut {
         HeldOut(texts.into_iter().map(|(text, place)| (hash(text), place)).collect())
     }
 
+    /// Whether a text is held out.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.0.contains_key(&hash(text))
+    }
+
     /// Gives the notes of files to `learn`, one by one; how many lines were no note.
     ///
     /// # Errors
@@ -53,6 +58,13 @@ fn hash(text: &str) -> TextHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_held_out_whatever_blanks_are_around_it() {
+        let held_out = HeldOut::new([("fever and cough\n", "corpus dev".to_owned())]);
+        assert!(held_out.has("fever and cough") && held_out.has(" fever and cough"));
+        assert!(!held_out.has("fever") && !held_out.has(""));
+    }
 
     #[test]
     fn of_many_notes_that_are_held_out_the_first_are_told_and_all_are_counted() {

@@ -155,6 +155,7 @@ impl Train {
             documents.iter().map(move |document| (document.text.as_str(), file.name.clone()))
         });
         let held_out = HeldOut::new(held_out);
+        warn_of_held_out(&train_files, &held_out);
         // A download may take long, and is begun when all else is there.
         let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
         train_files.extend(self.labelled.corpus(&base, &tasks, &held_out)?);
@@ -194,6 +195,22 @@ impl Train {
             dropout: self.dropout,
             distillation: self.distilling.distillation(),
             ..Recipe::default()
+        }
+    }
+}
+
+/// Says how many documents are to be learned from and to be chosen by. Unlike notes they are not refused: who names a file for both
+/// may only want to see that a student learns.
+fn warn_of_held_out(train_files: &[Corpus], held_out: &HeldOut) {
+    for Corpus { file, documents } in train_files {
+        let count = documents.iter().filter(|document| held_out.has(&document.text)).count();
+        if count > 0 {
+            eprintln!(
+                "{count} of {} documents of {} are among the --dev documents: dev figures, thresholds and the choice of the pass are \
+                 flattered; take them out of one of the two",
+                documents.len(),
+                file.name
+            );
         }
     }
 }

@@ -187,7 +187,10 @@ fn notes_that_the_student_is_chosen_by_are_refused() {
 #[test]
 fn students_teach_by_notes_that_nobody_annotated() {
     let site = Site::new();
-    stdout(&site.train("teacher", &["--train", "dev.jsonl"]));
+    let taught = site.train("teacher", &["--train", "dev.jsonl"]);
+    stdout(&taught);
+    let flattered = "1 of 1 documents of dev.jsonl are among the --dev documents";
+    assert!(stderr(&taught).starts_with(flattered) && !stderr(&taught).contains("fever"), "{}", stderr(&taught));
     let distil = ["--distil", "teacher", "--unlabelled", "notes", "--distil-share", "1", "--temperature", "2"];
     let others = ["--freeze", "1", "--layer-decay", "0.9", "--average", "0.5", "--dropout", "0"];
     stdout(&site.train("student", &[&distil[..], &others].concat()));
