@@ -20,16 +20,26 @@ class Loader(yaml.SafeLoader):
 Loader.add_constructor("tag:yaml.org,2002:map", lambda loader, node: unique(loader, node, True))
 
 with open(sys.argv[1]) as file:
-    objects = {each["kind"]: each for each in yaml.load_all(file, Loader)}
-stateful, service = objects["StatefulSet"], objects["Service"]
+    objects = {(each["kind"], each["metadata"]["name"]): each for each in yaml.load_all(file, Loader)}
+only = {kind: each for (kind, _), each in objects.items() if kind != "ConfigMap"}
+stateful, service = only["StatefulSet"], only["Service"]
 spec, pod = stateful["spec"], stateful["spec"]["template"]
 name, governing = stateful["metadata"]["name"], service["metadata"]["name"]
 port = service["spec"]["ports"][0]["port"]
 container = pod["spec"]["containers"][0]
 
 wanted = [f"{name}-{i}.{governing}:{port}" for i in range(spec["replicas"])]
-hosts = objects["ConfigMap"]["data"]["hosts.txt"].split()
-volumes = {each["name"] for each in pod["spec"]["volumes"]}
+hosts = objects["ConfigMap", "stillroom-hosts"]["data"]["hosts.txt"].split()
+volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+
+settings = objects["ConfigMap", "stillroom-models"]["data"]
+registry, cache, cache_bytes_max = (
+    settings[f"STILLROOM__MODELS__{field}"] for field in ("REGISTRY", "CACHE", "CACHE_BYTES_MAX")
+)
+cache_mount = mounts.get(cache, {})
+cache_volume = volumes.get(cache_mount.get("name"), {}).get("emptyDir") or {}
+cache_gib = cache_volume.get("sizeLimit", "0Gi").removesuffix("Gi")
 checks = {
     f"hosts.txt has {hosts} and should have {wanted}": hosts == wanted,
     "the StatefulSet's serviceName is not the Service": spec["serviceName"] == governing,
@@ -37,7 +47,15 @@ checks = {
     "the Service does not select the pods": service["spec"]["selector"] == pod["metadata"]["labels"],
     "the container's port is not the Service's": container["ports"][0]["containerPort"] == port,
     "a mount names no volume": all(each["name"] in volumes for each in container["volumeMounts"]),
-    "a secret stands in the environment": not any("secretKeyRef" in str(each) for each in container["env"]),
+    "a secret stands in the environment": "secretRef" not in str(container["envFrom"])
+    and not any("secretKeyRef" in str(each) for each in container["env"]),
+    "the settings of stillroom-models are not in the environment": container["envFrom"]
+    == [{"configMapRef": {"name": "stillroom-models"}}],
+    f"the registry {registry} is not one for all pods; name a bucket": registry.startswith("s3://"),
+    f"no volume that can be written is mounted at the cache {cache}": bool(cache_volume)
+    and not cache_mount.get("readOnly", False),
+    f"the volume at {cache} has {cache_gib} GiB, which may not hold {cache_bytes_max} bytes": int(cache_gib) << 30
+    > int(cache_bytes_max),
 }
 wrong = [message for message, holds in checks.items() if not holds]
 sys.exit("; ".join(wrong) if wrong else 0)
