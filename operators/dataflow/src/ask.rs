@@ -44,7 +44,7 @@ pub struct Sampling {
     /// `note_types = [{ note_type = "discharge_summary", rate = 0.2 }]`.
     pub note_types: Vec<NoteTypeRate>,
     /// From which uncertainty on the student counts as unsure of a note, 0 to 1: by its own probabilities, it expects an F1 of 1 less
-    /// this, or a lower one. It is right about which notes and too sure of all. Default 0.1.
+    /// this, or a lower one. Default 0.25.
     pub uncertainty_min: f64,
     /// The share of notes that the student is unsure of, 0 to 1, where that is more. Default 0, no more of them than of others.
     pub uncertain_rate: f64,
@@ -62,7 +62,7 @@ pub struct NoteTypeRate {
 
 impl Default for Sampling {
     fn default() -> Sampling {
-        Sampling { rate: 0.05, note_types: Vec::new(), uncertainty_min: 0.1, uncertain_rate: 0.0 }
+        Sampling { rate: 0.05, note_types: Vec::new(), uncertainty_min: 0.25, uncertain_rate: 0.0 }
     }
 }
 
