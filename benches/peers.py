@@ -1,8 +1,7 @@
 """What others make of the same student and the same word pieces as `cargo run --release --example figures -- student`.
 
     pip install torch transformers onnxruntime onnx safetensors
-    STILLROOM_WORKLOAD=/tmp/workload.json cargo run --release --example figures -- student
-    python benches/peers.py /tmp/workload.json
+    STILLROOM_WORKLOAD=/tmp/workload.json cargo run --release --example figures -- student && python benches/peers.py /tmp/workload.json
 
 Word pieces a second, padding never counted: the median of five rounds after one that warms up, with the least and the most.
 """
@@ -19,6 +18,7 @@ import onnxruntime as ort
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
+from transformers import PreTrainedTokenizerFast, pipeline
 
 from weights import load
 
@@ -27,9 +27,9 @@ ROUNDS = 5
 MODEL = pathlib.Path(__file__).parent.parent / "models/stillroom-minilm-l6"
 
 
-def batches(windows, size):
-    """Windows sorted by falling length in batches of `size`, padded to the longest of each."""
-    order = sorted(windows, key=len, reverse=True)
+def batches(windows, size, by_length=True):
+    """Windows in batches of `size`, by falling length or as they come, padded to the longest of each."""
+    order = sorted(windows, key=len, reverse=True) if by_length else windows
     for first in range(0, len(order), size):
         part = order[first : first + size]
         ids = np.zeros((len(part), len(part[0])), np.int64)
@@ -40,17 +40,36 @@ def batches(windows, size):
         yield ids, mask
 
 
-def measure(name, windows, size, run):
-    """Prints how fast `run(ids, mask)` is."""
-    tokens, prepared, seconds = sum(map(len, windows)), list(batches(windows, size)), []
+def rate(name, windows, run):
+    """Prints how fast `run()` reads the windows."""
+    seconds = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
-        for ids, mask in prepared:
-            run(ids, mask)
+        run()
         seconds.append(time.perf_counter() - began)
     seconds = sorted(seconds[1:])
-    rate = [tokens / s for s in (seconds[ROUNDS // 2], seconds[-1], seconds[0])]
-    print(f"{name}, batch {size}: {rate[0]:.0f} word pieces/s ({rate[1]:.0f} to {rate[2]:.0f})", flush=True)
+    median, least, most = [sum(map(len, windows)) / s for s in (seconds[ROUNDS // 2], seconds[-1], seconds[0])]
+    print(f"{name}: {median:.0f} word pieces/s ({least:.0f} to {most:.0f})", flush=True)
+
+
+def measure(name, windows, size, run, by_length=True):
+    """Prints how fast `run(ids, mask)` is on batches."""
+    prepared = list(batches(windows, size, by_length))
+    order = "" if size == 1 else " by length" if by_length else " as they come"
+    rate(f"{name}, batch {size}{order}", windows, lambda: [run(ids, mask) for ids, mask in prepared])
+
+
+def pipelines(windows, model):
+    """Prints how fast the pipeline of transformers is, from text to words with labels."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(MODEL / "tokenizer.json"), pad_token="[PAD]", unk_token="[UNK]",
+                                        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=512)
+    read = pipeline("token-classification", model=model, tokenizer=tokenizer)
+    # The workload has word pieces; its texts are what they spell.
+    texts = [tokenizer.decode(window, skip_special_tokens=True) for window in windows]
+    for size, by_length in ((1, True), (32, True), (32, False)):
+        order = sorted(texts, key=len, reverse=True) if by_length else texts
+        name = "batch 1" if size == 1 else f"batch {size} {'by length' if by_length else 'as they come'}"
+        rate(f"transformers' pipeline, {name}", windows, lambda: read(order, batch_size=size))
 
 
 def latency(name, windows, run):
@@ -110,9 +129,12 @@ def main():
                 model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
         return run
 
-    for size in (1, 32):
-        measure("torch f32", windows, size, in_torch(model))
-    measure("torch bf16", windows, 32, in_torch(load(MODEL).to(torch.bfloat16)))
+    pipelines(windows, model)
+    half = load(MODEL).to(torch.bfloat16)
+    measure("torch f32", windows, 1, in_torch(model))
+    for by_length in (True, False):
+        measure("torch f32", windows, 32, in_torch(model), by_length)
+        measure("torch bf16", windows, 32, in_torch(half), by_length)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         export(folder)
@@ -120,8 +142,9 @@ def main():
             options = ort.SessionOptions()
             options.intra_op_num_threads = 2
             session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
-            for size in (1, 32):
-                measure(f"ONNX Runtime {kind}, fused", windows, size, in_onnx(session))
+            measure(f"ONNX Runtime {kind}, fused", windows, 1, in_onnx(session))
+            for by_length in (True, False):
+                measure(f"ONNX Runtime {kind}, fused", windows, 32, in_onnx(session), by_length)
             for length, equal in by_length.items():
                 measure(f"ONNX Runtime {kind}, fused, windows of {length}", equal, 1, in_onnx(session))
             options.intra_op_num_threads = 1

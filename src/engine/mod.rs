@@ -38,6 +38,7 @@ use crate::engine::control::{Control, join, spawn};
 use crate::engine::reader::{EpochClock, Place, Reader};
 use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +48,7 @@ use stillroom_dataflow::{
     StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed, gossip,
     retire, source, worker_config,
 };
-use stillroom_schemas::Progress;
+use stillroom_schemas::{Progress, Quality, QualityKey};
 use stillroom_topologies::{ExtractionParts, extraction};
 use timely::communication::WorkerGuards;
 use timely::dataflow::operators::Exchange;
@@ -95,6 +96,24 @@ pub enum Role {
     },
 }
 
+impl Role {
+    /// What is committed, and the quality that was published with it, if this process commits.
+    fn committed(
+        &self,
+        history: &mut dyn Source,
+        config: &EngineConfig,
+        wire: &dyn WireFormat,
+    ) -> Result<Option<Before>> {
+        let Role::Commits { committer, .. } = self else { return Ok(None) };
+        let start = committer.progress().clone();
+        let published = published_quality(history, &config.topics, wire, &start)?;
+        Ok(Some((start, published)))
+    }
+}
+
+/// What earlier runs left.
+type Before = (Progress, BTreeMap<QualityKey, Quality>);
+
 /// Runs until every source is finished or `stop` is set, here or in another process; what was read by then is committed before this
 /// returns.
 ///
@@ -110,14 +129,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     let control = Arc::new(Control::new(stop, cluster.is_some()));
 
     // All that can fail before the others are met.
-    let committing = match &role {
-        Role::Commits { committer, .. } => {
-            let start = committer.progress().clone();
-            let published = published_quality(history.as_mut(), &config.topics, wire.as_ref(), &start)?;
-            Some((start, published))
-        }
-        Role::Follows { .. } => None,
-    };
+    let committing = role.committed(history.as_mut(), config, wire.as_ref())?;
     let serving = format!("{} {} {:?}", config.tick_ms, config.activation_epochs(), first.model());
     let communication = cluster::connect(cluster.as_ref(), config.workers, serving.as_bytes())?;
     if cluster.is_some() {

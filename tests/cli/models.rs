@@ -148,22 +148,9 @@ pub(crate) fn find(folder: &Path, part: &str, name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_better_student_serves_until_it_is_rolled_back() {
+fn a_promotion_needs_documents_for_every_task_that_is_served() {
     let site = Site::new("weak");
     let strong = site.add("strong", &[]);
-    assert!(strong.starts_with("strong@"), "{strong}");
-    let again = site.run(&["add", "strong"]);
-    assert_eq!(stdout(&again).trim(), strong);
-    assert!(stderr(&again).contains(&format!("{strong} is there already in")), "{}", stderr(&again));
-
-    let listed = |site: &Site| json_lines(stdout(&site.run(&["list", "--json"]))).remove(0);
-    let before = listed(&site);
-    let weak = before["serving"].as_str().unwrap().to_owned();
-    assert!(weak.starts_with("weak@"), "{before}");
-    assert_eq!((&before["students"][0]["model"], &before["activations"]), (&json!(strong), &json!([])));
-    assert!(before["students"][0]["dev_f1"].as_f64().unwrap() > 0.9, "{before}");
-    site.check_refused(&["rollback"], "no student was ever promoted, so there is none to go back to");
-
     let few = |task: &str| format!("10 documents are annotated for {task}");
     let few = ["disease", "medication", "symptom"].map(few).join(", ");
     let few = format!("{strong} does not serve: {few}, and 20 are needed of each task; name more documents by --gold");
@@ -178,17 +165,14 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     let unmeasured = "no document is annotated for medication, no document is annotated for symptom, and 20 are needed";
     site.check_refused(&["promote", "strong", "--gold", "disease.jsonl"], unmeasured);
     assert!(site.activations().is_empty());
+}
 
+#[test]
+fn who_is_promoted_serves_whatever_the_configuration_says() {
+    let site = Site::new("weak");
+    let strong = site.add("strong", &[]);
     let promoted = site.run(&["promote", "strong", "--gold", "gold.jsonl"]);
     let activation: Activation = serde_json::from_str(stdout(&promoted).lines().last().unwrap()).unwrap();
-    assert_eq!((&activation.model.0, &activation.previous.0), (&strong, &weak));
-    let mut expected = vec![(strong.clone(), weak.clone(), ActivationCause::Promotion)];
-    assert_eq!(site.activations(), expected);
-    let after = listed(&site);
-    assert_eq!((&after["serving"], &after["activations"][0]), (&json!(strong), &json!(activation)));
-    let models: Vec<&Value> = after["students"].as_array().unwrap().iter().map(|student| &student["model"]).collect();
-    assert!(models.contains(&&json!(weak)) && models.len() == 2, "who served is kept: {after}");
-
     let mut check = stillroom();
     check.current_dir(site.folder.path()).args(["check", "--connect", "-c", "stillroom.toml"]);
     let checked = check.output().unwrap();
@@ -205,6 +189,34 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     run.current_dir(site.folder.path()).args(["run", "--dry-run", "-c", "stillroom.toml"]);
     let shown = json_lines(stdout(&run.output().unwrap()));
     assert_eq!(shown.iter().map(|extraction| &extraction["model"]).collect::<Vec<_>>(), [&json!(strong)]);
+}
+
+#[test]
+fn the_better_student_serves_until_it_is_rolled_back() {
+    let site = Site::new("weak");
+    let strong = site.add("strong", &[]);
+    assert!(strong.starts_with("strong@"), "{strong}");
+    let again = site.run(&["add", "strong"]);
+    assert_eq!(stdout(&again).trim(), strong);
+    assert!(stderr(&again).contains(&format!("{strong} is there already in")), "{}", stderr(&again));
+
+    let listed = |site: &Site| json_lines(stdout(&site.run(&["list", "--json"]))).remove(0);
+    let before = listed(&site);
+    let weak = before["serving"].as_str().unwrap().to_owned();
+    assert!(weak.starts_with("weak@"), "{before}");
+    assert_eq!((&before["students"][0]["model"], &before["activations"]), (&json!(strong), &json!([])));
+    assert!(before["students"][0]["dev_f1"].as_f64().unwrap() > 0.9, "{before}");
+    site.check_refused(&["rollback"], "no student was ever promoted, so there is none to go back to");
+
+    let promoted = site.run(&["promote", "strong", "--gold", "gold.jsonl"]);
+    let activation: Activation = serde_json::from_str(stdout(&promoted).lines().last().unwrap()).unwrap();
+    assert_eq!((&activation.model.0, &activation.previous.0), (&strong, &weak));
+    let mut expected = vec![(strong.clone(), weak.clone(), ActivationCause::Promotion)];
+    assert_eq!(site.activations(), expected);
+    let after = listed(&site);
+    assert_eq!((&after["serving"], &after["activations"][0]), (&json!(strong), &json!(activation)));
+    let models: Vec<&Value> = after["students"].as_array().unwrap().iter().map(|student| &student["model"]).collect();
+    assert!(models.contains(&&json!(weak)) && models.len() == 2, "who served is kept: {after}");
 
     let serves = format!("{strong} serves already");
     site.check_refused(&["promote", &strong, "--gold", "gold.jsonl"], &serves);

@@ -280,6 +280,7 @@ fn a_run_that_is_killed_goes_on_where_it_was() {
     let (lock, began) = (fs::File::options().write(true).open(lock).unwrap(), Instant::now());
     while lock.try_lock().is_err() {
         assert!(began.elapsed() < DEADLINE, "the training goes on");
+        // It is no child of ours, so that nothing tells when it ends.
         std::thread::sleep(Duration::from_millis(5));
     }
     drop(lock);
