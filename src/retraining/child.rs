@@ -6,7 +6,7 @@
 //! checkpoint.
 
 use crate::retraining::RetrainingConfig;
-use crate::retraining::place::{RunFolder, UnderWay};
+use crate::retraining::place::{DEV, RunFolder, STUDENT, TRAIN, TRAIN_LOCK, UnderWay};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -107,21 +107,23 @@ fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) 
             command
         }
     };
-    command.args(arguments(under_way, config, folder));
+    command.current_dir(folder.path()).args(arguments(under_way, config));
     Ok(command)
 }
 
-/// The arguments of `train`. The recipe of a run that goes on is the configured one: with another it would be another
-/// run, and is refused.
-fn arguments(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) -> Vec<OsString> {
+/// The arguments of `train` in the folder of a run. The recipe of a run that goes on is the configured one: with another
+/// it would be another run, and is refused.
+///
+/// They name nothing after the snapshot: the manifest has them, and other notes to measure by make no other student.
+fn arguments(under_way: &UnderWay, config: &RetrainingConfig) -> Vec<OsString> {
     let recipe = &config.recipe;
     let mut arguments: Vec<OsString> = vec!["train".into()];
     let mut option = |name: &str, value: OsString| arguments.extend([OsString::from(format!("--{name}")), value]);
     option("base", under_way.base.clone().into());
-    option("train", folder.train().into());
-    option("dev", folder.dev().into());
-    option("out", folder.student().into());
-    option("leash", folder.lock().into());
+    option("train", TRAIN.into());
+    option("dev", DEV.into());
+    option("out", STUDENT.into());
+    option("leash", TRAIN_LOCK.into());
     under_way.tasks.iter().for_each(|task| option("task", task.name().into()));
     let plain = [
         ("name", config.name.clone()),

@@ -27,6 +27,18 @@ use stillroom_schemas::{ModelId, Task};
 /// Digits of a snapshot's hash that name its folder.
 const DIGITS: usize = 12;
 
+/// In the folder of a run, what is learned from.
+pub(crate) const TRAIN: &str = "train.jsonl";
+
+/// In the folder of a run, what passes and thresholds are chosen by.
+pub(crate) const DEV: &str = "dev.jsonl";
+
+/// In the folder of a run, the candidate.
+pub(crate) const STUDENT: &str = "student";
+
+/// In the folder of a run, what a training locks, so that no two write the candidate.
+pub(crate) const TRAIN_LOCK: &str = "train.lock";
+
 /// What is remembered between runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +96,9 @@ impl Place {
             }
         }
         let state = read(&folder.join("state.json"))?.unwrap_or_default();
-        Ok(Place { folder: folder.to_owned(), state, _lock: lock })
+        // The training runs in a folder of its own.
+        let folder = std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
+        Ok(Place { folder, state, _lock: lock })
     }
 
     /// What the last run learned from, by its fingerprints.
@@ -150,14 +164,19 @@ impl RunFolder {
         write(&self.0.join("learned.json"), learned)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// What is learned from.
     pub(crate) fn train(&self) -> PathBuf {
-        self.0.join("train.jsonl")
+        self.0.join(TRAIN)
     }
 
     /// What passes and thresholds are chosen by.
     pub(crate) fn dev(&self) -> PathBuf {
-        self.0.join("dev.jsonl")
+        self.0.join(DEV)
     }
 
     /// What is measured by.
@@ -167,12 +186,7 @@ impl RunFolder {
 
     /// The candidate.
     pub(crate) fn student(&self) -> PathBuf {
-        self.0.join("student")
-    }
-
-    /// What a training locks, so that no two write the candidate.
-    pub(crate) fn lock(&self) -> PathBuf {
-        self.0.join("train.lock")
+        self.0.join(STUDENT)
     }
 
     /// Whether the candidate is finished: its manifest is written last, and then its checkpoint goes.

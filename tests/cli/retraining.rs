@@ -235,6 +235,21 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     stdout(&extraction.terminate());
 }
 
+#[test]
+fn more_to_measure_by_makes_no_other_student() {
+    let ward = Ward::new("");
+    let few = ["--set", "retraining.held_out_min=1000", "--set", "retraining.recipe.epochs=1"];
+    let first = ward.retrain(&few);
+    let another = (NOTES..).find(|number| is_held_out(*number)).unwrap();
+    ward.write(another, ADDED);
+    ward.annotate(another, ADDED);
+    let second = ward.retrain(&few);
+    assert_ne!(second["snapshot"], first["snapshot"]);
+    assert_eq!(notes_of(&second)[2], notes_of(&first)[2] + 1);
+    assert_eq!((&second["candidate"], &second["is_promoted"]), (&first["candidate"], &json!(false)));
+    assert!(second["reason"].as_str().unwrap().contains("1000 are needed to measure it"), "{second}");
+}
+
 /// Every note is in the part of its patient as it stands now, and in no other.
 fn check_parts(ward: &Ward, snapshot: &str, [held_out, learned]: [Vec<usize>; 2]) {
     let [train, dev, measured] = ["train.jsonl", "dev.jsonl", "heldout.jsonl"].map(|name| ward.part(snapshot, name));
