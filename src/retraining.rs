@@ -31,7 +31,7 @@ use book::Book;
 use documents::NotesTopic;
 use follower::Follower;
 use live::LiveF1;
-use place::{Kept, Place, RunFolder, UnderWay};
+use place::{ATTEMPTS_MAX, Kept, Place, RunFolder, UnderWay};
 use serde::Serialize;
 use snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
 use std::path::PathBuf;
@@ -216,13 +216,20 @@ impl<'a> Driver<'a> {
         )
     }
 
-    /// The run that was under way when a process ended, if its documents are whole.
+    /// The run that was under way when a process or its training ended, if its documents are whole and it is not to be
+    /// given up.
     fn resumed(&mut self) -> Result<Option<Job>> {
         let Some(under_way) = self.place.state.under_way.clone() else { return Ok(None) };
         let folder = self.place.run_folder(&under_way.snapshot);
         let Some(snapshot) = folder.snapshot()? else {
             self.place.state.under_way = None;
             self.place.save()?;
+            return Ok(None);
+        };
+        let Some(under_way) = self.place.attempt()? else {
+            let refused = anyhow!("its training was killed, or the process was, at each of {ATTEMPTS_MAX} attempts");
+            eprintln!("the run that was under way is given up: {refused}");
+            self.ended(&Work { under_way, folder }, &Err(refused))?;
             return Ok(None);
         };
         eprintln!("the run that was under way goes on: {}", under_way.cause);
@@ -298,6 +305,7 @@ impl<'a> Driver<'a> {
     /// Remembers what came of a run, unless it was stopped and is under way.
     fn ended(&mut self, work: &Work, outcome: &Result<Option<Report>>) -> Result<()> {
         let is_promoted = match outcome {
+            Ok(None) if self.stop.load(Ordering::SeqCst) => return self.place.stopped(),
             Ok(None) => return Ok(()),
             Ok(Some(report)) => report.is_promoted,
             Err(_) => false,

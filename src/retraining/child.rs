@@ -23,7 +23,7 @@ const LINES_TOLD_MAX: usize = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Trains the candidate of a run, or goes on with it. Whether it is trained: not when `stop` is set meanwhile, or the
-/// training is told to end, as a supervisor tells all processes of a service at once.
+/// training is told to end, as a supervisor tells all processes of a service at once, or is killed.
 ///
 /// # Errors
 /// When it fails, with the end of what it said, which has no text of a note in it.
@@ -64,10 +64,10 @@ pub(crate) fn train(
     bail!("the training ended with {status}: {}", Vec::from(said).join("\n"))
 }
 
-/// Whether a process ended by SIGHUP, SIGINT or SIGTERM.
+/// Whether a process ended by SIGHUP, SIGINT, SIGTERM, or SIGKILL, as when memory is short.
 #[cfg(unix)]
 fn is_told_to_end(status: ExitStatus) -> bool {
-    matches!(std::os::unix::process::ExitStatusExt::signal(&status), Some(1 | 2 | 15))
+    matches!(std::os::unix::process::ExitStatusExt::signal(&status), Some(1 | 2 | 9 | 15))
 }
 
 /// Elsewhere nobody says so by a signal.

@@ -39,6 +39,9 @@ pub(crate) const STUDENT: &str = "student";
 /// In the folder of a run, what a training locks, so that no two write the candidate.
 pub(crate) const TRAIN_LOCK: &str = "train.lock";
 
+/// Attempts at a run, after which it is given up: what kills it might kill it each time.
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
+
 /// What is remembered between runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +66,8 @@ pub(crate) struct UnderWay {
     pub(crate) base: PathBuf,
     /// The heads that are trained.
     pub(crate) tasks: Vec<Task>,
+    /// How often it was begun or gone on with, without those that were ended by a stop.
+    pub(crate) attempts: u32,
 }
 
 /// The folder of retraining, which no other process has at the same time.
@@ -112,6 +117,30 @@ impl Place {
     /// The folder of a snapshot.
     pub(crate) fn run_folder(&self, snapshot: &str) -> RunFolder {
         RunFolder(self.folder.join(&snapshot[..snapshot.len().min(DIGITS)]))
+    }
+
+    /// Counts another attempt at the run under way; nothing when there is none, or there were [`ATTEMPTS_MAX`].
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn attempt(&mut self) -> Result<Option<UnderWay>> {
+        let under_way = self.state.under_way.as_mut().filter(|under_way| under_way.attempts < ATTEMPTS_MAX);
+        let Some(under_way) = under_way else { return Ok(None) };
+        under_way.attempts += 1;
+        let attempted = under_way.clone();
+        self.save()?;
+        Ok(Some(attempted))
+    }
+
+    /// Takes an attempt back, which was stopped.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn stopped(&mut self) -> Result<()> {
+        if let Some(under_way) = &mut self.state.under_way {
+            under_way.attempts = under_way.attempts.saturating_sub(1);
+        }
+        self.save()
     }
 
     /// Remembers what the state says now.
@@ -288,6 +317,7 @@ mod tests {
             serving: ModelId("s@1".to_owned()),
             base: "base".into(),
             tasks: vec![Task::Disease],
+            attempts: 1,
         };
         place.state.under_way = Some(under_way.clone());
         place.save().unwrap();
@@ -302,5 +332,27 @@ mod tests {
         let last = Place::open(&folder).unwrap();
         assert_eq!((last.state.clone(), last.learned().unwrap()), (State::default(), [1, u64::MAX].into()));
         assert!(!run.train().parent().unwrap().exists(), "nothing of the run is left");
+    }
+
+    #[test]
+    fn a_run_is_given_up_after_some_attempts_and_stops_are_none() {
+        let root = tempfile::tempdir().unwrap();
+        let mut place = Place::open(root.path()).unwrap();
+        assert_eq!(place.attempt().unwrap(), None, "nothing is under way");
+        place.state.under_way = Some(UnderWay {
+            snapshot: "0123456789abcdef".to_owned(),
+            cause: Cause::Command,
+            serving: ModelId("s@1".to_owned()),
+            base: "base".into(),
+            tasks: vec![Task::Disease],
+            attempts: 1,
+        });
+        for attempts in 2..=ATTEMPTS_MAX {
+            assert_eq!(place.attempt().unwrap().unwrap().attempts, attempts);
+            place.stopped().unwrap();
+            assert_eq!(place.attempt().unwrap().unwrap().attempts, attempts);
+        }
+        drop(place);
+        assert_eq!(Place::open(root.path()).unwrap().attempt().unwrap(), None, "it is remembered");
     }
 }

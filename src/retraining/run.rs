@@ -62,11 +62,12 @@ pub(crate) fn begin(config: &Config, snapshot: String, cause: Cause) -> Result<U
     };
     // The name of a model of the hub has a slash, as many a path of a folder.
     let base = base.canonicalize().with_context(|| format!("cannot find the base {}", base.display()))?;
-    Ok(UnderWay { snapshot, cause, serving: student.model().clone(), base, tasks: student.tasks().to_vec() })
+    let (serving, tasks) = (student.model().clone(), student.tasks().to_vec());
+    Ok(UnderWay { snapshot, cause, serving, base, tasks, attempts: 1 })
 }
 
 /// Trains, measures and promotes, from wherever the run is; nothing when `stop` is set meanwhile, or the training is
-/// told to end.
+/// told to end or is killed.
 ///
 /// # Errors
 /// When the training fails, a student cannot be read, or registry or log cannot be written.

@@ -290,6 +290,11 @@ fn a_run_that_is_killed_goes_on_where_it_was() {
     let mut following = ward.follow(&[]);
     following.hear("examples are new");
     let lock = wait_for_checkpoint(&ward.site.path("retraining"));
+    // The training alone, as when memory is short.
+    let killed = Command::new("pkill").args(["-KILL", "-P", &following.id().to_string()]).status().unwrap();
+    assert!(killed.success(), "nothing trains");
+    following.hear("the run that is under way goes on later");
+    following.hear("the run that was under way goes on: ");
     following.kill();
     // The training does not outlive it.
     let (lock, began) = (fs::File::options().write(true).open(lock).unwrap(), Instant::now());
