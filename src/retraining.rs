@@ -31,7 +31,7 @@ use book::Book;
 use documents::NotesTopic;
 use follower::Follower;
 use live::LiveF1;
-use place::{ATTEMPTS_MAX, Kept, Place, RunFolder, UnderWay};
+use place::{ATTEMPTS_MAX, Kept, Place, RunFolder, State, UnderWay};
 use serde::Serialize;
 use snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ const WAIT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that
-/// fails is given up, and said.
+/// fails is said, and what it learned from stays new.
 pub(crate) fn follow(
     config: &Config,
     log: Arc<dyn Log>,
@@ -70,11 +70,7 @@ pub(crate) fn follow(
             is_told = true;
         }
         if running.is_none() {
-            let job = match driver.resumed()? {
-                Some(job) => Some(job),
-                None => driver.due(&mut live)?,
-            };
-            running = job.map(|job| driver.spawn(job)).transpose()?;
+            running = driver.next(&mut live)?.map(|job| driver.spawn(job)).transpose()?;
         }
         driver.wait(running.as_ref());
         if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
@@ -216,6 +212,19 @@ impl<'a> Driver<'a> {
         )
     }
 
+    /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger starts.
+    fn next(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
+        let State { under_way, history } = &mut self.place.state;
+        let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);
+        if has_failed && history.is_within(&self.config.retraining, now()) {
+            return Ok(None);
+        }
+        match self.resumed()? {
+            Some(job) => Ok(Some(job)),
+            None => self.due(live),
+        }
+    }
+
     /// The run that was under way when a process or its training ended, if its documents are whole and it is not to be
     /// given up.
     fn resumed(&mut self) -> Result<Option<Job>> {
@@ -228,8 +237,8 @@ impl<'a> Driver<'a> {
         };
         let Some(under_way) = self.place.attempt()? else {
             let refused = anyhow!("its training was killed, or the process was, at each of {ATTEMPTS_MAX} attempts");
-            eprintln!("the run that was under way is given up: {refused}");
-            self.ended(&Work { under_way, folder }, &Err(refused))?;
+            eprintln!("the run that was under way fails: {refused}");
+            self.failed(&Work { under_way, folder })?;
             return Ok(None);
         };
         eprintln!("the run that was under way goes on: {}", under_way.cause);
@@ -247,12 +256,12 @@ impl<'a> Driver<'a> {
         let seen = Seen { now: now(), new: self.book.new_examples(), fallen };
         let Some(cause) = self.place.state.history.due(retraining, seen) else { return Ok(None) };
         eprintln!("retraining: {cause}");
-        match self.start(cause.clone()) {
+        match self.start(cause) {
             Ok(job) => Ok(Some(job)),
             Err(error) => {
-                eprintln!("the run is given up: {error:#}");
+                eprintln!("the run fails: {error:#}");
                 self.place.state.under_way = None;
-                self.place.state.history.ended(&cause, false, now());
+                self.place.state.history.failed(now());
                 self.place.save()?;
                 Ok(None)
             }
@@ -297,32 +306,48 @@ impl<'a> Driver<'a> {
         match outcome {
             Ok(Some(report)) => tell(&report)?,
             Ok(None) => eprintln!("the run that is under way goes on later"),
-            Err(error) => eprintln!("the run is given up: {error:#}"),
+            Err(error) => eprintln!("the run failed: {error:#}"),
         }
         Ok(())
     }
 
     /// Remembers what came of a run, unless it was stopped and is under way.
     fn ended(&mut self, work: &Work, outcome: &Result<Option<Report>>) -> Result<()> {
-        let is_promoted = match outcome {
-            Ok(None) if self.stop.load(Ordering::SeqCst) => return self.place.stopped(),
-            Ok(None) => return Ok(()),
-            Ok(Some(report)) => report.is_promoted,
-            Err(_) => false,
-        };
-        let kept = match outcome {
-            _ if self.config.retraining.keep_snapshots => Kept::All,
-            Err(_) if work.folder.is_trained() => {
-                eprintln!(
-                    "the candidate is kept in {}; look at it by `stillroom models add`",
-                    work.folder.student().display()
-                );
-                Kept::Student
+        match outcome {
+            Ok(Some(report)) => {
+                self.place.learn(&work.folder)?;
+                self.place.state.history.ended(&work.under_way.cause, report.is_promoted, now());
+                self.finish(&work.folder, Kept::Nothing)
             }
-            _ => Kept::Nothing,
-        };
-        self.place.state.history.ended(&work.under_way.cause, is_promoted, now());
-        self.place.finish(&work.folder, kept)
+            Ok(None) if self.stop.load(Ordering::SeqCst) => self.place.stopped(),
+            Ok(None) => Ok(()),
+            Err(_) => self.failed(work),
+        }
+    }
+
+    /// Remembers that a run came to no verdict: a candidate that is trained is measured again after the interval, and
+    /// what a run that is given up learned from is new again.
+    fn failed(&mut self, work: &Work) -> Result<()> {
+        self.place.state.history.failed(now());
+        let is_trained = work.folder.is_trained();
+        if is_trained && work.under_way.attempts < ATTEMPTS_MAX {
+            eprintln!("its candidate is measured again when [retraining] interval_min_minutes have passed");
+            self.place.state.under_way = Some(UnderWay { has_failed: true, ..work.under_way.clone() });
+            return self.place.save();
+        }
+        if is_trained {
+            let student = work.folder.student();
+            eprintln!("its candidate is kept in {}; look at it by `stillroom models add`", student.display());
+        }
+        self.finish(&work.folder, if is_trained { Kept::Student } else { Kept::Nothing })?;
+        self.book.learn(self.place.learned()?);
+        Ok(())
+    }
+
+    /// Remembers that a run has ended, and keeps this of it, or all of it if that was configured.
+    fn finish(&mut self, folder: &RunFolder, kept: Kept) -> Result<()> {
+        let kept = if self.config.retraining.keep_snapshots { Kept::All } else { kept };
+        self.place.finish(folder, kept)
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct UnderWay {
     pub(crate) tasks: Vec<Task>,
     /// How often it was begun or gone on with, without those that were ended by a stop.
     pub(crate) attempts: u32,
+    /// Whether its candidate could not be measured or promoted, which is tried again after the interval between runs.
+    pub(crate) has_failed: bool,
 }
 
 /// The folder of retraining, which no other process has at the same time.
@@ -151,12 +153,19 @@ impl Place {
         write(&self.folder.join("state.json"), &self.state)
     }
 
+    /// Remembers that a run came to a verdict: what it learned from is new no more.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn learn(&self, folder: &RunFolder) -> Result<()> {
+        write(&self.folder.join("learned.json"), &folder.learned()?)
+    }
+
     /// Remembers that the run under way has ended, and removes what is not to be kept of it.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub(crate) fn finish(&mut self, folder: &RunFolder, kept: Kept) -> Result<()> {
-        write(&self.folder.join("learned.json"), &folder.learned()?)?;
         self.state.under_way = None;
         self.save()?;
         match kept {
@@ -318,6 +327,7 @@ mod tests {
             base: "base".into(),
             tasks: vec![Task::Disease],
             attempts: 1,
+            has_failed: false,
         };
         place.state.under_way = Some(under_way.clone());
         place.save().unwrap();
@@ -326,6 +336,7 @@ mod tests {
         let mut again = Place::open(&folder).unwrap();
         assert_eq!((&again.state.under_way, again.learned().unwrap()), (&Some(under_way), BTreeSet::new()));
         assert_eq!(run.snapshot().unwrap(), None, "its documents are not whole");
+        again.learn(&run).unwrap();
         again.finish(&run, Kept::Nothing).unwrap();
         assert_eq!(again.state.under_way, None);
         drop(again);
@@ -346,6 +357,7 @@ mod tests {
             base: "base".into(),
             tasks: vec![Task::Disease],
             attempts: 1,
+            has_failed: false,
         });
         for attempts in 2..=ATTEMPTS_MAX {
             assert_eq!(place.attempt().unwrap().unwrap().attempts, attempts);

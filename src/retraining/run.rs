@@ -63,7 +63,7 @@ pub(crate) fn begin(config: &Config, snapshot: String, cause: Cause) -> Result<U
     // The name of a model of the hub has a slash, as many a path of a folder.
     let base = base.canonicalize().with_context(|| format!("cannot find the base {}", base.display()))?;
     let (serving, tasks) = (student.model().clone(), student.tasks().to_vec());
-    Ok(UnderWay { snapshot, cause, serving, base, tasks, attempts: 1 })
+    Ok(UnderWay { snapshot, cause, serving, base, tasks, attempts: 1, has_failed: false })
 }
 
 /// Trains, measures and promotes, from wherever the run is; nothing when `stop` is set meanwhile, or the training is

@@ -111,13 +111,11 @@ impl History {
     /// Why a run is to start now; the first of several reasons, and nothing within the interval after the last run.
     /// After runs that were not promoted the same cause needs so many new examples, doubled each time: what was tried
     /// would be tried again.
-    pub(crate) fn due(&self, config: &RetrainingConfig, seen: Seen<'_>) -> Option<Cause> {
-        // A clock that was set back is no reason to wait longer than the interval.
-        let since = self.ended_at.map(|ended_at| seen.now.saturating_sub(ended_at));
-        let is_within = self.has_run && since.is_some_and(|since| since < 60 * config.interval_min_minutes);
-        if is_within || seen.new == 0 {
+    pub(crate) fn due(&mut self, config: &RetrainingConfig, seen: Seen<'_>) -> Option<Cause> {
+        if self.is_within(config, seen.now) || seen.new == 0 {
             return None;
         }
+        let since = self.since(seen.now);
         let doublings = |kind: Kind| self.unpromoted.get(&kind).copied().unwrap_or(0);
         let needed = |kind: Kind| config.labels_min.max(1) << doublings(kind).min(DOUBLINGS_MAX);
         let by_labels =
@@ -129,7 +127,25 @@ impl History {
         by_labels.or(by_f1).or(hours.map(|hours| Cause::Hours { hours }))
     }
 
-    /// A run has ended.
+    /// Whether so little time has passed since the last run that none is to start.
+    pub(crate) fn is_within(&mut self, config: &RetrainingConfig, now: u64) -> bool {
+        let since = self.since(now);
+        self.has_run && since.is_some_and(|since| since < 60 * config.interval_min_minutes)
+    }
+
+    /// Seconds since the last run ended. What is to come by a clock that was set back counts as now, or all would wait
+    /// until the clock is there again.
+    fn since(&mut self, now: u64) -> Option<u64> {
+        self.ended_at = self.ended_at.map(|ended_at| ended_at.min(now));
+        self.ended_at.map(|ended_at| now - ended_at)
+    }
+
+    /// A run came to no verdict: the interval passes before the next one, and that is all.
+    pub(crate) fn failed(&mut self, now: u64) {
+        (self.ended_at, self.has_run) = (Some(now), true);
+    }
+
+    /// A run came to a verdict.
     pub(crate) fn ended(&mut self, cause: &Cause, is_promoted: bool, now: u64) {
         (self.ended_at, self.has_run) = (Some(now), true);
         if is_promoted {
@@ -211,7 +227,7 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    fn check(history: &History, (now, new): (u64, u64), fallen: Option<&Fall>, expected: Option<Kind>) {
+    fn check(history: &mut History, (now, new): (u64, u64), fallen: Option<&Fall>, expected: Option<Kind>) {
         let due = history.due(&config(), Seen { now, new, fallen });
         assert_eq!(due.as_ref().map(Cause::kind), expected, "{due:?} at {now} with {new} new after {history:?}");
     }
@@ -223,37 +239,54 @@ mod tests {
     #[test]
     fn enough_new_examples_start_a_run_and_the_interval_holds_it_back() {
         let mut history = History { ended_at: Some(0), ..History::default() };
-        check(&history, (0, 99), None, None);
-        check(&history, (0, 100), None, Some(Kind::Labels));
+        check(&mut history, (0, 99), None, None);
+        check(&mut history, (0, 100), None, Some(Kind::Labels));
         history.ended(&Cause::Labels { new: 100 }, true, 10 * HOUR);
-        check(&history, (11 * HOUR - 1, 1000), Some(&fall()), None);
-        check(&history, (9 * HOUR, 1000), None, None);
-        check(&history, (11 * HOUR, 100), None, Some(Kind::Labels));
+        check(&mut history, (11 * HOUR - 1, 1000), Some(&fall()), None);
+        check(&mut history, (11 * HOUR, 100), None, Some(Kind::Labels));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_back_for_longer_than_the_interval() {
+        let mut history = History::default();
+        history.ended(&Cause::Command, true, 100 * HOUR);
+        check(&mut history, (9 * HOUR, 1000), None, None);
+        check(&mut history, (10 * HOUR - 1, 1000), None, None);
+        check(&mut history, (10 * HOUR, 100), None, Some(Kind::Labels));
+        check(&mut history, (33 * HOUR, 1), None, Some(Kind::Hours));
     }
 
     #[test]
     fn what_was_not_promoted_needs_twice_as_much_until_one_is() {
         let mut history = History::default();
         history.ended(&Cause::Labels { new: 100 }, false, 0);
-        check(&history, (HOUR, 199), None, None);
-        check(&history, (HOUR, 200), None, Some(Kind::Labels));
-        check(&history, (HOUR, 1), Some(&fall()), Some(Kind::F1));
+        check(&mut history, (HOUR, 199), None, None);
+        check(&mut history, (HOUR, 200), None, Some(Kind::Labels));
+        check(&mut history, (HOUR, 1), Some(&fall()), Some(Kind::F1));
         history.ended(&Cause::Labels { new: 200 }, false, HOUR);
         history.ended(&Cause::F1(fall()), false, 2 * HOUR);
-        check(&history, (3 * HOUR, 399), None, None);
-        check(&history, (3 * HOUR, 199), Some(&fall()), None);
-        check(&history, (3 * HOUR, 200), Some(&fall()), Some(Kind::F1));
+        check(&mut history, (3 * HOUR, 399), None, None);
+        check(&mut history, (3 * HOUR, 199), Some(&fall()), None);
+        check(&mut history, (3 * HOUR, 200), Some(&fall()), Some(Kind::F1));
         history.ended(&Cause::F1(fall()), true, 3 * HOUR);
-        check(&history, (4 * HOUR, 100), None, Some(Kind::Labels));
-        check(&history, (4 * HOUR, 1), Some(&fall()), Some(Kind::F1));
+        check(&mut history, (4 * HOUR, 100), None, Some(Kind::Labels));
+        check(&mut history, (4 * HOUR, 1), Some(&fall()), Some(Kind::F1));
+    }
+
+    #[test]
+    fn a_run_without_a_verdict_needs_the_interval_and_no_more() {
+        let mut history = History::default();
+        history.failed(HOUR);
+        check(&mut history, (2 * HOUR - 1, 100), None, None);
+        check(&mut history, (2 * HOUR, 100), None, Some(Kind::Labels));
     }
 
     #[test]
     fn time_starts_a_run_where_there_is_anything_new() {
-        let history = History { ended_at: Some(HOUR), ..History::default() };
-        check(&history, (25 * HOUR - 1, 99), None, None);
-        check(&history, (25 * HOUR, 1), None, Some(Kind::Hours));
-        check(&history, (25 * HOUR, 0), Some(&fall()), None);
+        let mut history = History { ended_at: Some(HOUR), ..History::default() };
+        check(&mut history, (25 * HOUR - 1, 99), None, None);
+        check(&mut history, (25 * HOUR, 1), None, Some(Kind::Hours));
+        check(&mut history, (25 * HOUR, 0), Some(&fall()), None);
     }
 
     #[test]
