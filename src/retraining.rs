@@ -189,6 +189,9 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn open(config: &'a Config, log: Arc<dyn Log>, stop: &'a Arc<AtomicBool>) -> Result<Driver<'a>> {
         let place = Place::open(&config.retraining.dir)?;
+        if !config.retraining.keep_snapshots {
+            place.sweep()?;
+        }
         let (wire, book) = (Wire::open(config)?, Book::new(place.learned()?));
         let follower = Follower::new(config, &wire)?;
         Ok(Driver { config, log, wire, follower, book, place, stop })
@@ -231,8 +234,7 @@ impl<'a> Driver<'a> {
         let Some(under_way) = self.place.state.under_way.clone() else { return Ok(None) };
         let folder = self.place.run_folder(&under_way.snapshot);
         let Some(snapshot) = folder.snapshot()? else {
-            self.place.state.under_way = None;
-            self.place.save()?;
+            self.place.finish(&folder, Kept::Nothing)?;
             return Ok(None);
         };
         let Some(under_way) = self.place.attempt()? else {

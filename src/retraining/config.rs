@@ -52,7 +52,8 @@ pub(crate) struct RetrainingConfig {
     /// The niceness that a run has, 0 to 19: the greater, the more it gives way to whatever else runs here. Above 0 it
     /// is started by the program `nice`. Default 10.
     pub(crate) nice: u8,
-    /// Whether what was learned from stays in the folder when the run is done, text of notes included. Default false.
+    /// Whether what was learned from stays in the folder when the run is done, text of notes included. Where it is not to
+    /// stay, the next start also removes what stayed of earlier runs. Default false.
     pub(crate) keep_snapshots: bool,
     /// Passes without a better F1 on the notes that it is chosen by, after which a run stops, 1 to 1000. Default 3.
     pub(crate) patience: usize,

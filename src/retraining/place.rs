@@ -145,6 +145,16 @@ impl Place {
         self.save()
     }
 
+    /// Removes what stayed of runs that are not under way, but finished candidates: a kill may have left texts of notes.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        let under_way = self.state.under_way.as_ref().map(|under_way| self.run_folder(&under_way.snapshot).0);
+        let runs = entries(&self.folder)?.into_iter().filter(|path| is_of_run(path));
+        runs.filter(|path| Some(path) != under_way.as_ref()).try_for_each(|path| RunFolder(path).remove_but_student())
+    }
+
     /// Remembers what the state says now.
     ///
     /// # Errors
@@ -170,10 +180,16 @@ impl Place {
         self.save()?;
         match kept {
             Kept::Nothing => folder.remove(),
-            Kept::Student => folder.remove_documents(),
+            Kept::Student => folder.remove_but_student(),
             Kept::All => Ok(()),
         }
     }
+}
+
+/// Whether a folder is named as those of runs are.
+fn is_of_run(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit()) && path.is_dir()
 }
 
 /// What stays of a run that has ended.
@@ -257,13 +273,26 @@ impl RunFolder {
         Ok(read(&self.0.join("learned.json"))?.unwrap_or_default())
     }
 
-    fn remove_documents(&self) -> Result<()> {
-        [self.train(), self.dev(), self.held_out()].iter().try_for_each(|path| removed(path, fs::remove_file(path)))
+    /// Removes all but a candidate that is finished, also what a kill has left half written.
+    fn remove_but_student(&self) -> Result<()> {
+        if !self.is_trained() {
+            return self.remove();
+        }
+        for path in entries(&self.0)?.into_iter().filter(|path| *path != self.student()) {
+            removed(&path, if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
+        }
+        Ok(())
     }
 
     fn remove(&self) -> Result<()> {
         removed(&self.0, fs::remove_dir_all(&self.0))
     }
+}
+
+/// The paths of what a folder holds.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>();
+    entries().with_context(|| format!("cannot read {}", folder.display()))
 }
 
 /// What is not there needs no removal.
@@ -304,6 +333,18 @@ fn write(path: &Path, value: &impl Serialize) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn under_way(snapshot: &str) -> UnderWay {
+        UnderWay {
+            snapshot: snapshot.to_owned(),
+            cause: Cause::Labels { new: 7 },
+            serving: ModelId("s@1".to_owned()),
+            base: "base".into(),
+            tasks: vec![Task::Disease],
+            attempts: 1,
+            has_failed: false,
+        }
+    }
+
     #[test]
     fn one_process_at_a_time_and_what_is_remembered_is_there_again() {
         let root = tempfile::tempdir().unwrap();
@@ -320,15 +361,7 @@ mod tests {
         let run = place.run_folder("0123456789abcdef");
         assert!(run.train().ends_with("0123456789ab/train.jsonl"), "{run:?}");
         run.begin(&[1, u64::MAX].into()).unwrap();
-        let under_way = UnderWay {
-            snapshot: "0123456789abcdef".to_owned(),
-            cause: Cause::Labels { new: 7 },
-            serving: ModelId("s@1".to_owned()),
-            base: "base".into(),
-            tasks: vec![Task::Disease],
-            attempts: 1,
-            has_failed: false,
-        };
+        let under_way = under_way("0123456789abcdef");
         place.state.under_way = Some(under_way.clone());
         place.save().unwrap();
         drop(place);
@@ -346,19 +379,32 @@ mod tests {
     }
 
     #[test]
+    fn no_text_stays_of_runs_that_are_not_under_way() {
+        let root = tempfile::tempdir().unwrap();
+        let mut place = Place::open(root.path()).unwrap();
+        let [going, killed, trained] = ["0123456789abcdef", "1123456789abcdef", "2123456789abcdef"];
+        for snapshot in [going, killed, trained] {
+            let run = place.run_folder(snapshot);
+            run.begin(&BTreeSet::new()).unwrap();
+            [run.train(), run.dev(), run.held_out()].iter().for_each(|path| fs::write(path, "text").unwrap());
+        }
+        let student = place.run_folder(trained).student();
+        fs::create_dir(&student).unwrap();
+        fs::write(student.join("manifest.json"), "{}").unwrap();
+        place.state.under_way = Some(under_way(going));
+        place.sweep().unwrap();
+        assert!(place.run_folder(going).train().exists(), "it goes on");
+        assert!(!place.run_folder(killed).path().exists());
+        assert_eq!(entries(place.run_folder(trained).path()).unwrap(), [student]);
+        assert!(root.path().join("lock").exists());
+    }
+
+    #[test]
     fn a_run_is_given_up_after_some_attempts_and_stops_are_none() {
         let root = tempfile::tempdir().unwrap();
         let mut place = Place::open(root.path()).unwrap();
         assert_eq!(place.attempt().unwrap(), None, "nothing is under way");
-        place.state.under_way = Some(UnderWay {
-            snapshot: "0123456789abcdef".to_owned(),
-            cause: Cause::Command,
-            serving: ModelId("s@1".to_owned()),
-            base: "base".into(),
-            tasks: vec![Task::Disease],
-            attempts: 1,
-            has_failed: false,
-        });
+        place.state.under_way = Some(under_way("0123456789abcdef"));
         for attempts in 2..=ATTEMPTS_MAX {
             assert_eq!(place.attempt().unwrap().unwrap().attempts, attempts);
             place.stopped().unwrap();
