@@ -18,6 +18,7 @@ mod follower;
 mod live;
 mod place;
 mod run;
+mod run_folder;
 mod snapshot;
 mod triggers;
 
@@ -31,7 +32,8 @@ use book::Book;
 use documents::NotesTopic;
 use follower::Follower;
 use live::LiveF1;
-use place::{ATTEMPTS_MAX, Kept, Place, RunFolder, State, UnderWay};
+use place::{ATTEMPTS_MAX, Kept, Place, State, UnderWay};
+use run_folder::RunFolder;
 use serde::Serialize;
 use snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
 use std::path::PathBuf;

@@ -6,7 +6,8 @@
 //! checkpoint.
 
 use crate::retraining::RetrainingConfig;
-use crate::retraining::place::{DEV, RunFolder, STUDENT, TRAIN, TRAIN_LOCK, UnderWay};
+use crate::retraining::place::UnderWay;
+use crate::retraining::run_folder::{DEV, RunFolder, STUDENT, TRAIN, TRAIN_LOCK};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::ffi::OsString;

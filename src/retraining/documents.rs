@@ -1,6 +1,6 @@
 //! The documents of a snapshot: texts are read once more from the topic of notes, and written for `train` to read.
 
-use crate::retraining::place::RunFolder;
+use crate::retraining::run_folder::RunFolder;
 use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Snapshot};
 use crate::wire::Wire;
 use anyhow::{Result, ensure};

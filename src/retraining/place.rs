@@ -12,32 +12,17 @@
 //!
 //! Files are replaced as a whole, so a kill leaves the old ones or the new ones. Folders are for their owner alone.
 
-use crate::retraining::snapshot::Snapshot;
+use crate::retraining::run_folder::{RunFolder, entries, make_folder, read, write};
 use crate::retraining::triggers::{Cause, History};
 use anyhow::{Context, Result, bail};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use stillroom_connectors::replace_file;
 use stillroom_schemas::{ModelId, Task};
 
 /// Digits of a snapshot's hash that name its folder.
 const DIGITS: usize = 12;
-
-/// In the folder of a run, what is learned from.
-pub(crate) const TRAIN: &str = "train.jsonl";
-
-/// In the folder of a run, what passes and thresholds are chosen by.
-pub(crate) const DEV: &str = "dev.jsonl";
-
-/// In the folder of a run, the candidate.
-pub(crate) const STUDENT: &str = "student";
-
-/// In the folder of a run, what a training locks, so that no two write the candidate.
-pub(crate) const TRAIN_LOCK: &str = "train.lock";
 
 /// Attempts at a run, after which it is given up: what kills it might kill it each time.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
@@ -203,135 +188,10 @@ pub(crate) enum Kept {
     All,
 }
 
-/// The folder of a run.
-#[derive(Clone, Debug)]
-pub(crate) struct RunFolder(PathBuf);
-
-impl RunFolder {
-    /// Begins anew: of an earlier run on the same examples nothing is left.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn begin(&self, learned: &BTreeSet<u64>) -> Result<()> {
-        self.remove()?;
-        make_folder(&self.0)?;
-        write(&self.0.join("learned.json"), learned)
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// What is learned from.
-    pub(crate) fn train(&self) -> PathBuf {
-        self.0.join(TRAIN)
-    }
-
-    /// What passes and thresholds are chosen by.
-    pub(crate) fn dev(&self) -> PathBuf {
-        self.0.join(DEV)
-    }
-
-    /// What is measured by.
-    pub(crate) fn held_out(&self) -> PathBuf {
-        self.0.join("heldout.jsonl")
-    }
-
-    /// The candidate.
-    pub(crate) fn student(&self) -> PathBuf {
-        self.0.join(STUDENT)
-    }
-
-    /// Whether the candidate is finished: its manifest is written last, and then its checkpoint goes.
-    pub(crate) fn is_trained(&self) -> bool {
-        let student = self.student();
-        student.join("manifest.json").exists() && !student.join("checkpoint").exists()
-    }
-
-    /// Writes what the documents are in all, which makes them whole.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        write(&self.0.join("snapshot.json"), snapshot)
-    }
-
-    /// What the documents are in all; nothing when they are not whole.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>> {
-        read(&self.0.join("snapshot.json"))
-    }
-
-    /// What the run learns from, by its fingerprints.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn learned(&self) -> Result<BTreeSet<u64>> {
-        Ok(read(&self.0.join("learned.json"))?.unwrap_or_default())
-    }
-
-    /// Removes all but a candidate that is finished, also what a kill has left half written.
-    fn remove_but_student(&self) -> Result<()> {
-        if !self.is_trained() {
-            return self.remove();
-        }
-        for path in entries(&self.0)?.into_iter().filter(|path| *path != self.student()) {
-            removed(&path, if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
-        }
-        Ok(())
-    }
-
-    fn remove(&self) -> Result<()> {
-        removed(&self.0, fs::remove_dir_all(&self.0))
-    }
-}
-
-/// The paths of what a folder holds.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>();
-    entries().with_context(|| format!("cannot read {}", folder.display()))
-}
-
-/// What is not there needs no removal.
-fn removed(path: &Path, result: io::Result<()>) -> Result<()> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Makes a folder that its owner alone can look into.
-fn make_folder(path: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path).with_context(|| format!("cannot create {}", path.display()))
-}
-
-/// What a file holds; nothing when it is not there.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            let damaged = || format!("{} is damaged, or of another version; remove it to begin anew", path.display());
-            Ok(Some(serde_json::from_slice(&bytes).with_context(damaged)?))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
-fn write(path: &Path, value: &impl Serialize) -> Result<()> {
-    Ok(replace_file(path, &serde_json::to_vec(value)?)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn under_way(snapshot: &str) -> UnderWay {
         UnderWay {
