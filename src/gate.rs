@@ -14,7 +14,7 @@ use stillroom_student::Student;
 
 /// The fewest documents that tell two students apart on a task: of one alone every bootstrap sample is the same, and any difference
 /// would be beyond chance.
-const DOCUMENTS_MIN: usize = 20;
+pub(crate) const DOCUMENTS_MIN: usize = 20;
 
 /// How two students do on the documents that were annotated for a task.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,5 +1,6 @@
 //! The configuration of retraining.
 
+use crate::gate::DOCUMENTS_MIN;
 use crate::recipe::RecipeConfig;
 use crate::refused::{Refused, in_range, not_empty};
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, training_device};
@@ -37,7 +38,7 @@ pub(crate) struct RetrainingConfig {
     /// 0.2.
     pub(crate) held_out: f64,
     /// Notes with references of patients that are held out, for each task of the serving student, without which no
-    /// candidate takes over, 1 to a million. Default 20.
+    /// candidate takes over, 20 to a million: fewer tell no two students apart. Default 20.
     pub(crate) held_out_min: u64,
     /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default
     /// 0.1.
@@ -78,7 +79,7 @@ impl Default for RetrainingConfig {
             interval_min_minutes: 60,
             look_every_seconds: 10,
             held_out: 0.2,
-            held_out_min: 20,
+            held_out_min: DOCUMENTS_MIN as u64,
             dev: 0.1,
             notes_max: 20_000,
             device: "cpu".to_owned(),
@@ -109,7 +110,7 @@ impl RetrainingConfig {
             ("every_hours", self.every_hours, 0, 8760),
             ("interval_min_minutes", self.interval_min_minutes, 0, 525_600),
             ("look_every_seconds", self.look_every_seconds, 1, 3600),
-            ("held_out_min", self.held_out_min, 1, 1_000_000),
+            ("held_out_min", self.held_out_min, DOCUMENTS_MIN as u64, 1_000_000),
             ("notes_max", self.notes_max as u64, 2, 10_000_000),
             ("threads", self.threads as u64, 0, 256),
             ("nice", self.nice.into(), 0, 19),
@@ -163,6 +164,7 @@ mod tests {
         };
         check("held_out = 0.0", "retraining.held_out is 0; choose a share above 0 and below 1");
         check("confidence = 1.0", "retraining.confidence is 1; choose a share from 0.5 to 0.9999");
+        check("held_out_min = 19", "retraining.held_out_min is 19; choose a value from 20 to 1000000");
         check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");
         check("name = 'a@b'", "retraining.name is \"a@b\"");
         check("dir = ''", "retraining.dir is empty; name a folder");

@@ -113,7 +113,7 @@ pub(crate) fn complete(
         return Ok(Some(report(None, Some(reason))));
     }
     let gate = switch.measure(&verified, &documents)?;
-    let refusal = gate.refusal();
+    let refusal = gate.too_few().or_else(|| gate.refusal());
     if refusal.is_none() {
         switch.to(verified, ActivationCause::Promotion)?;
     }
@@ -126,8 +126,8 @@ fn too_few(tasks: &[Task], documents: &[GoldDocument], held_out_min: u64) -> Opt
     let count = |task: &Task| documents.iter().filter(|document| document.tasks.contains(task)).count() as u64;
     let (task, has) = tasks.iter().map(|task| (task, count(task))).find(|(_, has)| *has < held_out_min)?;
     Some(format!(
-        "{has} notes with references for {} are held out, and {held_out_min} are needed to measure it; bring more \
-         references, or lower [retraining] held_out_min",
+        "{has} notes with references for {} are held out, and {held_out_min} are needed to measure it, as [retraining] \
+         held_out_min says; bring more references",
         task.name()
     ))
 }

@@ -21,7 +21,7 @@ const PARTITIONS: u32 = 3;
 /// Notes with texts of their own, three of each patient.
 const NOTES: usize = 75;
 
-/// The share of the patients who are held out.
+/// The share of the patients who are held out: more than the 20 notes that a promotion takes.
 const HELD_OUT: f64 = 0.3;
 
 /// Withdrawn after they were annotated: the first is of a patient who is held out.
@@ -52,7 +52,7 @@ impl Ward {
         let mut config = fs::read_to_string(site.path("stillroom.toml")).unwrap();
         config.push_str(&format!(
             "[engine]\ntick_ms = 20\nactivation_ms = 200\n\
-             [retraining]\ndir = 'retraining'\nheld_out = {HELD_OUT}\nheld_out_min = 5\n\
+             [retraining]\ndir = 'retraining'\nheld_out = {HELD_OUT}\n\
              threads = 1\nkeep_snapshots = true\npatience = 40\nlook_every_seconds = 1\n{retraining}\
              [retraining.recipe]\nrate = 3e-3\nepochs = 40\nlinear_decay = true\n"
         ));
