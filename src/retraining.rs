@@ -368,7 +368,7 @@ fn described(snapshot: &Snapshot) -> String {
     let LeftOut { same_text, too_many, gone, outside } = left_out;
     format!(
         "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
-         {same_text} with a text that is held out, {too_many} beyond notes_max, {gone} that are gone or have changed, \
+         {same_text} with a text of another part, {too_many} beyond notes_max, {gone} that are gone or have changed, \
          {outside} with mentions outside of their texts",
         notes.train,
         notes.dev,

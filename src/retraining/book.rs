@@ -60,15 +60,15 @@ impl Book {
     }
 }
 
-/// Tells an example from others, and from itself when it says something else: the first 64 bits of a SHA-256.
+/// Tells an example from others, and from itself when it says something else of another text, or somebody else says so:
+/// the first 64 bits of a SHA-256.
+///
+/// # Panics
+/// Never: names and numbers are JSON.
 fn fingerprint(key: &ExampleKey, example: &Example) -> u64 {
-    let digest = Sha256::digest(said(key, example));
+    let said = serde_json::to_vec(&(key, &example.text_hash, &example.spans, &example.source));
+    let digest = Sha256::digest(said.expect("names and numbers are JSON"));
     u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]))
-}
-
-/// All that matters of an example: of which text it says what, and who says so.
-pub(crate) fn said(key: &ExampleKey, example: &Example) -> Vec<u8> {
-    serde_json::to_vec(&(key, &example.text_hash, &example.spans, &example.source)).expect("names and numbers are JSON")
 }
 
 #[cfg(test)]

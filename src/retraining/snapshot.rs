@@ -5,7 +5,7 @@
 //! learn from.
 
 use crate::retraining::RetrainingConfig;
-use crate::retraining::book::{Book, said};
+use crate::retraining::book::Book;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -56,7 +56,7 @@ pub(crate) struct TaskCounts {
 /// Notes that are in no part, by the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
-    /// Whose text is also that of a note to measure by.
+    /// Whose text is also that of a note that is held out, or, of those to learn from, of one to choose by.
     pub(crate) same_text: u64,
     /// Beyond `notes_max`.
     pub(crate) too_many: u64,
@@ -67,7 +67,7 @@ pub(crate) struct LeftOut {
 }
 
 /// A note that was chosen, without its text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct ChosenNote {
     /// Of its record.
     pub(crate) partition: u32,
@@ -106,25 +106,26 @@ impl Choice {
     /// Chooses of a book.
     ///
     /// # Errors
-    /// When there is nothing to learn from, or all of it is of one patient.
+    /// When there is nothing to learn from, or all of it is of one patient or has the same texts.
     pub(crate) fn of(book: &Book, config: &RetrainingConfig) -> Result<Choice> {
-        let mut hash = Sha256::new();
-        hash.update(serde_json::to_vec(&(config.dev, config.notes_max))?);
-        let mut taken = |is_taken: fn(&Example) -> bool| -> Vec<ChosenNote> {
-            let examples: Vec<_> = book.examples().filter(|(_, example)| is_taken(example)).collect();
-            examples.iter().for_each(|(key, example)| hash.update(said(key, example)));
-            notes_of(examples)
-        };
+        let taken = |is_taken: fn(&Example) -> bool| notes_of(book.examples().filter(|(_, example)| is_taken(example)));
         let (mut held_out, mut notes) = (taken(Example::is_to_be_measured_by), taken(Example::is_to_be_learned));
-        let mut left_out = LeftOut { too_many: limit(&mut held_out, config.notes_max), ..LeftOut::default() };
-        let measured: HashSet<&TextHash> = held_out.iter().map(|note| &note.text_hash).collect();
-        let all = notes.len();
-        notes.retain(|note| !measured.contains(&note.text_hash));
-        left_out.same_text = (all - notes.len()) as u64;
-        left_out.too_many += limit(&mut notes, config.notes_max);
+        // Also those that teachers alone labelled, and those beyond the limit: a later run may measure by them.
+        let never = book.examples().map(|(_, example)| example).filter(|example| example.is_held_out);
+        let mut same_text = without(&mut notes, &never.map(|example| &example.text_hash).collect());
+        let too_many = limit(&mut held_out, config.notes_max) + limit(&mut notes, config.notes_max);
         let chooses = chosen_by(&notes, config.dev)?;
-        let (dev, train) = notes.into_iter().partition(|note| chooses.contains(&note.whose));
-        Ok(Choice { hash: format!("{:x}", hash.finalize()), train, dev, held_out, left_out })
+        let (dev, mut train): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| chooses.contains(&note.whose));
+        same_text += without(&mut train, &dev.iter().map(|note| &note.text_hash).collect());
+        ensure!(
+            !train.is_empty(),
+            "all notes to learn from have texts of the {} notes that passes and thresholds are chosen by; bring notes \
+             with texts of their own",
+            dev.len()
+        );
+        let hash = Sha256::digest(serde_json::to_vec(&[&train, &dev, &held_out])?);
+        let left_out = LeftOut { same_text, too_many, ..LeftOut::default() };
+        Ok(Choice { hash: format!("{hash:x}"), train, dev, held_out, left_out })
     }
 
     /// What is written of it.
@@ -148,7 +149,7 @@ impl Choice {
 }
 
 /// The notes of examples, in the order of their records.
-fn notes_of(examples: Vec<(&ExampleKey, &Example)>) -> Vec<ChosenNote> {
+fn notes_of<'a>(examples: impl Iterator<Item = (&'a ExampleKey, &'a Example)>) -> Vec<ChosenNote> {
     let mut notes: BTreeMap<(u32, u64), ChosenNote> = BTreeMap::new();
     for (key, example) in examples {
         let ExampleKey { note_id, partition, task } = key;
@@ -170,6 +171,13 @@ fn notes_of(examples: Vec<(&ExampleKey, &Example)>) -> Vec<ChosenNote> {
         }
     }
     notes.into_values().collect()
+}
+
+/// Leaves the notes with other texts than these; how many go.
+fn without(notes: &mut Vec<ChosenNote>, texts: &HashSet<&TextHash>) -> u64 {
+    let all = notes.len();
+    notes.retain(|note| !texts.contains(&note.text_hash));
+    (all - notes.len()) as u64
 }
 
 /// Leaves so many notes at most, those that people annotated first; how many go.
@@ -256,14 +264,44 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_measured_by_is_not_learned_from() {
+    fn a_text_that_is_held_out_is_not_learned_from() {
+        // What people annotated, what teachers alone labelled, and what is beyond the limit.
+        let beyond = Choice::of(&book(50), &RetrainingConfig { notes_max: 4, ..config() }).unwrap().held_out;
+        let beyond = (0..5).map(|nth| 10 * nth).find(|offset| beyond.iter().all(|note| note.offset != *offset));
+        for (held_out, notes_max) in [(10, 1000), (5, 1000), (beyond.unwrap(), 4)] {
+            let mut book = book(50);
+            let human = ExampleSource::Human("dr".to_owned());
+            let (key, mut copy) = example(51, 0, human, false);
+            copy.text_hash = example(held_out, 0, ExampleSource::Teachers, true).1.text_hash;
+            book.apply(vec![change(2, (key, copy), 1)]);
+            let choice = Choice::of(&book, &RetrainingConfig { notes_max, ..config() }).unwrap();
+            assert_eq!(choice.left_out.same_text, 1, "{held_out}");
+            assert!(choice.train.iter().chain(&choice.dev).all(|note| note.note_id != "n51"), "{held_out}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_chosen_by_is_not_learned_from() {
+        let first = Choice::of(&book(50), &config()).unwrap();
         let mut book = book(50);
-        let (key, mut copy) = example(51, 0, ExampleSource::Teachers, false);
-        copy.text_hash = example(10, 0, ExampleSource::Teachers, true).1.text_hash;
-        book.apply(vec![change(2, (key, copy), 1)]);
+        let (learned, chooses) = (&first.train[0], &first.dev[0]);
+        let (key, example) = book.examples().find(|(key, _)| key.note_id == learned.note_id).unwrap();
+        let (key, example) = (key.clone(), example.clone());
+        let copy = Example { text_hash: chooses.text_hash.clone(), ..example.clone() };
+        book.apply(vec![change(2, (key.clone(), example), -1), change(2, (key, copy), 1)]);
         let choice = Choice::of(&book, &config()).unwrap();
         assert_eq!(choice.left_out, LeftOut { same_text: 1, ..LeftOut::default() });
-        assert!(choice.train.iter().chain(&choice.dev).all(|note| note.note_id != "n51"));
+        assert_eq!((choice.train, choice.dev), (first.train[1..].to_vec(), first.dev));
+    }
+
+    #[test]
+    fn another_patient_is_another_choice() {
+        let first = Choice::of(&book(50), &config()).unwrap();
+        let mut book = book(50);
+        let (key, example) = example(1, 0, ExampleSource::Teachers, false);
+        let moved = Example { patient_id: Some("p2".to_owned()), ..example.clone() };
+        book.apply(vec![change(2, (key.clone(), example), -1), change(2, (key, moved), 1)]);
+        assert_ne!(Choice::of(&book, &config()).unwrap().hash, first.hash);
     }
 
     #[test]
