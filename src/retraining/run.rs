@@ -101,6 +101,11 @@ pub(crate) fn complete(
         let reason = (candidate == under_way.serving).then(|| "it is the student that serves already".to_owned());
         return Ok(Some(report(None, reason)));
     }
+    if switch.activations.iter().any(|activation| activation.model == candidate) {
+        // The run was killed after its last step and somebody took it back, or the same was learned again.
+        let reason = "it served already, and another student took its place; promote it by hand".to_owned();
+        return Ok(Some(report(None, Some(reason))));
+    }
     let verified = match switch.verify(&candidate) {
         Ok(verified) => verified,
         Err(error) => return Ok(Some(report(None, Some(format!("{error:#}"))))),
