@@ -62,7 +62,7 @@ impl LiveF1 {
                 let Some(value) = value else {
                     // No such notes are left, and there is nothing that could have fallen.
                     if let Ok(key) = serde_json::from_slice::<QualityKey>(&key.unwrap_or_default()) {
-                        self.fallen.remove(&(key.task, key.reference));
+                        self.forget(key);
                     }
                     continue;
                 };
@@ -76,12 +76,23 @@ impl LiveF1 {
         Ok(self.fallen.values().next())
     }
 
-    /// Takes in a figure if it is one of the serving student in words, over all notes, against a reference.
-    fn take_in(&mut self, Quality { key, counts, .. }: &Quality, config: &Config) {
+    /// Whether a figure is one of the serving student in words, over all notes, against a reference.
+    fn is_followed(&self, key: &QualityKey) -> bool {
         let is_serving = self.serving.as_ref().is_some_and(|(_, serving)| *serving == key.model);
-        let is_overall = key.rollup && key.level == Level::Word && key.comparison == Comparison::StudentReference;
+        is_serving && key.rollup && key.level == Level::Word && key.comparison == Comparison::StudentReference
+    }
+
+    /// Forgets that a figure has fallen, if it is followed.
+    fn forget(&mut self, key: QualityKey) {
+        if self.is_followed(&key) {
+            self.fallen.remove(&(key.task, key.reference));
+        }
+    }
+
+    /// Takes in a figure, if it is followed.
+    fn take_in(&mut self, Quality { key, counts, .. }: &Quality, config: &Config) {
         let z = deviations(config.retraining.confidence);
-        let Some(now) = f1_interval(counts, z).filter(|_| is_serving && is_overall) else { return };
+        let Some(now) = f1_interval(counts, z).filter(|_| self.is_followed(key)) else { return };
         match self.best.take_in((key.task, &key.reference), now, config.retraining.f1_drop) {
             Some(fall) => self.fallen.insert((key.task, key.reference.clone()), fall),
             None => self.fallen.remove(&(key.task, key.reference.clone())),
@@ -94,39 +105,55 @@ mod tests {
     use super::*;
     use stillroom_schemas::Counts;
 
+    /// Of the student that serves, against a reference, but for what `change` changes.
+    fn key(change: fn(&mut QualityKey)) -> QualityKey {
+        let mut key = QualityKey {
+            task: Task::Disease,
+            level: Level::Word,
+            comparison: Comparison::StudentReference,
+            model: ModelId("s@1".to_owned()),
+            reference: "dr".to_owned(),
+            note_type: None,
+            site: None,
+            rollup: true,
+        };
+        change(&mut key);
+        key
+    }
+
     #[test]
     fn only_the_serving_student_against_references_counts() {
         let config = Config::default();
-        let serving = Some((1, ModelId("s@1".to_owned())));
         let figure = |change: fn(&mut QualityKey), tp: i64| {
-            let mut key = QualityKey {
-                task: Task::Disease,
-                level: Level::Word,
-                comparison: Comparison::StudentReference,
-                model: ModelId("s@1".to_owned()),
-                reference: "dr".to_owned(),
-                note_type: None,
-                site: None,
-                rollup: true,
-            };
-            change(&mut key);
             let counts = Counts { notes: 10, tp, fp: 1000 - tp, fn_: 0 };
-            Quality { key, counts, precision: counts.precision(), recall: counts.recall(), f1: counts.f1() }
+            let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
+            Quality { key: key(change), counts, precision, recall, f1 }
         };
-        let fallen_after = |change: fn(&mut QualityKey)| {
-            let mut live = LiveF1 { serving: serving.clone(), ..LiveF1::default() };
-            [(change, 950), (change, 500)]
-                .into_iter()
-                .for_each(|(change, tp)| live.take_in(&figure(change, tp), &config));
-            let fallen = live.fallen.len();
-            live.take_in(&figure(change, 940), &config);
-            assert_eq!(live.fallen.len(), 0, "it has risen again");
-            fallen
+        let of_serving = || LiveF1 { serving: Some((1, ModelId("s@1".to_owned()))), ..LiveF1::default() };
+        let fall = |live: &mut LiveF1, change: fn(&mut QualityKey)| {
+            [950, 500].into_iter().for_each(|tp| live.take_in(&figure(change, tp), &config));
         };
-        assert_eq!(fallen_after(|_| {}), 1);
-        assert_eq!(fallen_after(|key| key.rollup = false), 0);
-        assert_eq!(fallen_after(|key| key.level = Level::SpanExact), 0);
-        assert_eq!(fallen_after(|key| key.comparison = Comparison::StudentTeacher), 0);
-        assert_eq!(fallen_after(|key| key.model = ModelId("t@1".to_owned())), 0);
+        let mut live = of_serving();
+        fall(&mut live, |_| {});
+        assert_eq!(live.fallen.len(), 1);
+        live.take_in(&figure(|_| {}, 940), &config);
+        assert_eq!(live.fallen.len(), 0, "it has risen again");
+
+        let others: [fn(&mut QualityKey); 4] = [
+            |key| key.rollup = false,
+            |key| key.level = Level::SpanExact,
+            |key| key.comparison = Comparison::StudentTeacher,
+            |key| key.model = ModelId("t@1".to_owned()),
+        ];
+        for other in others {
+            let mut live = of_serving();
+            fall(&mut live, other);
+            assert_eq!(live.fallen.len(), 0, "{:?} is not followed", key(other));
+            fall(&mut live, |_| {});
+            live.forget(key(other));
+            assert_eq!(live.fallen.len(), 1, "{:?} being gone says nothing", key(other));
+            live.forget(key(|_| {}));
+            assert_eq!(live.fallen.len(), 0, "no such notes are left");
+        }
     }
 }
