@@ -19,15 +19,16 @@ pub(crate) struct RetrainingConfig {
     pub(crate) base: String,
     /// The name of students that are trained. Default `retrained`.
     pub(crate) name: String,
-    /// Examples, a note and a task each, that are new since the last run and start one; 0 is never. Default 500.
+    /// Examples, a note and a task each, that are new since the last run and start one, 0 to a billion; 0 is never.
+    /// Default 500.
     pub(crate) labels_min: u64,
     /// By how much F1 in words of the serving student against a reference must have fallen below its best to start a
-    /// run, 0 to 1; 0 is never. Default 0.05.
+    /// run, 0 to 1; 0 is never. It starts none without a new example. Default 0.05.
     pub(crate) f1_drop: f64,
     /// The confidence with which it must have fallen, 0.5 to 0.9999: the intervals of both figures must lie apart.
     /// Default 0.95.
     pub(crate) confidence: f64,
-    /// Hours from one run to the next where there is anything new to learn; 0 is never. Default 0.
+    /// Hours from one run to the next where there is anything new to learn, 0 to 8760; 0 is never. Default 0.
     pub(crate) every_hours: u64,
     /// Minutes from the end of one run to the next at least, whatever starts it, 0 to 525600. Default 60.
     pub(crate) interval_min_minutes: u64,
@@ -50,8 +51,9 @@ pub(crate) struct RetrainingConfig {
     pub(crate) device: String,
     /// Threads of a processor that a run may have, 0 to 256; 0 is half of the cores. Default 0.
     pub(crate) threads: usize,
-    /// The niceness that a run has, 0 to 19: the greater, the more it gives way to whatever else runs here. Above 0 it
-    /// is started by the program `nice`. Default 10.
+    /// The niceness that the training of a run has, 0 to 19: the greater, the more it gives way to whatever else runs
+    /// here. What reads the log and measures has that of the process. Above 0 the training is started by the program
+    /// `nice`. Default 10.
     pub(crate) nice: u8,
     /// Whether what was learned from stays in the folder when the run is done, text of notes included. Where it is not to
     /// stay, the next start also removes what stayed of earlier runs. Default false.
@@ -106,7 +108,8 @@ impl RetrainingConfig {
             let reason = format!("is {:?}; choose a name without @, / and \\", self.name);
             return Err(Refused::new("retraining.name", reason));
         }
-        let numbers: [(&str, u64, u64, u64); 9] = [
+        let numbers: [(&str, u64, u64, u64); 10] = [
+            ("labels_min", self.labels_min, 0, 1_000_000_000),
             ("every_hours", self.every_hours, 0, 8760),
             ("interval_min_minutes", self.interval_min_minutes, 0, 525_600),
             ("look_every_seconds", self.look_every_seconds, 1, 3600),
@@ -164,6 +167,7 @@ mod tests {
         };
         check("held_out = 0.0", "retraining.held_out is 0; choose a share above 0 and below 1");
         check("confidence = 1.0", "retraining.confidence is 1; choose a share from 0.5 to 0.9999");
+        check("labels_min = 1000000001", "retraining.labels_min is 1000000001; choose a value from 0 to 1000000000");
         check("held_out_min = 19", "retraining.held_out_min is 19; choose a value from 20 to 1000000");
         check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");
         check("name = 'a@b'", "retraining.name is \"a@b\"");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use stillroom_schemas::{Counts, Task};
 
-/// Unpromoted runs in a row after which no more new examples are asked for than before: a thousand times as many.
+/// Unpromoted runs in a row after which no more new examples or hours are asked for than before: a thousand times as many.
 const DOUBLINGS_MAX: u32 = 10;
 
 /// Why a run starts.
@@ -109,8 +109,8 @@ pub(crate) struct History {
 
 impl History {
     /// Why a run is to start now; the first of several reasons, and nothing within the interval after the last run.
-    /// After runs that were not promoted the same cause needs so many new examples, doubled each time: what was tried
-    /// would be tried again.
+    /// Nothing does without a new example. After runs that were not promoted the same cause needs `labels_min` new
+    /// examples, or as many hours as before, doubled each time: what was tried would be tried again.
     pub(crate) fn due(&mut self, config: &RetrainingConfig, seen: Seen<'_>) -> Option<Cause> {
         if self.is_within(config, seen.now) || seen.new == 0 {
             return None;
@@ -122,8 +122,8 @@ impl History {
             (config.labels_min > 0 && seen.new >= needed(Kind::Labels)).then_some(Cause::Labels { new: seen.new });
         let may_f1 = doublings(Kind::F1) == 0 || seen.new >= needed(Kind::F1);
         let by_f1 = seen.fallen.filter(|_| config.f1_drop > 0.0 && may_f1).cloned().map(Cause::F1);
-        let hours =
-            since.map(|since| since / 3600).filter(|hours| config.every_hours > 0 && *hours >= config.every_hours);
+        let every_hours = config.every_hours << doublings(Kind::Hours).min(DOUBLINGS_MAX);
+        let hours = since.map(|since| since / 3600).filter(|hours| every_hours > 0 && *hours >= every_hours);
         by_labels.or(by_f1).or(hours.map(|hours| Cause::Hours { hours }))
     }
 
@@ -287,6 +287,9 @@ mod tests {
         check(&mut history, (25 * HOUR - 1, 99), None, None);
         check(&mut history, (25 * HOUR, 1), None, Some(Kind::Hours));
         check(&mut history, (25 * HOUR, 0), Some(&fall()), None);
+        history.ended(&Cause::Hours { hours: 24 }, false, 25 * HOUR);
+        check(&mut history, (73 * HOUR - 1, 1), None, None);
+        check(&mut history, (73 * HOUR, 1), None, Some(Kind::Hours));
     }
 
     #[test]
