@@ -17,6 +17,7 @@ mod documents;
 mod follower;
 mod live;
 mod place;
+mod reading;
 mod run;
 mod run_folder;
 mod snapshot;

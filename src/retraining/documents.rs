@@ -1,21 +1,15 @@
 //! The documents of a snapshot: texts are read once more from the topic of notes, and written for `train` to read.
 
+use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::retraining::run_folder::RunFolder;
 use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Snapshot};
 use crate::wire::Wire;
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use stillroom_connectors::{GoldDocument, Log, LogError, replace_file};
+use stillroom_connectors::{GoldDocument, Log, replace_file};
 use stillroom_dataflow::Record;
 use stillroom_schemas::{Note, TextHash, TopicOffsets};
-
-/// Bytes of records that are read at once.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Where notes stand.
 #[derive(Clone, Copy)]
@@ -41,11 +35,7 @@ impl NotesTopic<'_> {
         source.partitions(self.name)?;
         for (partition, offsets) in &wanted {
             let first = offsets.first().copied().unwrap_or_default();
-            match source.assign(self.name, *partition, first) {
-                // Some have expired, and the rest is to be had.
-                Err(LogError::OffsetOutOfRange { .. }) => source.assign(self.name, *partition, 0)?,
-                assigned => assigned?,
-            }
+            assign_or_first(source.as_mut(), (self.name, *partition), first)?;
         }
         let mut texts = Texts::new();
         while !source.is_finished() && wanted.values().any(|offsets| !offsets.is_empty()) {

@@ -7,13 +7,14 @@
 
 use crate::config::Config;
 use crate::retraining::book::Book;
+use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT};
 use crate::teaching::asking;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use stillroom_connectors::Log;
 use stillroom_dataflow::{Epoch, ExampleChange, HeldOut, Input, Record, worker_config};
 use stillroom_schemas::TopicOffsets;
@@ -24,12 +25,6 @@ use timely::dataflow::operators::vec::input::Input as _;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
-
-/// Bytes of records that go through the topology at one epoch.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// The retraining topology on a worker of this thread, and how far the topics were read.
 pub(crate) struct Follower {

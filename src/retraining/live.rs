@@ -1,21 +1,15 @@
 //! F1 of the student that serves, as it is published while notes flow.
 
 use crate::config::Config;
+use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::retraining::triggers::{Best, Fall, deviations, f1_interval};
 use crate::serving::{Serving, activations};
 use crate::wire::Wire;
 use anyhow::Result;
 use std::collections::BTreeMap;
-use std::time::Duration;
-use stillroom_connectors::{Log, LogError};
+use stillroom_connectors::Log;
 use stillroom_dataflow::Record;
 use stillroom_schemas::{Comparison, Level, ModelId, Quality, QualityKey, Task};
-
-/// Bytes of figures that are read at once.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// The one partition of the topic.
 const PARTITION: u32 = 0;
@@ -50,11 +44,7 @@ impl LiveF1 {
         }
         let mut source = wire.source(log.bounded()?);
         source.partitions(topic)?;
-        match source.assign(topic, PARTITION, self.next) {
-            // What was not committed when it was read was cut off.
-            Err(LogError::OffsetOutOfRange { .. }) => source.assign(topic, PARTITION, 0)?,
-            assigned => assigned?,
-        }
+        assign_or_first(source.as_mut(), (topic, PARTITION), self.next)?;
         let format = wire.format();
         while !source.is_finished() {
             for Record { topic, position, key, value, .. } in source.poll(BATCH_BYTES, POLL_WAIT)? {
