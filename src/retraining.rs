@@ -73,7 +73,7 @@ pub(crate) fn follow(
             is_told = true;
         }
         if running.is_none() {
-            running = driver.next(&mut live)?.map(|job| driver.spawn(job)).transpose()?;
+            running = driver.next_job(&mut live)?.map(|job| driver.spawn(job)).transpose()?;
         }
         driver.wait(running.as_ref());
         if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
     }
 
     /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger starts.
-    fn next(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
+    fn next_job(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
         let State { under_way, history } = &mut self.place.state;
         let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);
         if has_failed && history.is_within(&self.config.retraining, now()) {

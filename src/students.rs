@@ -25,7 +25,8 @@ pub(crate) struct Added {
     pub(crate) is_new: bool,
 }
 
-/// Puts a student that stillroom trained into the registry, with golden notes. One that is there already stays as it is.
+/// Puts a student that stillroom trained into the registry, with golden notes. One that is there already stays as it is, also where
+/// this one does the same and another command made it.
 ///
 /// # Errors
 /// When it cannot be loaded or has no manifest, when the registry has another of its name and version, or cannot be written.
@@ -42,7 +43,7 @@ pub(crate) fn add(registry: &Registry, folder: &Path, parent: Option<ModelId>) -
     let student = Student::load(stage.path())?;
     let model = student.model().clone();
     if let Some(entry) = registry.get(&model)?
-        && files.iter().all(|(name, hash)| entry.files.get(name).is_some_and(|stored| stored.sha256 == *hash))
+        && does_the_same(registry, &entry, (stage.path(), &files))?
     {
         return Ok(Added { entry, is_new: false });
     }
@@ -56,6 +57,28 @@ pub(crate) fn add(registry: &Registry, folder: &Path, parent: Option<ModelId>) -
     };
     let names: Vec<String> = files.into_keys().chain([golden::FILE.to_owned()]).collect();
     Ok(Added { entry: registry.add(stage.path(), &names, new)?, is_new: true })
+}
+
+/// Whether what the registry has tags as the student of these files does: the manifests may differ in where each comes from.
+///
+/// # Errors
+/// When a manifest cannot be read.
+fn does_the_same(
+    registry: &Registry,
+    entry: &Entry,
+    (folder, files): (&Path, &BTreeMap<String, String>),
+) -> Result<bool> {
+    let is_stored = |name: &str, hash: &String| entry.files.get(name).is_some_and(|stored| stored.sha256 == *hash);
+    let mut others = files.iter().filter(|(name, hash)| !is_stored(name, hash)).map(|(name, _)| name.as_str());
+    match (others.next(), others.next()) {
+        (None, _) => Ok(true),
+        (Some(MANIFEST), None) => {
+            let (new, stored) = (manifest(folder)?, manifest_of(registry, entry)?);
+            let is_calibrated_so = new.calibration == stored.calibration && new.thresholds == stored.thresholds;
+            Ok(is_calibrated_so && new.name == stored.name && new.weights_hash == stored.weights_hash)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Copies a student's files, and gives their names with their hashes.

@@ -191,6 +191,20 @@ fn who_is_promoted_serves_whatever_the_configuration_says() {
     assert_eq!(shown.iter().map(|extraction| &extraction["model"]).collect::<Vec<_>>(), [&json!(strong)]);
 }
 
+/// The registry takes a student that it has, but for the command, as the one that it has, and no other of its name.
+fn check_one_that_does_the_same(site: &Site, strong: &str) {
+    let path = site.copy("strong", "same").join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let moved = text.replacen("stillroom train", "stillroom train --config elsewhere.toml", 1);
+    assert_ne!(moved, text);
+    fs::write(&path, &moved).unwrap();
+    assert_eq!(site.add("same", &[]), strong);
+    let mut manifest: Value = serde_json::from_str(&moved).unwrap();
+    manifest["thresholds"]["disease"] = json!(0.987);
+    fs::write(&path, manifest.to_string()).unwrap();
+    site.check_refused(&["add", "same"], "already, with another");
+}
+
 #[test]
 fn the_better_student_serves_until_it_is_rolled_back() {
     let site = Site::new("weak");
@@ -199,6 +213,8 @@ fn the_better_student_serves_until_it_is_rolled_back() {
     let again = site.run(&["add", "strong"]);
     assert_eq!(stdout(&again).trim(), strong);
     assert!(stderr(&again).contains(&format!("{strong} is there already in")), "{}", stderr(&again));
+
+    check_one_that_does_the_same(&site, &strong);
 
     let listed = |site: &Site| json_lines(stdout(&site.run(&["list", "--json"]))).remove(0);
     let before = listed(&site);

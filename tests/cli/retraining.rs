@@ -221,6 +221,12 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     check_parts(&ward, report["snapshot"].as_str().unwrap(), expected);
     ward.wait_for(&candidate);
 
+    // Who was taken back serves no more by itself; the base is in the registry now, and the student is the same.
+    stdout(&ward.site.run(&["rollback"]));
+    let again = ward.retrain(&[]);
+    assert_eq!((&again["candidate"], &again["is_promoted"]), (&report["candidate"], &json!(false)), "{again}");
+    assert!(again["reason"].as_str().unwrap().contains("it served already"), "{again}");
+
     // What is new within the interval waits, and one process retrains at a time.
     ward.annotate(AMENDED, ADDED);
     let mut following = ward.follow(&[]);
@@ -231,7 +237,7 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     let followed = following.terminate();
     assert_eq!(stdout(&followed), "");
     assert!(!stderr(&followed).contains("retraining: "), "{}", stderr(&followed));
-    assert_eq!(ward.site.activations().len(), 1);
+    assert_eq!(ward.site.activations().len(), 2);
     stdout(&extraction.terminate());
 }
 
