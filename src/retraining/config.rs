@@ -13,7 +13,7 @@ use stillroom_student::Precision;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RetrainingConfig {
     /// The folder of what is learned from, of students under way, and of what is remembered between runs; one process
-    /// has it at a time. It holds text of notes while a run lasts. Default `stillroom-retraining`.
+    /// has it at a time. It holds text of notes while a run lasts, also of those that are withdrawn meanwhile. Default `stillroom-retraining`.
     pub(crate) dir: PathBuf,
     /// The BERT to start from, as for `train --base`. Empty: the student that serves. Default empty.
     pub(crate) base: String,

@@ -3,7 +3,7 @@
 //! ```text
 //! lock                        held by the one process that retrains here
 //! state.json                  the run under way, and when and how earlier ones ended
-//! learned.json                what the last run learned from
+//! learned.json                what the last run with a verdict learned from
 //! <first 12 digits of the snapshot's hash>/
 //!   train.jsonl, dev.jsonl, heldout.jsonl, learned.json; then snapshot.json, which makes them whole
 //!   train.lock                held by the training
