@@ -218,7 +218,8 @@ impl<'a> Driver<'a> {
         )
     }
 
-    /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger starts.
+    /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger
+    /// starts.
     fn next_job(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
         let State { under_way, history } = &mut self.place.state;
         let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);

@@ -112,8 +112,8 @@ fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) 
     Ok(command)
 }
 
-/// The arguments of `train` in the folder of a run. The recipe of a run that goes on is the configured one: with another
-/// it would be another run, and is refused.
+/// The arguments of `train` in the folder of a run. The recipe of a run that goes on is the configured one: with
+/// another it would be another run, and is refused.
 ///
 /// They name nothing after the snapshot: the manifest has them, and other notes to measure by make no other student.
 fn arguments(under_way: &UnderWay, config: &RetrainingConfig) -> Vec<OsString> {

@@ -13,7 +13,8 @@ use stillroom_student::Precision;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RetrainingConfig {
     /// The folder of what is learned from, of students under way, and of what is remembered between runs; one process
-    /// has it at a time. It holds text of notes while a run lasts, also of those that are withdrawn meanwhile. Default `stillroom-retraining`.
+    /// has it at a time. It holds text of notes while a run lasts, also of those that are withdrawn meanwhile. Default
+    /// `stillroom-retraining`.
     pub(crate) dir: PathBuf,
     /// The BERT to start from, as for `train --base`. Empty: the student that serves. Default empty.
     pub(crate) base: String,
@@ -55,8 +56,8 @@ pub(crate) struct RetrainingConfig {
     /// here. What reads the log and measures has that of the process. Above 0 the training is started by the program
     /// `nice`. Default 10.
     pub(crate) nice: u8,
-    /// Whether what was learned from stays in the folder when the run is done, text of notes included. Where it is not to
-    /// stay, the next start also removes what stayed of earlier runs. Default false.
+    /// Whether what was learned from stays in the folder when the run is done, text of notes included. Where it is not
+    /// to stay, the next start also removes what stayed of earlier runs. Default false.
     pub(crate) keep_snapshots: bool,
     /// Passes without a better F1 on the notes that it is chosen by, after which a run stops, 1 to 1000. Default 3.
     pub(crate) patience: usize,

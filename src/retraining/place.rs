@@ -130,7 +130,8 @@ impl Place {
         self.save()
     }
 
-    /// Removes what stayed of runs that are not under way, but finished candidates: a kill may have left texts of notes.
+    /// Removes what stayed of runs that are not under way, but finished candidates: a kill may have left texts of
+    /// notes.
     ///
     /// # Errors
     /// When the folder cannot be read or written.

@@ -9,8 +9,8 @@ pub(crate) const BATCH_BYTES: usize = 4 << 20;
 /// How long a poll waits for the log.
 pub(crate) const POLL_WAIT: Duration = Duration::from_millis(100);
 
-/// Reads a partition from an offset, or from its first record where the log has no such offset: records have expired, or
-/// what was not committed when it was read was cut off.
+/// Reads a partition from an offset, or from its first record where the log has no such offset: records have expired,
+/// or what was not committed when it was read was cut off.
 ///
 /// # Errors
 /// When the log cannot be reached, or has no such partition.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use stillroom_schemas::{Counts, Task};
 
-/// Unpromoted runs in a row after which no more new examples or hours are asked for than before: a thousand times as many.
+/// Unpromoted runs in a row after which no more new examples or hours are asked for than before: a thousand times as
+/// many.
 const DOUBLINGS_MAX: u32 = 10;
 
 /// Why a run starts.
