@@ -32,7 +32,7 @@ def batches(windows, size, by_length=True):
     order = sorted(windows, key=len, reverse=True) if by_length else windows
     for first in range(0, len(order), size):
         part = order[first : first + size]
-        ids = np.zeros((len(part), len(part[0])), np.int64)
+        ids = np.zeros((len(part), max(map(len, part))), np.int64)
         mask = np.zeros_like(ids)
         for row, window in enumerate(part):
             ids[row, : len(window)] = window
@@ -132,9 +132,9 @@ def main():
     pipelines(windows, model)
     half = load(MODEL).to(torch.bfloat16)
     measure("torch f32", windows, 1, in_torch(model))
-    for by_length in (True, False):
-        measure("torch f32", windows, 32, in_torch(model), by_length)
-        measure("torch bf16", windows, 32, in_torch(half), by_length)
+    for is_sorted in (True, False):
+        measure("torch f32", windows, 32, in_torch(model), is_sorted)
+        measure("torch bf16", windows, 32, in_torch(half), is_sorted)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         export(folder)
@@ -143,8 +143,8 @@ def main():
             options.intra_op_num_threads = 2
             session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
             measure(f"ONNX Runtime {kind}, fused", windows, 1, in_onnx(session))
-            for by_length in (True, False):
-                measure(f"ONNX Runtime {kind}, fused", windows, 32, in_onnx(session), by_length)
+            for is_sorted in (True, False):
+                measure(f"ONNX Runtime {kind}, fused", windows, 32, in_onnx(session), is_sorted)
             for length, equal in by_length.items():
                 measure(f"ONNX Runtime {kind}, fused, windows of {length}", equal, 1, in_onnx(session))
             options.intra_op_num_threads = 1
