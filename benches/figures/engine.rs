@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use stillroom::engine::{Committed, EngineConfig, Observer, Parts, Role, run};
+use stillroom::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use stillroom::generator::{DemoEvent, DemoStream};
 use stillroom_connectors::{
     Appended, Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, Log, LogError,
@@ -50,17 +50,15 @@ impl Tagger for EveryTenth {
     }
 }
 
+/// The topics with as many partitions as the notes.
+pub(crate) fn with_partitions(topics: &Topics) -> [&String; 7] {
+    let Topics { notes, references, labels, models, extractions, state, dead_letters, .. } = topics;
+    [notes, references, labels, models, extractions, state, dead_letters]
+}
+
 pub(crate) fn log_in(dir: &Path, config: &EngineConfig) -> Result<EmbeddedLog> {
     let (log, topics) = (EmbeddedLog::open(dir)?, &config.topics);
-    for topic in [
-        &topics.notes,
-        &topics.references,
-        &topics.labels,
-        &topics.models,
-        &topics.extractions,
-        &topics.state,
-        &topics.dead_letters,
-    ] {
+    for topic in with_partitions(topics) {
         log.create_topic(topic, PARTITIONS)?;
     }
     log.create_topic(&topics.quality, 1)?;

@@ -10,7 +10,7 @@
 //!
 //! A restart that restores the state of so many notes, each with a reference, and commits one more.
 
-use crate::engine::{Silent, fill, parts};
+use crate::engine::{Silent, fill, parts, with_partitions};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,16 +98,7 @@ fn measure(place: &str, log: &dyn Log, config: &EngineConfig, notes: u64) -> Res
         cleanup: Cleanup::Compact,
         record_bytes_max: None,
     };
-    let of_notes = [
-        &topics.notes,
-        &topics.references,
-        &topics.labels,
-        &topics.models,
-        &topics.extractions,
-        &topics.state,
-        &topics.dead_letters,
-    ];
-    let mut plans: Vec<TopicPlan> = of_notes.map(|name| plan(name, PARTITIONS)).into();
+    let mut plans: Vec<TopicPlan> = with_partitions(topics).map(|name| plan(name, PARTITIONS)).into();
     plans.extend([&topics.quality, &topics.progress].map(|name| plan(name, 1)));
     log.prepare(&plans)?;
     fill(log, config, notes)?;

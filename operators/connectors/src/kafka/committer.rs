@@ -18,7 +18,7 @@ use stillroom_schemas::{Progress, TopicOffsets};
 /// How long a commit is tried again while the cluster is away.
 const COMMIT_WAIT_MAX: Duration = Duration::from_secs(600);
 
-/// Between two tries.
+/// Between two tries: a cluster that is away tells nobody when it is back.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
 /// How long to wait at a time for an output that may not be there.
