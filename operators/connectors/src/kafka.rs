@@ -6,6 +6,7 @@
 
 mod client;
 mod committer;
+mod producing;
 mod shown;
 mod source;
 mod topics;
@@ -184,7 +185,7 @@ impl Log for KafkaLog {
     }
 
     fn client_bytes_max(&self, workers: usize, commits: bool) -> usize {
-        let of_producer = if commits { self.number(committer::BUFFERED_KBYTES) << 10 } else { 0 };
+        let of_producer = if commits { self.number(producing::BUFFERED_KBYTES) << 10 } else { 0 };
         workers * self.consumer_bytes_max() + of_producer
     }
 
@@ -233,7 +234,7 @@ impl Log for KafkaLog {
         let defaults = [
             ("partitioner", "murmur2_random"),
             ("enable.idempotence", "true"),
-            ("message.max.bytes", committer::PRODUCED_BYTES_MAX),
+            ("message.max.bytes", producing::PRODUCED_BYTES_MAX),
             ("message.timeout.ms", "60000"),
         ];
         let created = client_config(&self.settings, &defaults, &[]).create_with_context(Troubles::default());
@@ -255,9 +256,9 @@ impl Appender for KafkaAppender {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).headers(owned_headers(headers));
             (record.key, record.payload) = (key.as_deref(), value.as_deref());
             record.partition = partition.map(|partition| partition as i32);
-            committer::enqueue(producer, record).map_err(|error| failed(action(), &error, Some(producer.context())))?;
+            producing::enqueue(producer, record).map_err(|error| failed(action(), &error, Some(producer.context())))?;
         }
-        committer::flush(producer).map_err(|error| failed(action(), &error, Some(producer.context())))
+        producing::flush(producer).map_err(|error| failed(action(), &error, Some(producer.context())))
     }
 }
 

@@ -4,13 +4,14 @@
 //! cluster is away the commit is tried again; only a fenced or broken producer ends the run, and a restart resumes at the last
 //! commit.
 
-use super::client::{ANSWER_WAIT_MAX, Troubles, client_config, code_of, failed};
+use super::client::{ANSWER_WAIT_MAX, code_of, failed};
+use super::producing::{Producing, drain, enqueue, flush, producer};
 use super::shown::Shown;
 use super::topics::Admin;
 use super::{Delivery, KafkaLog, owned_headers};
 use crate::{Commit, Committer, Log, LogError, OutputRecord};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use stillroom_schemas::{Progress, TopicOffsets};
@@ -24,22 +25,13 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait at a time for an output that may not be there.
 const PROBE_STEP: Duration = Duration::from_millis(100);
 
-/// A record that was delivered is noticed after no more than this.
-const DRAIN_STEP: Duration = Duration::from_millis(1);
-
-/// Bytes of a record that a producer lets pass: what may be written, `record_bytes_max` and the topics bound.
-pub(super) const PRODUCED_BYTES_MAX: &str = "134217728";
-
-/// What a producer holds in KiB.
-pub(super) const BUFFERED_KBYTES: (&str, &str) = ("queue.buffering.max.kbytes", "262144");
-
-type Producing = BaseProducer<Troubles>;
-
 /// The one committer of a pipeline.
 pub(super) struct KafkaCommitter {
     log: KafkaLog,
     producer: Producing,
     progress: Progress,
+    /// When the producer took another one's place.
+    replaced_at: Option<Instant>,
     /// Partitions of the output topics.
     partitions: BTreeMap<String, u32>,
     shown: Shown,
@@ -53,6 +45,7 @@ impl KafkaCommitter {
             log: log.clone(),
             producer,
             progress: Progress::default(),
+            replaced_at: None,
             partitions: BTreeMap::new(),
             shown: Shown::connect(&log.settings)?,
         };
@@ -214,12 +207,14 @@ impl KafkaCommitter {
         let codes = [Some(error), undelivered.as_ref()].into_iter().flatten().filter_map(code_of);
         codes.into_iter().any(is_refused)
             || began.elapsed() > COMMIT_WAIT_MAX
-            // Later the cluster itself may have fenced this producer, as it gave up the transaction.
-            || self.is_fenced(error) && began.elapsed() < self.transaction_timeout()
+            || self.is_fenced(error) && self.has_been_undisturbed(began)
     }
 
-    fn transaction_timeout(&self) -> Duration {
-        Duration::from_millis(self.log.settings.transaction_timeout_ms)
+    /// Whether only another process can have fenced this producer. The cluster itself does so as it gives up a transaction: one of
+    /// this commit, or one of a producer that this one took the place of.
+    fn has_been_undisturbed(&self, began: Instant) -> bool {
+        let timeout = Duration::from_millis(self.log.settings.transaction_timeout_ms);
+        began.elapsed() < timeout && self.replaced_at.is_none_or(|at| at.elapsed() > timeout)
     }
 
     fn is_fenced(&self, error: &KafkaError) -> bool {
@@ -249,18 +244,56 @@ impl KafkaCommitter {
         }
         // Another producer takes this one's place, and the log says what became of the transaction.
         loop {
-            match producer(&self.log).and_then(|producer| Ok((producer, self.log.progress()?))) {
+            let error = match producer(&self.log).and_then(|producer| Ok((producer, self.log.progress()?))) {
                 Ok((producer, found)) => {
                     self.producer = producer;
-                    return match &found {
-                        found if is_same(found, progress) => Ok(true),
-                        found if is_same(found, &self.progress) => Ok(false),
-                        _ => Err(LogError::Fenced { transactional_id: self.log.settings.transactional_id.clone() }),
-                    };
+                    self.replaced_at = Some(Instant::now());
+                    match Found::of(&found, progress, &self.progress) {
+                        Found::New => return Ok(true),
+                        Found::Old => return Ok(false),
+                        Found::Foreign => {
+                            return Err(LogError::Fenced {
+                                transactional_id: self.log.settings.transactional_id.clone(),
+                            });
+                        }
+                        Found::Older => LogError::Kafka {
+                            action: format!("read the progress at epoch {}", self.progress.epoch),
+                            cause: format!("the cluster has that of epoch {}", found.epoch),
+                            remedy: "check that no broker has lost records of the topic of progress",
+                        },
+                    }
                 }
-                Err(error) if began.elapsed() > COMMIT_WAIT_MAX => return Err(error),
-                Err(_) => wait_to_retry(),
+                Err(error) => error,
+            };
+            if began.elapsed() > COMMIT_WAIT_MAX {
+                return Err(error);
             }
+            self.producer.context().warn(&format!("a commit waits for the cluster: {error}"));
+            wait_to_retry();
+        }
+    }
+}
+
+/// What a log's progress says of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// The commit happened.
+    New,
+    /// It did not.
+    Old,
+    /// Less than was committed before it: brokers that start do not know all at once.
+    Older,
+    /// Another process went on from there.
+    Foreign,
+}
+
+impl Found {
+    fn of(found: &Progress, new: &Progress, old: &Progress) -> Found {
+        match found {
+            found if is_same(found, new) => Found::New,
+            found if is_same(found, old) => Found::Old,
+            found if found.epoch < old.epoch => Found::Older,
+            _ => Found::Foreign,
         }
     }
 }
@@ -323,60 +356,26 @@ fn wait_to_retry() {
     std::thread::sleep(RETRY_EVERY);
 }
 
-/// A producer that, in transactions, has fenced every other of its id.
-fn producer(log: &KafkaLog) -> Result<Producing, LogError> {
-    let settings = &log.settings;
-    let timeout = settings.transaction_timeout_ms.to_string();
-    let defaults = [
-        ("message.max.bytes", PRODUCED_BYTES_MAX),
-        ("topic.metadata.refresh.interval.ms", "5000"),
-        ("linger.ms", "1"),
-        BUFFERED_KBYTES,
-        ("message.timeout.ms", timeout.as_str()),
-    ];
-    let transactional = [
-        ("enable.idempotence", "true"),
-        ("transactional.id", settings.transactional_id.as_str()),
-        ("transaction.timeout.ms", timeout.as_str()),
-    ];
-    let ours = if settings.delivery == Delivery::ExactlyOnce { &transactional[..] } else { &transactional[..1] };
-    let created = client_config(settings, &defaults, ours).create_with_context(Troubles::default());
-    let producer: Producing = created.map_err(|error| failed("connect to Kafka", &error, None))?;
-    if settings.delivery == Delivery::ExactlyOnce {
-        let fenced = producer.init_transactions(ANSWER_WAIT_MAX);
-        fenced.map_err(|error| {
-            let action = format!("take the transactional id {}", settings.transactional_id);
-            failed(action, &error, Some(producer.context()))
-        })?;
-    }
-    Ok(producer)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Hands a record to the client, and makes room for it if need be.
-pub(super) fn enqueue(producer: &Producing, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
-    let mut record = record;
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(Duration::from_millis(10));
-            }
-            Err((error, _)) => return Err(error),
-        }
+    #[test]
+    fn only_progress_beyond_ones_own_is_of_another_process() {
+        let at = |epoch: u64, offset: u64| Progress {
+            epoch,
+            inputs: [("notes".to_owned(), [(0, offset)].into())].into(),
+            ..Progress::default()
+        };
+        let check = |found: &Progress, expected: Found| {
+            assert_eq!(Found::of(found, &at(8, 80), &at(7, 70)), expected, "{found:?}");
+        };
+        check(&at(8, 80), Found::New);
+        check(&at(7, 70), Found::Old);
+        check(&Progress::default(), Found::Older);
+        check(&at(6, 60), Found::Older);
+        check(&at(8, 75), Found::Foreign);
+        check(&at(7, 71), Found::Foreign);
+        check(&at(9, 90), Found::Foreign);
     }
-}
-
-/// Waits until every record was delivered or given up, which `message.timeout.ms` bounds.
-fn drain(producer: &Producing) {
-    // The crate's own flush polls in steps of 100 ms, whatever comes.
-    while producer.in_flight_count() > 0 {
-        producer.poll(DRAIN_STEP);
-    }
-}
-
-/// Waits likewise, and tells of the first record that was not delivered.
-pub(super) fn flush(producer: &Producing) -> Result<(), KafkaError> {
-    drain(producer);
-    producer.context().take_undelivered().map_or(Ok(()), Err)
 }
