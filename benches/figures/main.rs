@@ -1,10 +1,12 @@
 //! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `gpu`, `kafka`, `parity`,
 //! `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options, which `benches/gpu` gives
-//! it.
+//! it. `feed`, `pace` and `swap` are parts of `benches/end_to_end.py`.
 
 mod engine;
+mod feed;
 mod gpu;
 mod kafka;
+mod live;
 mod parity;
 mod sampling;
 mod score;
@@ -24,15 +26,18 @@ fn main() -> Result<()> {
     println!("{}", support::machine());
     match name {
         "engine" => engine::run_all(&numbers),
+        "feed" => feed::run_all(&numbers),
         "kafka" => kafka::run_all(&numbers),
+        "pace" => live::pace(&numbers),
         "parity" => parity::run_all(),
         "restart" => kafka::restart(&numbers),
         "sampling" => sampling::run_all(),
         "score" => score::run_all(&numbers),
         "student" => student::run_all(&numbers),
+        "swap" => live::swap(&numbers),
         "training" => training::run_all(&numbers),
         _ => bail!(
-            "{name:?} is no group of figures; name engine, gpu, kafka, parity, restart, sampling, score, student or training"
+            "{name:?} is no group of figures; name engine, feed, gpu, kafka, pace, parity, restart, sampling, score, student, swap or training"
         ),
     }
 }

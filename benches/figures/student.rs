@@ -38,6 +38,7 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let tokens = tokens(&windows);
     println!("{} windows, {tokens} word pieces, mean {}", windows.len(), tokens / windows.len());
     for precision in [Precision::Int8, Precision::F32] {
+        support::forget_peak()?;
         let before = support::memory()?;
         for threads in [1, cores] {
             let mut taggers = Student::taggers(std::slice::from_ref(&student), Device::Cpu(precision), threads)?;
@@ -56,6 +57,7 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
                 println!("{precision:?}, {threads} threads: {mib} MiB more than before they were loaded");
             }
         }
+        println!("{precision:?}: peak of the process {} MiB", support::peak()? >> 20);
     }
     Ok(())
 }

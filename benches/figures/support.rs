@@ -27,9 +27,25 @@ pub(crate) fn notes(count: usize) -> Vec<Note> {
 
 /// Resident memory of this process in bytes.
 pub(crate) fn memory() -> Result<u64> {
+    of_status("VmRSS:")
+}
+
+/// The most that [`memory`] was since the start, or since [`forget_peak`].
+pub(crate) fn peak() -> Result<u64> {
+    of_status("VmHWM:")
+}
+
+/// Lets [`peak`] begin anew, so that it is that of what comes next, and of what is still held.
+pub(crate) fn forget_peak() -> Result<()> {
+    std::fs::write("/proc/self/clear_refs", "5").context("cannot begin to measure memory anew")
+}
+
+/// What the operating system says of this process, in bytes.
+fn of_status(name: &str) -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("/proc/self/status has no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kib = kib.with_context(|| format!("/proc/self/status has no {name}"))?;
     Ok(kib.trim().parse::<u64>()? << 10)
 }
 

@@ -29,16 +29,19 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
     let file = DataFile { name: "drawn".into(), hash: String::new(), documents: documents.len() };
     let corpora = [Corpus { file, documents }];
     let kinds = [("all layers", 0), ("three layers and the embeddings frozen", 3)];
-    let mut rates = kinds.map(|_| Vec::new());
+    let mut rounds = kinds.map(|_| (Vec::new(), 0));
     for _ in 0..ROUNDS {
-        for ((_, freeze), rates) in kinds.iter().zip(&mut rates) {
+        for ((_, freeze), (rates, peak)) in kinds.iter().zip(&mut rounds) {
+            support::forget_peak()?;
             rates.push(pass(&corpora, *freeze)?);
+            *peak = support::peak()?.max(*peak);
         }
     }
-    for ((name, _), rates) in kinds.iter().zip(&mut rates) {
+    for ((name, _), (rates, peak)) in kinds.iter().zip(&mut rounds) {
         rates.sort_by(f64::total_cmp);
         let (median, least, most) = (rates[ROUNDS / 2], rates[0], rates[ROUNDS - 1]);
-        println!("{name}: {median:.0} word pieces/s ({least:.0} to {most:.0})");
+        let mib = *peak >> 20;
+        println!("{name}: {median:.0} word pieces/s ({least:.0} to {most:.0}); peak of the process {mib} MiB");
     }
     Ok(())
 }
