@@ -4,23 +4,19 @@
     STILLROOM_WORKLOAD=/tmp/workload.json cargo run --release --example figures -- student && python benches/peers.py /tmp/workload.json
 
 Word pieces a second, padding never counted: the median of five rounds after one that warms up, with the least and the most.
+Each competitor has a process of its own, which loads nothing of the others, and ends with the peak of its resident memory, libraries
+included, as `figures` does.
 """
 import json
 import pathlib
+import re
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
 
 import numpy as np
-import onnx
-import onnxruntime as ort
-import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.transformers import optimizer
-from transformers import PreTrainedTokenizerFast, pipeline
-
-from weights import load
 
 warnings.filterwarnings("ignore")
 ROUNDS = 5
@@ -61,6 +57,7 @@ def measure(name, windows, size, run, by_length=True):
 
 def pipelines(windows, model):
     """Prints how fast the pipeline of transformers is, from text to words with labels."""
+    from transformers import PreTrainedTokenizerFast, pipeline
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(MODEL / "tokenizer.json"), pad_token="[PAD]", unk_token="[UNK]",
                                         cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=512)
     read = pipeline("token-classification", model=model, tokenizer=tokenizer)
@@ -89,19 +86,24 @@ def in_onnx(session):
     return lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})
 
 
-class Logits(torch.nn.Module):
-    """From word pieces and mask to logits alone, as ONNX wants it."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, ids, mask):
-        return self.model(input_ids=ids, attention_mask=mask, token_type_ids=torch.zeros_like(ids)).logits
-
-
 def export(folder):
     """ONNX files of the student, fused, in f32 and int8."""
+    import onnx
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+    from weights import load
+
+    class Logits(torch.nn.Module):
+        """From word pieces and mask to logits alone, as ONNX wants it."""
+
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids, mask):
+            return self.model(input_ids=ids, attention_mask=mask, token_type_ids=torch.zeros_like(ids)).logits
+
     model, plain = load(MODEL), str(folder / "plain.onnx")
     model.set_attn_implementation("eager")
     ids = torch.ones((2, 40), dtype=torch.long)
@@ -117,39 +119,69 @@ def export(folder):
                      extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
 
 
-def main():
-    workload = json.loads(pathlib.Path(sys.argv[1]).read_text())
-    windows, by_length = workload["windows"], workload["by_length"]
+def peak(name):
+    """Prints the most memory that this process has had resident."""
+    kib = re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]
+    print(f"{name}: peak of the process {int(kib) >> 10} MiB", flush=True)
+
+
+def in_torch(kind, windows):
+    """The measures of torch, or of the pipeline on it."""
+    import torch
+    from weights import load
     torch.set_num_threads(2)
     model = load(MODEL)
+    if kind == "pipeline":
+        pipelines(windows, model)
+        return peak("transformers' pipeline")
+    if kind == "bf16":
+        model = model.to(torch.bfloat16)
 
-    def in_torch(model):
-        def run(ids, mask):
-            with torch.inference_mode():
-                model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
-        return run
+    def run(ids, mask):
+        with torch.inference_mode():
+            model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
 
-    pipelines(windows, model)
-    half = load(MODEL).to(torch.bfloat16)
-    measure("torch f32", windows, 1, in_torch(model))
+    if kind == "f32":
+        measure("torch f32", windows, 1, run)
     for is_sorted in (True, False):
-        measure("torch f32", windows, 32, in_torch(model), is_sorted)
-        measure("torch bf16", windows, 32, in_torch(half), is_sorted)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+        measure(f"torch {kind}", windows, 32, run, is_sorted)
+    peak(f"torch {kind}")
+
+
+def in_onnx_runtime(kind, windows, by_length, folder):
+    """The measures of ONNX Runtime on what `export` wrote."""
+    import onnxruntime as ort
+    name, options = f"ONNX Runtime {kind}, fused", ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
+    measure(name, windows, 1, in_onnx(session))
+    for is_sorted in (True, False):
+        measure(name, windows, 32, in_onnx(session), is_sorted)
+    for length, equal in by_length.items():
+        measure(f"{name}, windows of {length}", equal, 1, in_onnx(session))
+    # Before there is another session.
+    peak(name)
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
+    latency(name, windows, in_onnx(session))
+
+
+def one(workload, library, kind, folder):
+    """The measures of one competitor, in a process of its own."""
+    workload, folder = json.loads(pathlib.Path(workload).read_text()), pathlib.Path(folder)
+    if library == "torch":
+        in_torch(kind, workload["windows"])
+    elif kind == "export":
         export(folder)
-        for kind in ("f32", "int8"):
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = 2
-            session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
-            measure(f"ONNX Runtime {kind}, fused", windows, 1, in_onnx(session))
-            for is_sorted in (True, False):
-                measure(f"ONNX Runtime {kind}, fused", windows, 32, in_onnx(session), is_sorted)
-            for length, equal in by_length.items():
-                measure(f"ONNX Runtime {kind}, fused, windows of {length}", equal, 1, in_onnx(session))
-            options.intra_op_num_threads = 1
-            session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
-            latency(f"ONNX Runtime {kind}, fused", windows, in_onnx(session))
+    else:
+        in_onnx_runtime(kind, workload["windows"], workload["by_length"], folder)
 
 
-main()
+def main():
+    competitors = [("torch", "pipeline"), ("torch", "f32"), ("torch", "bf16"), ("onnx", "export"), ("onnx", "f32"), ("onnx", "int8")]
+    with tempfile.TemporaryDirectory() as folder:
+        for competitor in competitors:
+            subprocess.run([sys.executable, __file__, sys.argv[1], *competitor, folder], check=True)
+
+
+one(*sys.argv[1:]) if len(sys.argv) > 2 else main()

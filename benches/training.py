@@ -6,12 +6,15 @@
 
 Batches of 8 windows, sorted by length so that there is little padding, dropout as in the configuration, AdamW, the norm of the
 gradient clipped, three pairs of classes a word piece. Word pieces a second, padding never counted: the median of three passes after
-one step that warms up, with the least and the most.
+one step that warms up, with the least and the most. Each precision has a process of its own for either kind, and its line ends with the
+peak of the resident memory of that process, libraries included, as that of `figures` does.
 """
 import contextlib
 import json
 import pathlib
 import random
+import re
+import subprocess
 import sys
 import time
 
@@ -58,26 +61,35 @@ def freeze(model, layers):
             part.requires_grad_(False)
 
 
-def main():
-    windows = json.loads(pathlib.Path(sys.argv[1]).read_text())
+def measure(windows, precision, layers):
+    """Prints how fast a student learns in `precision` when the embeddings and so many of its layers are frozen."""
     torch.set_num_threads(2)
     tokens = sum(map(len, windows))
-    for precision in (torch.float32, torch.bfloat16):
-        for layers in (0, 3):
-            model = load(MODEL).train()
-            freeze(model, layers)
-            learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-            optimizer = torch.optim.AdamW(learned, lr=1e-5, weight_decay=0.01)
-            prepared, rates = list(batches(windows)), []
-            step(model, optimizer, prepared[0], precision)
-            for _ in range(ROUNDS):
-                began = time.perf_counter()
-                for batch in prepared:
-                    step(model, optimizer, batch, precision)
-                rates.append(tokens / (time.perf_counter() - began))
-            rates.sort()
-            print(f"torch {precision}, {layers} layers frozen: {rates[ROUNDS // 2]:.0f} word pieces/s "
-                  f"({rates[0]:.0f} to {rates[-1]:.0f})", flush=True)
+    model = load(MODEL).train()
+    freeze(model, layers)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=1e-5, weight_decay=0.01)
+    prepared, rates = list(batches(windows)), []
+    step(model, optimizer, prepared[0], precision)
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        for batch in prepared:
+            step(model, optimizer, batch, precision)
+        rates.append(tokens / (time.perf_counter() - began))
+    rates.sort()
+    kib = re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]
+    print(f"{precision}, {layers} layers frozen: {rates[ROUNDS // 2]:.0f} word pieces/s "
+          f"({rates[0]:.0f} to {rates[-1]:.0f}); peak of the process {int(kib) >> 10} MiB", flush=True)
+
+
+def main():
+    path, *which = sys.argv[1:]
+    if which:
+        precision, layers = which
+        return measure(json.loads(pathlib.Path(path).read_text()), getattr(torch, precision), int(layers))
+    for precision in ("float32", "bfloat16"):
+        for layers in ("0", "3"):
+            subprocess.run([sys.executable, __file__, path, precision, layers], check=True)
 
 
 main()
