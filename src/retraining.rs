@@ -22,6 +22,7 @@ mod run;
 mod run_folder;
 mod snapshot;
 mod triggers;
+mod work;
 
 pub(crate) use config::RetrainingConfig;
 pub(crate) use run::Report;
@@ -30,22 +31,21 @@ use crate::config::Config;
 use crate::wire::Wire;
 use anyhow::{Context, Result, anyhow};
 use book::Book;
-use documents::NotesTopic;
 use follower::Follower;
 use live::LiveF1;
 use place::{ATTEMPTS_MAX, Kept, Place, State, UnderWay};
 use run_folder::RunFolder;
 use serde::Serialize;
-use snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
+use snapshot::{Choice, Snapshot};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stillroom_connectors::Log;
 use stillroom_dataflow::Example;
-use stillroom_schemas::{ModelId, Task, TopicOffsets};
+use stillroom_schemas::ModelId;
 use triggers::{Cause, Seen};
+use work::{Documents, Job, Running, Work};
 
 /// Neither a stop nor the end of a run wakes who waits for both and for the time of the next look.
 const WAIT: Duration = Duration::from_millis(100);
@@ -126,56 +126,6 @@ pub(crate) fn preview(config: &Config, log: &dyn Log, stop: &AtomicBool) -> Resu
     let choice = Choice::of(&book, &config.retraining)?;
     let UnderWay { serving, base, .. } = run::begin(config, choice.hash.clone(), Cause::Command)?;
     Ok(Some(Preview { snapshot: choice.snapshot(follower.offsets().clone()), serving, base }))
-}
-
-/// A run to be done, and where its documents come from.
-struct Job {
-    work: Work,
-    documents: Documents,
-}
-
-/// A run.
-#[derive(Clone)]
-struct Work {
-    under_way: UnderWay,
-    folder: RunFolder,
-}
-
-enum Documents {
-    /// Their texts are to be read, at the places where notes stood when the topics were read up to these offsets.
-    Chosen(Choice, TopicOffsets),
-    /// They are in the folder.
-    Written(Snapshot),
-}
-
-/// A run on a thread of its own.
-struct Running {
-    work: Work,
-    thread: JoinHandle<Result<Option<Report>>>,
-}
-
-impl Work {
-    /// Does what is still to be done; nothing when it is stopped.
-    fn complete(
-        &self,
-        documents: Documents,
-        config: &Config,
-        (log, stop): (&Arc<dyn Log>, &AtomicBool),
-    ) -> Result<Option<Report>> {
-        let snapshot = match documents {
-            Documents::Written(snapshot) => snapshot,
-            Documents::Chosen(choice, offsets) => {
-                let wire = Wire::open(config)?;
-                let topic = NotesTopic { log: log.as_ref(), wire: &wire, name: &config.engine.topics.notes };
-                let Some(snapshot) = documents::write(choice, offsets, topic, (&self.folder, stop))? else {
-                    return Ok(None);
-                };
-                snapshot
-            }
-        };
-        eprintln!("{}", described(&snapshot));
-        run::complete(&self.under_way, snapshot, config, (&self.folder, stop))
-    }
 }
 
 /// What follows the log and remembers runs.
@@ -355,28 +305,6 @@ impl<'a> Driver<'a> {
         let kept = if self.config.retraining.keep_snapshots { Kept::All } else { kept };
         self.place.finish(folder, kept)
     }
-}
-
-/// For people: what is learned from, chosen by and measured by.
-fn described(snapshot: &Snapshot) -> String {
-    let Snapshot { hash, notes, tasks, left_out, .. } = snapshot;
-    let of_task = |(task, counts): (&Task, &TaskCounts)| {
-        let TaskCounts { human, teachers, mentions, held_out } = counts;
-        format!(
-            "\n  {}: {human} by people and {teachers} by teachers, {mentions} mentions in them, {held_out} held out",
-            task.name()
-        )
-    };
-    let LeftOut { same_text, too_many, gone, outside } = left_out;
-    format!(
-        "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
-         {same_text} with a text of another part, {too_many} beyond notes_max, {gone} that are gone or have changed, \
-         {outside} with mentions outside of their texts",
-        notes.train,
-        notes.dev,
-        notes.held_out,
-        tasks.iter().map(of_task).collect::<String>()
-    )
 }
 
 /// Seconds since 1970.
