@@ -17,6 +17,7 @@ mod documents;
 mod follower;
 mod live;
 mod place;
+mod publish;
 mod reading;
 mod run;
 mod run_folder;
@@ -34,6 +35,7 @@ use book::Book;
 use follower::Follower;
 use live::LiveF1;
 use place::{ATTEMPTS_MAX, Kept, Place, State, UnderWay};
+use publish::{Published, balances};
 use run_folder::RunFolder;
 use serde::Serialize;
 use snapshot::{Choice, Snapshot};
@@ -43,7 +45,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stillroom_connectors::Log;
 use stillroom_dataflow::Example;
-use stillroom_schemas::ModelId;
+use stillroom_schemas::{ModelId, Retraining};
 use triggers::{Cause, Seen};
 use work::{Documents, Job, Running, Work};
 
@@ -66,12 +68,14 @@ pub(crate) fn follow(
     driver.place.state.history.ended_at.get_or_insert(now());
     driver.place.save()?;
     let (mut live, mut is_told) = (LiveF1::default(), false);
+    let mut published = Published::default();
     let mut running: Option<Running> = None;
     while !stop.load(Ordering::SeqCst) && driver.look()? {
         if !is_told {
             eprintln!("{}", driver.status());
             is_told = true;
         }
+        driver.publish(&mut published)?;
         if running.is_none() {
             running = driver.next_job(&mut live)?.map(|job| driver.spawn(job)).transpose()?;
         }
@@ -166,6 +170,12 @@ impl<'a> Driver<'a> {
             self.book.new_examples(),
             count(Example::is_to_be_measured_by)
         )
+    }
+
+    /// Says on the topic of retraining what there is to learn.
+    fn publish(&self, published: &mut Published) -> Result<()> {
+        let records: Vec<Retraining> = balances(&self.book).collect();
+        published.say(&records, (self.log.as_ref(), &self.config.engine.topics.retraining))
     }
 
     /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger

@@ -84,6 +84,7 @@ fn topics() -> Result<Topics> {
         models: name("models"),
         extractions: name("extractions"),
         quality: name("quality"),
+        retraining: name("retraining"),
         state: name("state"),
         dead_letters: name("dead_letters"),
         progress: name("progress"),

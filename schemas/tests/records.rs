@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::PathBuf;
 use stillroom_schemas::{
-    Activation, DeadLetter, Extraction, Label, Note, NoteState, Prediction, Progress, Quality, Reference, Stage,
-    TextHash,
+    Activation, DeadLetter, Extraction, Label, Note, NoteState, Prediction, Progress, Quality, Reference, Retraining,
+    Stage, TextHash,
 };
 
 /// A record with its type erased.
@@ -44,6 +44,7 @@ fn cases() -> Vec<Case> {
         case::<Progress>("progress.v1"),
         case::<Activation>("model.v1"),
         case::<NoteState>("state.v1"),
+        case::<Retraining>("retraining.v1"),
     ]
 }
 
@@ -157,6 +158,9 @@ fn required_fields() {
     check("progress.v1", "/$defs/Totals", "notes extracted dead_lettered superseded withdrawn");
     check("model.v1", "", "model weights_hash previous cause activated_at");
     check("state.v1", "", "note_id revision offset");
+    check("retraining.v1", "", "about");
+    check("retraining.v1", "/$defs/Balance", "human teachers mentions held_out new");
+    check("retraining.v1", "/$defs/Drift", "model notes psi chance");
     check("state.v1", "/$defs/Prediction", "model text_hash words spans");
 }
 

@@ -73,6 +73,9 @@ pub struct Topics {
     pub extractions: String,
     /// Quality figures are written here, to partition 0. Default `clinical.quality.v1`.
     pub quality: String,
+    /// What there is to learn, and how the notes drift, is written here by retraining, to partition 0. Default
+    /// `clinical.retraining.v1`.
+    pub retraining: String,
     /// What a restart needs to know of each note, to the partition of the note. Default `clinical.state.v1`.
     pub state: String,
     /// Records that could not be processed, to the partition they were read from. Default `clinical.notes.v1.dlq`.
@@ -112,6 +115,7 @@ impl Default for Topics {
             models: "clinical.models.v1".to_owned(),
             extractions: "clinical.extractions.v1".to_owned(),
             quality: "clinical.quality.v1".to_owned(),
+            retraining: "clinical.retraining.v1".to_owned(),
             state: "clinical.state.v1".to_owned(),
             dead_letters: "clinical.notes.v1.dlq".to_owned(),
             progress: "clinical.progress.v1".to_owned(),
@@ -226,6 +230,7 @@ impl Topics {
             ("engine.topics.models", &self.models),
             ("engine.topics.extractions", &self.extractions),
             ("engine.topics.quality", &self.quality),
+            ("engine.topics.retraining", &self.retraining),
             ("engine.topics.state", &self.state),
             ("engine.topics.dead_letters", &self.dead_letters),
             ("engine.topics.progress", &self.progress),

@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use stillroom_dataflow::{Example, ExampleChange, ExampleKey};
+use stillroom_dataflow::{Example, ExampleChange, ExampleKey, ExampleSource};
+use stillroom_schemas::{Balance, Task};
 
 /// The current examples, by key, without any text.
 #[derive(Clone, Debug, Default)]
@@ -10,8 +11,8 @@ pub(crate) struct Book {
     current: BTreeMap<ExampleKey, Example>,
     /// What the last run learned from, by [`fingerprint`].
     learned: BTreeSet<u64>,
-    /// How many of the current examples are to be learned, and were not.
-    new: u64,
+    /// What the current examples come to, by task: what is to be learned and was not is new.
+    balance: BTreeMap<Task, Balance>,
 }
 
 impl Book {
@@ -25,13 +26,14 @@ impl Book {
         // Of one epoch, what a change replaces goes before what replaces it comes.
         changes.sort_by_key(|(epoch, change)| (*epoch, change.diff));
         for (_, ExampleChange { key, example, diff }) in changes {
-            let is_new = example.is_to_be_learned() && !self.learned.contains(&fingerprint(&key, &example));
+            let counts = self.counts(&key, &example);
+            let balance = self.balance.entry(key.task).or_default();
             if diff < 0 {
                 let replaced = self.current.remove(&key);
                 debug_assert_eq!(replaced.as_ref(), Some(&example), "what ceases to be current was current");
-                self.new -= u64::from(is_new);
+                zip_counts(balance, &counts, |all, of_example| all - of_example);
             } else {
-                self.new += u64::from(is_new);
+                zip_counts(balance, &counts, |all, of_example| all + of_example);
                 self.current.insert(key, example);
             }
         }
@@ -44,7 +46,28 @@ impl Book {
 
     /// How many examples are to be learned that the last run did not learn from.
     pub(crate) fn new_examples(&self) -> u64 {
-        self.new
+        self.balance.values().map(|balance| balance.new).sum()
+    }
+
+    /// What the current examples of a task come to.
+    pub(crate) fn balance(&self, task: Task) -> Balance {
+        self.balance.get(&task).copied().unwrap_or_default()
+    }
+
+    /// What one example comes to.
+    fn counts(&self, key: &ExampleKey, example: &Example) -> Balance {
+        let held_out = u64::from(example.is_to_be_measured_by());
+        if !example.is_to_be_learned() {
+            return Balance { held_out, ..Balance::default() };
+        }
+        let is_human = matches!(example.source, ExampleSource::Human(_));
+        Balance {
+            human: u64::from(is_human),
+            teachers: u64::from(!is_human),
+            mentions: example.spans.len() as u64,
+            held_out,
+            new: u64::from(!self.learned.contains(&fingerprint(key, example))),
+        }
     }
 
     /// What a run that starts now learns from, by [`fingerprint`].
@@ -56,8 +79,22 @@ impl Book {
     /// A run starts, or has started, that learns from these.
     pub(crate) fn learn(&mut self, learned: BTreeSet<u64>) {
         self.learned = learned;
-        self.new = self.fingerprints().difference(&self.learned).count() as u64;
+        self.balance.values_mut().for_each(|balance| balance.new = 0);
+        for (key, example) in &self.current {
+            let new = self.counts(key, example).new;
+            self.balance.entry(key.task).or_default().new += new;
+        }
     }
+}
+
+/// Changes every count by that of an example.
+fn zip_counts(all: &mut Balance, of_example: &Balance, change: fn(u64, u64) -> u64) {
+    let Balance { human, teachers, mentions, held_out, new } = all;
+    *human = change(*human, of_example.human);
+    *teachers = change(*teachers, of_example.teachers);
+    *mentions = change(*mentions, of_example.mentions);
+    *held_out = change(*held_out, of_example.held_out);
+    *new = change(*new, of_example.new);
 }
 
 /// Tells an example from others, and from itself when it says something else of another text, or somebody else says so:
@@ -74,8 +111,7 @@ fn fingerprint(key: &ExampleKey, example: &Example) -> u64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use stillroom_dataflow::ExampleSource;
-    use stillroom_schemas::{Span, Task, TextHash};
+    use stillroom_schemas::{Span, TextHash};
 
     /// An example of the diseases of a note: of a patient of its own, in partition 0, with one mention at the place
     /// `start`.
@@ -114,6 +150,13 @@ pub(crate) mod tests {
         assert_eq!((book.new_examples(), book.examples().count()), (1, 3));
         book.apply(vec![change(4, of(1, 0), 1), change(4, of(1, 5), -1), change(3, of(2, 0), -1)]);
         assert_eq!((book.new_examples(), book.examples().count()), (0, 2));
+
+        let balance = Balance { teachers: 1, mentions: 1, held_out: 1, ..Balance::default() };
+        assert_eq!(book.balance(Task::Disease), balance);
+        let human = example(3, 0, ExampleSource::Human("dr".to_owned()), false);
+        book.apply(vec![change(5, human, 1)]);
+        assert_eq!(book.balance(Task::Disease), Balance { human: 1, mentions: 2, new: 1, ..balance });
+        assert_eq!(book.balance(Task::Symptom), Balance::default());
 
         // After a restart, from the beginning of the topics.
         let mut again = Book::new(learned);

@@ -160,9 +160,8 @@ impl Site {
             self.delivery,
             self.precision,
         );
-        for topic in
-            ["notes", "references", "labels", "models", "extractions", "quality", "state", "dead_letters", "progress"]
-        {
+        let of_engine = ["notes", "references", "labels", "models", "extractions", "quality", "state", "dead_letters"];
+        for topic in of_engine.into_iter().chain(["progress", "retraining"]) {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
         // Another process of the pipeline may be reading it.
