@@ -3,7 +3,7 @@
 //! ```text
 //! notes, references, labels ─► Follower ─► Book ─► Choice ─► documents ─► `stillroom train` ─► gate ─► registry, activation
 //!                              (topology)    │        ▲        (texts)      (a process)
-//!                                            └─► triggers ◄─ live F1
+//!                                            └─► triggers ◄─ live F1, drift
 //! ```
 //!
 //! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits
@@ -14,6 +14,7 @@ mod book;
 mod child;
 mod config;
 mod documents;
+mod drift;
 mod follower;
 mod live;
 mod place;
@@ -32,6 +33,7 @@ use crate::config::Config;
 use crate::wire::Wire;
 use anyhow::{Context, Result, anyhow};
 use book::Book;
+use drift::LiveDrift;
 use follower::Follower;
 use live::LiveF1;
 use place::{ATTEMPTS_MAX, Kept, Place, State, UnderWay};
@@ -68,16 +70,20 @@ pub(crate) fn follow(
     driver.place.state.history.ended_at.get_or_insert(now());
     driver.place.save()?;
     let (mut live, mut is_told) = (LiveF1::default(), false);
-    let mut published = Published::default();
+    let (mut drift, mut published) = (LiveDrift::default(), Published::default());
     let mut running: Option<Running> = None;
     while !stop.load(Ordering::SeqCst) && driver.look()? {
         if !is_told {
             eprintln!("{}", driver.status());
             is_told = true;
         }
-        driver.publish(&mut published)?;
+        if !drift.look(config, (driver.log.as_ref(), &driver.wire), stop)? {
+            continue;
+        }
+        let drifts = drift.drifts(config);
+        driver.publish(&mut published, &drifts)?;
         if running.is_none() {
-            running = driver.next_job(&mut live)?.map(|job| driver.spawn(job)).transpose()?;
+            running = driver.next_job(&mut live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
         }
         driver.wait(running.as_ref());
         if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
@@ -172,15 +178,15 @@ impl<'a> Driver<'a> {
         )
     }
 
-    /// Says on the topic of retraining what there is to learn.
-    fn publish(&self, published: &mut Published) -> Result<()> {
-        let records: Vec<Retraining> = balances(&self.book).collect();
+    /// Says on the topic of retraining what there is to learn, and how far notes have drifted.
+    fn publish(&self, published: &mut Published, drifts: &[Retraining]) -> Result<()> {
+        let records: Vec<Retraining> = balances(&self.book).chain(drifts.iter().cloned()).collect();
         published.say(&records, (self.log.as_ref(), &self.config.engine.topics.retraining))
     }
 
     /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger
     /// starts.
-    fn next_job(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
+    fn next_job(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
         let State { under_way, history } = &mut self.place.state;
         let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);
         if has_failed && history.is_within(&self.config.retraining, now()) {
@@ -188,7 +194,7 @@ impl<'a> Driver<'a> {
         }
         match self.resumed()? {
             Some(job) => Ok(Some(job)),
-            None => self.due(live),
+            None => self.due(live, drifts),
         }
     }
 
@@ -213,13 +219,14 @@ impl<'a> Driver<'a> {
     }
 
     /// A run that a trigger starts, if one does.
-    fn due(&mut self, live: &mut LiveF1) -> Result<Option<Job>> {
+    fn due(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
         let retraining = &self.config.retraining;
         let fallen = match retraining.f1_drop > 0.0 {
             true => live.look(self.config, (self.log.as_ref(), &self.wire))?,
             false => None,
         };
-        let seen = Seen { now: now(), new: self.book.new_examples(), fallen };
+        let drifted = drift::worst(drifts, retraining.drift_psi);
+        let seen = Seen { now: now(), new: self.book.new_examples(), fallen, drifted: drifted.as_ref() };
         let Some(cause) = self.place.state.history.due(retraining, seen) else { return Ok(None) };
         eprintln!("retraining: {cause}");
         match self.start(cause) {

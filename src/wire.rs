@@ -35,8 +35,9 @@ impl Wire {
             return Ok(Wire::Plain);
         }
         let registry = Arc::new(Registry::new(config, config.read_password()?)?);
-        // The last figures published are read back by a restart. What is not named here is stillroom's own, and plain.
-        let read = [&topics.notes, &topics.references, &topics.quality];
+        // The last figures published are read back by a restart, and extractions by retraining. What is not named here is
+        // stillroom's own, and plain.
+        let read = [&topics.notes, &topics.references, &topics.quality, &topics.extractions];
         let format = Arc::new(RegistryFormat::new(Arc::clone(&registry), read, config.accept_plain));
         let outputs = [OutputTopic::extractions(&topics.extractions), OutputTopic::quality(&topics.quality)];
         Ok(Wire::Framed(Box::new(Framed { config: config.clone(), registry, format, outputs })))

@@ -29,6 +29,14 @@ pub(crate) struct RetrainingConfig {
     /// The confidence with which it must have fallen, 0.5 to 0.9999: the intervals of both figures must lie apart.
     /// Default 0.95.
     pub(crate) confidence: f64,
+    /// How far notes must have drifted since the serving student took over to start a run, as a population stability
+    /// index, 0 to 10; 0 is never, and then nothing is measured. By custom 0.1 is a moderate shift and 0.25 a large
+    /// one. It starts none without a new example. Default 0.25.
+    pub(crate) drift_psi: f64,
+    /// Notes that are compared, 50 to 100000: the first that the serving student tagged, and the last; of all notes, and
+    /// of each note type and site that has so many. With fewer, chance makes larger shifts, and what it may make is no
+    /// drift. Default 500.
+    pub(crate) drift_notes: usize,
     /// Hours from one run to the next where there is anything new to learn, 0 to 8760; 0 is never. Default 0.
     pub(crate) every_hours: u64,
     /// Minutes from the end of one run to the next at least, whatever starts it, 0 to 525600. Default 60.
@@ -78,6 +86,8 @@ impl Default for RetrainingConfig {
             labels_min: 500,
             f1_drop: 0.05,
             confidence: 0.95,
+            drift_psi: 0.25,
+            drift_notes: 500,
             every_hours: 0,
             interval_min_minutes: 60,
             look_every_seconds: 10,
@@ -109,8 +119,9 @@ impl RetrainingConfig {
             let reason = format!("is {:?}; choose a name without @, / and \\", self.name);
             return Err(Refused::new("retraining.name", reason));
         }
-        let numbers: [(&str, u64, u64, u64); 10] = [
+        let numbers: [(&str, u64, u64, u64); 11] = [
             ("labels_min", self.labels_min, 0, 1_000_000_000),
+            ("drift_notes", self.drift_notes as u64, 50, 100_000),
             ("every_hours", self.every_hours, 0, 8760),
             ("interval_min_minutes", self.interval_min_minutes, 0, 525_600),
             ("look_every_seconds", self.look_every_seconds, 1, 3600),
@@ -133,6 +144,10 @@ impl RetrainingConfig {
         ];
         if let Some((field, value, _, range)) = shares.into_iter().find(|(_, _, is_right, _)| !is_right) {
             return Err(Refused::new(format!("retraining.{field}"), format!("is {value}; choose a share {range}")));
+        }
+        if !(0.0..=10.0).contains(&self.drift_psi) {
+            let reason = format!("is {}; choose a number from 0 to 10", self.drift_psi);
+            return Err(Refused::new("retraining.drift_psi", reason));
         }
         if let Err(refused) = training_device(&self.device, Precision::Auto) {
             return Err(Refused::new("retraining.device", format!("is {:?}: {refused}", self.device)));
@@ -168,6 +183,8 @@ mod tests {
         };
         check("held_out = 0.0", "retraining.held_out is 0; choose a share above 0 and below 1");
         check("confidence = 1.0", "retraining.confidence is 1; choose a share from 0.5 to 0.9999");
+        check("drift_psi = -0.1", "retraining.drift_psi is -0.1; choose a number from 0 to 10");
+        check("drift_notes = 49", "retraining.drift_notes is 49; choose a value from 50 to 100000");
         check("labels_min = 1000000001", "retraining.labels_min is 1000000001; choose a value from 0 to 1000000000");
         check("held_out_min = 19", "retraining.held_out_min is 19; choose a value from 20 to 1000000");
         check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");

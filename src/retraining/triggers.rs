@@ -1,7 +1,8 @@
-//! When a run starts: by new examples, by F1 that falls, by time, or because somebody says so. Pure: what is seen goes
-//! in, and why a run is to start comes out.
+//! When a run starts: by new examples, by F1 that falls, by notes that drift, by time, or because somebody says so.
+//! Pure: what is seen goes in, and why a run is to start comes out.
 
 use crate::retraining::RetrainingConfig;
+use crate::retraining::drift::Drifted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -22,6 +23,8 @@ pub(crate) enum Cause {
     },
     /// The serving student does worse than it did.
     F1(Fall),
+    /// Notes are no more those that the serving student took over with.
+    Drift(Drifted),
     /// Enough time has passed.
     Hours {
         /// So much, since the last run.
@@ -52,6 +55,8 @@ pub(crate) enum Kind {
     Labels,
     /// F1 that fell.
     F1,
+    /// Notes that drifted.
+    Drift,
     /// Enough time.
     Hours,
     /// A command.
@@ -64,6 +69,7 @@ impl Cause {
         match self {
             Cause::Labels { .. } => Kind::Labels,
             Cause::F1(_) => Kind::F1,
+            Cause::Drift(_) => Kind::Drift,
             Cause::Hours { .. } => Kind::Hours,
             Cause::Command => Kind::Command,
         }
@@ -79,6 +85,7 @@ impl Display for Cause {
                 let (task, reference) = (task.name(), crate::highlight::plain(reference));
                 write!(formatter, "F1 of {task} against {reference} was {best:.3} and is {now:.3}")
             }
+            Cause::Drift(drifted) => Display::fmt(drifted, formatter),
             Cause::Hours { hours } => write!(formatter, "the last run was {hours} hours ago"),
             Cause::Command => write!(formatter, "it was asked for"),
         }
@@ -94,6 +101,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) new: u64,
     /// A figure that has fallen.
     pub(crate) fallen: Option<&'a Fall>,
+    /// A measure that has drifted.
+    pub(crate) drifted: Option<&'a Drifted>,
 }
 
 /// What is remembered of runs.
@@ -121,11 +130,13 @@ impl History {
         let needed = |kind: Kind| config.labels_min.max(1) << doublings(kind).min(DOUBLINGS_MAX);
         let by_labels =
             (config.labels_min > 0 && seen.new >= needed(Kind::Labels)).then_some(Cause::Labels { new: seen.new });
-        let may_f1 = doublings(Kind::F1) == 0 || seen.new >= needed(Kind::F1);
-        let by_f1 = seen.fallen.filter(|_| config.f1_drop > 0.0 && may_f1).cloned().map(Cause::F1);
+        let may = |kind: Kind| doublings(kind) == 0 || seen.new >= needed(kind);
+        let by_f1 = seen.fallen.filter(|_| config.f1_drop > 0.0 && may(Kind::F1)).cloned().map(Cause::F1);
+        let is_drift = config.drift_psi > 0.0 && may(Kind::Drift);
+        let by_drift = seen.drifted.filter(|_| is_drift).cloned().map(Cause::Drift);
         let every_hours = config.every_hours << doublings(Kind::Hours).min(DOUBLINGS_MAX);
         let hours = since.map(|since| since / 3600).filter(|hours| every_hours > 0 && *hours >= every_hours);
-        by_labels.or(by_f1).or(hours.map(|hours| Cause::Hours { hours }))
+        by_labels.or(by_f1).or(by_drift).or(hours.map(|hours| Cause::Hours { hours }))
     }
 
     /// Whether so little time has passed since the last run that none is to start.
@@ -221,6 +232,7 @@ impl Best {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_schemas::Measure;
 
     fn config() -> RetrainingConfig {
         RetrainingConfig { labels_min: 100, interval_min_minutes: 60, every_hours: 24, ..RetrainingConfig::default() }
@@ -229,7 +241,7 @@ mod tests {
     const HOUR: u64 = 3600;
 
     fn check(history: &mut History, (now, new): (u64, u64), fallen: Option<&Fall>, expected: Option<Kind>) {
-        let due = history.due(&config(), Seen { now, new, fallen });
+        let due = history.due(&config(), Seen { now, new, fallen, drifted: None });
         assert_eq!(due.as_ref().map(Cause::kind), expected, "{due:?} at {now} with {new} new after {history:?}");
     }
 
@@ -293,10 +305,37 @@ mod tests {
         check(&mut history, (73 * HOUR, 1), None, Some(Kind::Hours));
     }
 
+    fn drift() -> Drifted {
+        let site = Some("north".to_owned());
+        Drifted { measure: Measure::WordPieces, task: None, note_type: None, site, psi: 0.5 }
+    }
+
+    #[test]
+    fn drift_starts_a_run_and_after_one_that_was_not_promoted_waits_for_twice_as_much() {
+        let (mut history, drift) = (History { ended_at: Some(0), ..History::default() }, drift());
+        let check = |history: &mut History, (now, new): (u64, u64), expected: Option<Kind>| {
+            let config = RetrainingConfig { labels_min: 100, every_hours: 0, ..config() };
+            let due = history.due(&config, Seen { now, new, fallen: None, drifted: Some(&drift) });
+            assert_eq!(due.as_ref().map(Cause::kind), expected, "{due:?} at {now} with {new} new after {history:?}");
+        };
+        check(&mut history, (0, 0), None);
+        check(&mut history, (0, 1), Some(Kind::Drift));
+        // The same for labels, so that they do not go before it.
+        history.ended(&Cause::Labels { new: 100 }, false, 0);
+        history.ended(&Cause::Labels { new: 100 }, false, 0);
+        history.ended(&Cause::Drift(drift.clone()), false, 0);
+        check(&mut history, (HOUR, 199), None);
+        check(&mut history, (HOUR - 1, 200), None);
+        check(&mut history, (HOUR, 200), Some(Kind::Drift));
+        history.ended(&Cause::Drift(drift.clone()), true, HOUR);
+        check(&mut history, (2 * HOUR, 1), Some(Kind::Drift));
+    }
+
     #[test]
     fn what_is_off_never_starts_a_run() {
-        let off = RetrainingConfig { labels_min: 0, f1_drop: 0.0, every_hours: 0, ..config() };
-        let seen = Seen { now: 1000 * HOUR, new: 1_000_000, fallen: Some(&fall()) };
+        let off = RetrainingConfig { labels_min: 0, f1_drop: 0.0, drift_psi: 0.0, every_hours: 0, ..config() };
+        let (fall, drift) = (fall(), drift());
+        let seen = Seen { now: 1000 * HOUR, new: 1_000_000, fallen: Some(&fall), drifted: Some(&drift) };
         assert_eq!(History { ended_at: Some(0), ..History::default() }.due(&off, seen), None);
     }
 
