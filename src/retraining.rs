@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits
-//! nothing, and takes no transactional id. All that it remembers stands in a folder ([`place`]), so that it goes on
+//! nothing, and takes no transactional id. What there is to learn and how notes drift it says on a topic of its own
+//! ([`publish`]). All that it remembers stands in a folder ([`place`]), so that it goes on
 //! wherever it was killed.
 
 mod book;
@@ -20,6 +21,7 @@ mod live;
 mod place;
 mod publish;
 mod reading;
+mod request;
 mod run;
 mod run_folder;
 mod snapshot;
@@ -27,6 +29,7 @@ mod triggers;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
+pub(crate) use request::{Request, Taken};
 pub(crate) use run::Report;
 
 use crate::config::Config;
@@ -67,6 +70,7 @@ pub(crate) fn follow(
     tell: &mut dyn FnMut(&Report) -> Result<()>,
 ) -> Result<()> {
     let mut driver = Driver::open(config, log, stop)?;
+    driver.place.follow()?;
     driver.place.state.history.ended_at.get_or_insert(now());
     driver.place.save()?;
     let (mut live, mut is_told) = (LiveF1::default(), false);
@@ -97,7 +101,8 @@ pub(crate) fn follow(
 /// goes on with the next call.
 ///
 /// # Errors
-/// When there is too little to learn from or the run fails, and as those of [`follow`].
+/// When there is too little to learn from or the run fails; when another process has the folder, by [`Taken`]; and as
+/// those of [`follow`].
 pub(crate) fn once(config: &Config, log: Arc<dyn Log>, stop: &Arc<AtomicBool>) -> Result<Option<Report>> {
     let mut driver = Driver::open(config, log, stop)?;
     let job = match driver.resumed()? {
@@ -218,16 +223,11 @@ impl<'a> Driver<'a> {
         Ok(Some(Job { work: Work { under_way, folder }, documents: Documents::Written(snapshot) }))
     }
 
-    /// A run that a trigger starts, if one does.
+    /// A run that is asked for or that a trigger starts, if one is.
     fn due(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
-        let retraining = &self.config.retraining;
-        let fallen = match retraining.f1_drop > 0.0 {
-            true => live.look(self.config, (self.log.as_ref(), &self.wire))?,
-            false => None,
-        };
-        let drifted = drift::worst(drifts, retraining.drift_psi);
-        let seen = Seen { now: now(), new: self.book.new_examples(), fallen, drifted: drifted.as_ref() };
-        let Some(cause) = self.place.state.history.due(retraining, seen) else { return Ok(None) };
+        let is_asked = self.place.request.is_there();
+        let cause = if is_asked { Some(Cause::Command) } else { self.triggered(live, drifts)? };
+        let Some(cause) = cause else { return Ok(None) };
         eprintln!("retraining: {cause}");
         match self.start(cause) {
             Ok(job) => Ok(Some(job)),
@@ -236,9 +236,24 @@ impl<'a> Driver<'a> {
                 self.place.state.under_way = None;
                 self.place.state.history.failed(now());
                 self.place.save()?;
+                if is_asked {
+                    self.place.request.remove()?;
+                }
                 Ok(None)
             }
         }
+    }
+
+    /// Why a trigger starts a run, if one does.
+    fn triggered(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Cause>> {
+        let retraining = &self.config.retraining;
+        let fallen = match retraining.f1_drop > 0.0 {
+            true => live.look(self.config, (self.log.as_ref(), &self.wire))?,
+            false => None,
+        };
+        let drifted = drift::worst(drifts, retraining.drift_psi);
+        let seen = Seen { now: now(), new: self.book.new_examples(), fallen, drifted: drifted.as_ref() };
+        Ok(self.place.state.history.due(retraining, seen))
     }
 
     /// Begins a run on what is in the book.
@@ -249,6 +264,9 @@ impl<'a> Driver<'a> {
         folder.begin(&learned)?;
         self.place.state.under_way = Some(under_way.clone());
         self.place.save()?;
+        if under_way.cause == Cause::Command {
+            self.place.request.remove()?;
+        }
         self.book.learn(learned);
         let documents = Documents::Chosen(choice, self.follower.offsets().clone());
         Ok(Job { work: Work { under_way, folder }, documents })

@@ -1,10 +1,12 @@
-//! `stillroom retrain`: one run now, on what labels and references there are.
+//! `stillroom retrain`: one run now, on what labels and references there are. Where a process follows the log, that is
+//! asked for it.
 
 use crate::commands::run::{StopNotes, stop_on_signal};
 use crate::commands::{ConfigArgs, print_line};
+use crate::config::Config;
 use crate::log::open_written_log;
-use crate::retraining::{self, Report};
-use anyhow::{Result, bail};
+use crate::retraining::{self, Report, Request, Taken};
+use anyhow::{Error, Result, bail};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -38,14 +40,28 @@ impl Retrain {
                 None => bail!("stopped before the log was read"),
             };
         }
-        match retraining::once(&config, log, &stop)? {
-            Some(report) => {
+        match retraining::once(&config, log, &stop) {
+            Ok(Some(report)) => {
                 tell(&report)?;
                 Ok(ExitCode::SUCCESS)
             }
-            None => bail!("stopped before the run was done; the same command goes on with it"),
+            Ok(None) => bail!("stopped before the run was done; the same command goes on with it"),
+            Err(error) => ask(&config, error),
         }
     }
+}
+
+/// Asks for a run the process that has the folder, if that is why there was none and it takes up requests.
+fn ask(config: &Config, error: Error) -> Result<ExitCode> {
+    let Some(Taken { folder, is_following: true }) = error.downcast_ref::<Taken>() else { return Err(error) };
+    Request::of(folder).leave()?;
+    eprintln!(
+        "another process follows the log and retrains in {}; it is asked for a run, which begins there within {} s, or \
+         when the one under way has ended, and what comes of it is printed there",
+        folder.display(),
+        config.retraining.look_every_seconds
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says to people what came of a run, and prints it.

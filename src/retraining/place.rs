@@ -1,7 +1,8 @@
 //! The folder of retraining: what is remembered between runs, and a folder for each run.
 //!
 //! ```text
-//! lock                        held by the one process that retrains here
+//! lock                        held by the one process that retrains here; says whether it follows the log
+//! request.json                a run that is asked for, until it begins
 //! state.json                  the run under way, and when and how earlier ones ended
 //! learned.json                what the last run with a verdict learned from
 //! <first 12 digits of the snapshot's hash>/
@@ -12,12 +13,14 @@
 //!
 //! Files are replaced as a whole, so a kill leaves the old ones or the new ones. Folders are for their owner alone.
 
+use crate::retraining::request::{Request, Taken};
 use crate::retraining::run_folder::{RunFolder, entries, make_folder, read, write};
 use crate::retraining::triggers::{Cause, History};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use stillroom_schemas::{ModelId, Task};
 
@@ -26,6 +29,9 @@ const DIGITS: usize = 12;
 
 /// Attempts at a run, after which it is given up: what kills it might kill it each time.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
+
+/// What the lock says when who holds it follows the log.
+const FOLLOWING: &[u8] = b"following";
 
 /// What is remembered between runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,15 +68,17 @@ pub(crate) struct Place {
     folder: PathBuf,
     /// What is remembered.
     pub(crate) state: State,
+    /// A run that is asked for.
+    pub(crate) request: Request,
     /// Locked until it is closed.
-    _lock: File,
+    lock: File,
 }
 
 impl Place {
     /// Opens or makes the folder.
     ///
     /// # Errors
-    /// When another process has it, or it cannot be read or written.
+    /// When another process has it, by [`Taken`], or it cannot be read or written.
     pub(crate) fn open(folder: &Path) -> Result<Place> {
         make_folder(folder)?;
         let path = folder.join("lock");
@@ -78,11 +86,12 @@ impl Place {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another process retrains in {}; stop it, or name another folder in [retraining] dir",
-                folder.display()
-            ),
+            // What an earlier process said of itself.
+            Ok(()) => lock.set_len(0).with_context(|| format!("cannot write {}", path.display()))?,
+            Err(TryLockError::WouldBlock) => {
+                let is_following = fs::read(&path).is_ok_and(|said| said == FOLLOWING);
+                return Err(Taken { folder: folder.to_owned(), is_following }.into());
+            }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -90,7 +99,15 @@ impl Place {
         let state = read(&folder.join("state.json"))?.unwrap_or_default();
         // The training runs in a folder of its own.
         let folder = std::path::absolute(folder).with_context(|| format!("cannot find {}", folder.display()))?;
-        Ok(Place { folder, state, _lock: lock })
+        Ok(Place { request: Request::of(&folder), folder, state, lock })
+    }
+
+    /// Says to others that this process follows the log, and takes up requests.
+    ///
+    /// # Errors
+    /// When it cannot be said.
+    pub(crate) fn follow(&self) -> Result<()> {
+        (&self.lock).write_all(FOLLOWING).with_context(|| format!("cannot write to {}", self.folder.display()))
     }
 
     /// What the last run learned from, by its fingerprints.
@@ -192,7 +209,6 @@ pub(crate) enum Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn under_way(snapshot: &str) -> UnderWay {
         UnderWay {
@@ -237,6 +253,31 @@ mod tests {
         let last = Place::open(&folder).unwrap();
         assert_eq!((last.state.clone(), last.learned().unwrap()), (State::default(), [1, u64::MAX].into()));
         assert!(!run.train().parent().unwrap().exists(), "nothing of the run is left");
+    }
+
+    #[test]
+    fn who_follows_the_log_is_asked_for_a_run() {
+        let root = tempfile::tempdir().unwrap();
+        let is_following = || {
+            let refused = Place::open(root.path()).err().unwrap();
+            refused.downcast_ref::<Taken>().unwrap().is_following
+        };
+        let once = Place::open(root.path()).unwrap();
+        assert!(!is_following());
+        drop(once);
+        let follower = Place::open(root.path()).unwrap();
+        follower.follow().unwrap();
+        assert!(is_following() && !follower.request.is_there());
+        Request::of(root.path()).leave().unwrap();
+        Request::of(root.path()).leave().unwrap();
+        assert!(follower.request.is_there());
+        drop(follower);
+        let next = Place::open(root.path()).unwrap();
+        assert!(!is_following(), "what the one before said is gone");
+        assert!(next.request.is_there(), "nobody has taken it up");
+        next.request.remove().unwrap();
+        next.request.remove().unwrap();
+        assert!(!next.request.is_there());
     }
 
     #[test]

@@ -125,8 +125,11 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     entries().with_context(|| format!("cannot read {}", folder.display()))
 }
 
-/// What is not there needs no removal.
-fn removed(path: &Path, result: io::Result<()>) -> Result<()> {
+/// What came of a removal: what is not there needs none.
+///
+/// # Errors
+/// When it is there and could not be removed.
+pub(crate) fn removed(path: &Path, result: io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))

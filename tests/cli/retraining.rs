@@ -227,16 +227,23 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     assert_eq!((&again["candidate"], &again["is_promoted"]), (&report["candidate"], &json!(false)), "{again}");
     assert!(again["reason"].as_str().unwrap().contains("it served already"), "{again}");
 
-    // What is new within the interval waits, and one process retrains at a time.
+    // What is new within the interval waits, until a run is asked for; one process retrains at a time.
     ward.annotate(AMENDED, ADDED);
     let mut following = ward.follow(&[]);
     following.hear("3 of them new");
-    let refused = ward.run(&["retrain"]);
+    let refused = ward.run(&["run", "--topology", "retraining"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("another process retrains in retraining"), "{}", stderr(&refused));
+    let asked = ward.run(&["retrain"]);
+    assert_eq!(stdout(&asked), "", "what comes of it is said by the other");
+    assert!(stderr(&asked).contains("it is asked for a run, which begins there within 1 s"), "{}", stderr(&asked));
+    following.hear("retraining: it was asked for");
+    // Its documents are written, so it has begun.
+    following.hear("snapshot ");
+    assert!(!ward.site.path("retraining/request.json").exists());
     let followed = following.terminate();
     assert_eq!(stdout(&followed), "");
-    assert!(!stderr(&followed).contains("retraining: "), "{}", stderr(&followed));
+    assert_eq!(stderr(&followed).matches("retraining: ").count(), 1, "{}", stderr(&followed));
     assert_eq!(ward.site.activations().len(), 2);
     stdout(&extraction.terminate());
 }
