@@ -33,9 +33,9 @@ pub(crate) struct RetrainingConfig {
     /// index, 0 to 10; 0 is never, and then nothing is measured. By custom 0.1 is a moderate shift and 0.25 a large
     /// one. It starts none without a new example. Default 0.25.
     pub(crate) drift_psi: f64,
-    /// Notes that are compared, 50 to 100000: the first that the serving student tagged, and the last; of all notes, and
-    /// of each note type and site that has so many. With fewer, chance makes larger shifts, and what it may make is no
-    /// drift. Default 500.
+    /// Notes that are compared, 50 to 100000: the first that the serving student tagged, and the last; of all notes,
+    /// and of each note type and site that has so many. With fewer, chance makes larger shifts, and what it may make is
+    /// no drift. Default 500.
     pub(crate) drift_notes: usize,
     /// Hours from one run to the next where there is anything new to learn, 0 to 8760; 0 is never. Default 0.
     pub(crate) every_hours: u64,

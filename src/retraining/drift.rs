@@ -1,10 +1,10 @@
 //! Whether the notes of today are those that the serving student took over with.
 //!
-//! In: the topics of states and of extractions, from their first record, of which those count that the serving student
-//! tagged; a note that is amended counts again. Out: of each measure, over all notes, by type and by site, how far the
-//! last `drift_notes` notes are from the first ones, as a population stability index ([`psi`]). What is compared are the
-//! shares of notes between the deciles of the first ones, or of their entities by task; an index that chance might make
-//! is no drift, whatever it is.
+//! In: the topics of states and of extractions, from their first record, of which those count that the serving
+//! student tagged; a note that is amended counts again. Out: of each measure, over all notes, by type and by site, how
+//! far the last `drift_notes` notes are from the first ones, as a population stability index ([`psi`]). What is
+//! compared are the shares of notes between the deciles of the first ones, or of their entities by task; an index that
+//! chance might make is no drift, whatever it is.
 //!
 //! State: 5 measures of [`GROUPS_MAX`] groups at most, with 28 to 56 bytes for each of `drift_notes` notes: 2 MB at the
 //! default, 360 MB at the most. Where several partitions are read they take turns, and the first and last notes are

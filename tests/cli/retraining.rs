@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use stillroom::engine::Topics;
 use stillroom_connectors::{Appended, Log};
 use stillroom_dataflow::{HeldOut, reference_key};
-use stillroom_schemas::{ActivationCause, Extraction, TextHash};
+use stillroom_schemas::{ActivationCause, Extraction, Retraining, Task, TextHash};
 
 /// Partitions of the notes.
 const PARTITIONS: u32 = 3;
@@ -152,6 +152,17 @@ impl Ward {
         }
     }
 
+    /// What stands on the topic of retraining, record after record.
+    fn said(&self) -> Vec<Retraining> {
+        let (mut source, mut said) = (Log::bounded(&self.site.log).unwrap(), Vec::new());
+        source.assign(&self.topics.retraining, 0, 0).unwrap();
+        while !source.is_finished() {
+            let records = source.poll(1 << 20, Duration::ZERO).unwrap();
+            said.extend(records.into_iter().map(|record| serde_json::from_slice(&record.value.unwrap()).unwrap()));
+        }
+        said
+    }
+
     /// The documents of a part of the snapshot: their texts by note.
     fn part(&self, snapshot: &str, name: &str) -> BTreeMap<String, String> {
         let path = self.site.path("retraining").join(&snapshot[..12]).join(name);
@@ -245,7 +256,20 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     assert_eq!(stdout(&followed), "");
     assert_eq!(stderr(&followed).matches("retraining: ").count(), 1, "{}", stderr(&followed));
     assert_eq!(ward.site.activations().len(), 2);
+    check_balance(&ward.said());
     stdout(&extraction.terminate());
+}
+
+/// What was said first: of every task each note is an example, and one that is new is there to be learned.
+fn check_balance(said: &[Retraining]) {
+    let of_part = |side: bool| annotated().filter(|number| is_held_out(*number) == side).count() as u64;
+    let tasks: Vec<Option<Task>> = said[..3].iter().map(|said| said.key.task).collect();
+    assert_eq!(tasks, Task::ALL.map(Some));
+    for said in &said[..3] {
+        let balance = said.balance.unwrap();
+        let counts = [balance.human, balance.teachers, balance.held_out, balance.new];
+        assert_eq!(counts, [of_part(false) + 1, 0, of_part(true), 1], "{said:?}");
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ const PROBABILITY: f64 = 1e-6;
 /// before and now, each `(count + 1/2) / (all counts + bins / 2)`. It is 0 where the shares are equal, the same in both
 /// directions, and never negative.
 ///
-/// From N. Siddiqi, Credit Risk Scorecards (Wiley, 2006), whose bounds are customary: below 0.1 little has changed, from
-/// 0.25 on much.
+/// From N. Siddiqi, Credit Risk Scorecards (Wiley, 2006), whose bounds are customary: below 0.1 little has changed,
+/// from 0.25 on much.
 pub(crate) fn psi(before: &[u64], now: &[u64]) -> f64 {
     let smoothed = |counts: &[u64]| -> Vec<f64> {
         let all = counts.iter().sum::<u64>() as f64 + PRIOR * counts.len() as f64;
