@@ -87,6 +87,7 @@ fn topics() -> Result<Topics> {
         retraining: name("retraining"),
         state: name("state"),
         dead_letters: name("dead_letters"),
+        shadow: name("shadow"),
         progress: name("progress"),
     })
 }

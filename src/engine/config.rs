@@ -80,6 +80,9 @@ pub struct Topics {
     pub state: String,
     /// Records that could not be processed, to the partition they were read from. Default `clinical.notes.v1.dlq`.
     pub dead_letters: String,
+    /// Quality figures of a candidate that reads along, and of the student that serves over the same notes, are written here, to
+    /// partition 0. Default `clinical.shadow.v1`.
+    pub shadow: String,
     /// On Kafka, what is committed: one partition. Default `clinical.progress.v1`.
     pub progress: String,
 }
@@ -118,6 +121,7 @@ impl Default for Topics {
             retraining: "clinical.retraining.v1".to_owned(),
             state: "clinical.state.v1".to_owned(),
             dead_letters: "clinical.notes.v1.dlq".to_owned(),
+            shadow: "clinical.shadow.v1".to_owned(),
             progress: "clinical.progress.v1".to_owned(),
         }
     }
@@ -233,6 +237,7 @@ impl Topics {
             ("engine.topics.retraining", &self.retraining),
             ("engine.topics.state", &self.state),
             ("engine.topics.dead_letters", &self.dead_letters),
+            ("engine.topics.shadow", &self.shadow),
             ("engine.topics.progress", &self.progress),
         ];
         for (at, (key, name)) in topics.iter().enumerate() {

@@ -27,10 +27,11 @@ mod restore;
 mod tests;
 
 pub use cluster::Cluster;
+pub(crate) use commit::QualityBook;
 pub use commit::QualityChange;
 pub use committer::{Committed, Observer};
 pub use config::{EngineConfig, Topics};
-pub(crate) use restore::published_quality;
+pub(crate) use restore::{published_quality, state_of};
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;

@@ -101,7 +101,11 @@ impl Restoring<'_> {
     }
 }
 
-fn state_of(record: &Record) -> Result<NoteState> {
+/// What a record of the topic of states says.
+///
+/// # Errors
+/// When this version cannot read it; names the record.
+pub(crate) fn state_of(record: &Record) -> Result<NoteState> {
     let value = record.value.as_deref().unwrap_or_default();
     let state: NoteState = serde_json::from_slice(value).with_context(|| unreadable(record))?;
     let is_whole = |words: &Vec<u8>| Words::from_bytes(words).is_some();

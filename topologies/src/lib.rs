@@ -5,6 +5,8 @@
 
 mod extraction;
 mod retraining;
+mod shadow;
 
 pub use extraction::{ExtractionParts, extraction};
 pub use retraining::{Retraining, RetrainingParts, retraining};
+pub use shadow::{Shadow, ShadowParts, shadow};
