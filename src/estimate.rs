@@ -1,13 +1,13 @@
 //! Figures with the intervals that a bootstrap over documents gives them: what `study` reports and what the promotion of a student
 //! is decided by.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 use stillroom_dataflow::Bootstrap;
 use stillroom_schemas::Counts;
 
 /// A figure and the interval that holds it for 95 % of bootstrap samples of the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Estimate {
     /// The figure.
     pub(crate) value: f64,

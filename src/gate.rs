@@ -4,7 +4,7 @@ use crate::estimate::{Estimate, difference};
 use crate::evaluation::{Extracted, extract_gold};
 use crate::runtime::StudentConfig;
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use stillroom_connectors::GoldDocument;
@@ -17,7 +17,7 @@ use stillroom_student::Student;
 pub(crate) const DOCUMENTS_MIN: usize = 20;
 
 /// How two students do on the documents that were annotated for a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TaskFigure {
     task: Task,
     documents: usize,
@@ -52,7 +52,7 @@ impl TaskFigure {
 
 /// The figures of a candidate beside those of the serving student, for each task that the serving student has a head for, whether
 /// documents were annotated for it or not, and each other one that the candidate has one for and documents were.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Gate(Vec<TaskFigure>);
 
 impl Gate {
@@ -76,7 +76,23 @@ impl Gate {
                 }
             }
         }
-        Ok(Gate(pairs.into_iter().map(|(task, pairs)| figure(task, &pairs)).collect()))
+        Ok(Gate::of(pairs))
+    }
+
+    /// The figures of the counts of each document, those of the candidate first, by task.
+    pub(crate) fn of(pairs: BTreeMap<Task, Vec<(Counts, Counts)>>) -> Gate {
+        Gate(pairs.into_iter().map(|(task, pairs)| figure(task, &pairs)).collect())
+    }
+
+    /// The tasks that have [`DOCUMENTS_MIN`] documents, so that the two may be told apart.
+    pub(crate) fn decided(&self) -> Vec<Task> {
+        self.0.iter().filter(|figure| figure.documents >= DOCUMENTS_MIN).map(|figure| figure.task).collect()
+    }
+
+    /// Of these, the tasks on which the candidate is worse.
+    pub(crate) fn worse(&self) -> Vec<Task> {
+        let decided = self.0.iter().filter(|figure| figure.documents >= DOCUMENTS_MIN);
+        decided.filter(|figure| figure.standing() == Standing::Worse).map(|figure| figure.task).collect()
     }
 
     /// Why these documents cannot decide; nothing if they can: if each task has [`DOCUMENTS_MIN`] of them. What is not measured might
@@ -207,6 +223,16 @@ mod tests {
         // The reason for the bound: one document, and nothing that chance could have made otherwise.
         assert_eq!(of_documents(Task::Disease, 1, |_| 6).standing(), Standing::Better);
         assert_eq!(of_documents(Task::Disease, 0, |_| 6).standing(), Standing::Level);
+    }
+
+    #[test]
+    fn what_is_worse_of_too_few_documents_is_not_decided() {
+        let worse = |task, documents| of_documents(task, documents, |document| 4 - document % 3);
+        let gate = Gate(vec![worse(Task::Disease, DOCUMENTS_MIN), worse(Task::Symptom, DOCUMENTS_MIN - 1)]);
+        assert_eq!(gate.0[1].standing(), Standing::Worse, "{:#?}", gate.table());
+        assert_eq!((gate.decided(), gate.worse()), (vec![Task::Disease], vec![Task::Disease]));
+        let better = Gate(vec![of_found(Task::Disease, |document| 6 + document % 3)]);
+        assert_eq!((better.decided(), better.worse()), (vec![Task::Disease], Vec::new()));
     }
 
     #[test]

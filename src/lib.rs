@@ -23,6 +23,7 @@ mod refused;
 mod retraining;
 mod runtime;
 mod serving;
+mod shadow;
 mod students;
 mod study;
 mod teaching;

@@ -61,6 +61,14 @@ impl Switch {
         students::verify(&self.registry, model, &self.config).with_context(|| format!("{} must not serve", model.0))
     }
 
+    /// Whether no student was activated since this was opened.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        Ok(self.topic.activations()?.len() == self.activations.len())
+    }
+
     /// How a candidate does beside the student that serves.
     ///
     /// # Errors

@@ -24,12 +24,14 @@ mod reading;
 mod request;
 mod run;
 mod run_folder;
+mod shadowing;
 mod snapshot;
 mod triggers;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
 pub(crate) use request::{Request, Taken};
+pub(crate) use reading::assign_or_first;
 pub(crate) use run::Report;
 
 use crate::config::Config;

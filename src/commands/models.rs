@@ -2,6 +2,7 @@
 
 mod comparing;
 mod listing;
+mod shadowing;
 mod switching;
 
 use crate::commands::{ConfigArgs, print_line};
@@ -27,6 +28,8 @@ pub(crate) enum Models {
     Show(listing::Show),
     /// Measure two students on annotated documents, and say whether one would be promoted in the other's place.
     Compare(comparing::Compare),
+    /// Let a student read a share of the notes along with the one that serves, and compare both on them.
+    Shadow(shadowing::ShadowStudent),
     /// Let a student serve if it is better than the one that does: better on a task and worse on none, beyond 95 % intervals.
     Promote(switching::Promote),
     /// Let the student serve again that served before.
@@ -42,6 +45,7 @@ impl Models {
             Models::List(command) => command.run(),
             Models::Show(command) => command.run(),
             Models::Compare(command) => command.run(),
+            Models::Shadow(command) => command.run(),
             Models::Promote(command) => command.run(),
             Models::Rollback(command) => command.run(),
             Models::Verify(command) => command.run(),

@@ -50,6 +50,13 @@ pub(crate) struct RetrainingConfig {
     /// Notes with references of patients that are held out, for each task of the serving student, without which no
     /// candidate takes over, 20 to a million: fewer tell no two students apart. Default 20.
     pub(crate) held_out_min: u64,
+    /// Notes of the stream that a candidate which passed the gate reads along with the serving student before it takes over, 0 to
+    /// a million; 0 is none. It does not take over when it is worse on a task by references of 20 of these notes or more. Default 0.
+    pub(crate) shadow_notes: u64,
+    /// The share of the notes that it reads along, above 0, 1 at most. Default 0.2.
+    pub(crate) shadow_share: f64,
+    /// Hours that it reads along at most, 1 to 8760, whatever was read by then. Default 24.
+    pub(crate) shadow_hours_max: u64,
     /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default
     /// 0.1.
     pub(crate) dev: f64,
@@ -93,6 +100,9 @@ impl Default for RetrainingConfig {
             look_every_seconds: 10,
             held_out: 0.2,
             held_out_min: DOCUMENTS_MIN as u64,
+            shadow_notes: 0,
+            shadow_share: 0.2,
+            shadow_hours_max: 24,
             dev: 0.1,
             notes_max: 20_000,
             device: "cpu".to_owned(),
@@ -134,6 +144,12 @@ impl RetrainingConfig {
         ];
         for (field, value, min, max) in numbers {
             in_range(format!("retraining.{field}"), value, min..=max)?;
+        }
+        in_range("retraining.shadow_notes", self.shadow_notes, 0..=1_000_000)?;
+        in_range("retraining.shadow_hours_max", self.shadow_hours_max, 1..=8760)?;
+        if !(self.shadow_share > 0.0 && self.shadow_share <= 1.0) {
+            let reason = format!("is {}; choose a share above 0, 1 at most", self.shadow_share);
+            return Err(Refused::new("retraining.shadow_share", reason));
         }
         let is_part = |share: f64| share > 0.0 && share < 1.0;
         let shares = [
@@ -188,6 +204,8 @@ mod tests {
         check("labels_min = 1000000001", "retraining.labels_min is 1000000001; choose a value from 0 to 1000000000");
         check("held_out_min = 19", "retraining.held_out_min is 19; choose a value from 20 to 1000000");
         check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");
+        check("shadow_share = 0.0", "retraining.shadow_share is 0; choose a share above 0, 1 at most");
+        check("shadow_hours_max = 0", "retraining.shadow_hours_max is 0; choose a value from 1 to 8760");
         check("name = 'a@b'", "retraining.name is \"a@b\"");
         check("dir = ''", "retraining.dir is empty; name a folder");
         check("recipe.batch = 0", "retraining.recipe.batch is 0; choose a value from 1 to 4096");

@@ -9,6 +9,7 @@
 //!   train.jsonl, dev.jsonl, heldout.jsonl, learned.json; then snapshot.json, which makes them whole
 //!   train.lock                held by the training
 //!   student/                  the candidate
+//!   shadow.json               where it began to read along, and what came of it
 //! ```
 //!
 //! Files are replaced as a whole, so a kill leaves the old ones or the new ones. Folders are for their owner alone.

@@ -8,9 +8,11 @@ use crate::promotion::{Switch, check_followed};
 use crate::retraining::child;
 use crate::retraining::place::UnderWay;
 use crate::retraining::run_folder::RunFolder;
+use crate::retraining::shadowing;
 use crate::retraining::snapshot::Snapshot;
 use crate::retraining::triggers::Cause;
-use crate::students;
+use crate::shadow::Figures;
+use crate::students::{self, Verified};
 use crate::training::base_folder;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -32,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) candidate: ModelId,
     /// How both do on the notes that are held out; absent where these are too few.
     pub(crate) figures: Option<Gate>,
+    /// How both do on notes that came while the candidate read along; absent where it did not.
+    pub(crate) shadow: Option<Figures>,
     /// Whether the candidate takes over.
     pub(crate) is_promoted: bool,
     /// Why not.
@@ -42,6 +46,10 @@ impl Report {
     /// For people: how both do, and what comes of it.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = self.figures.as_ref().map(Gate::table).unwrap_or_default();
+        if let Some(shadow) = &self.shadow {
+            lines.extend(shadow.lines());
+            lines.extend(shadow.undecided().map(|why| format!("{why}, so the verdict of what is held out stands")));
+        }
         lines.push(match &self.reason {
             Some(reason) => format!("{} does not serve: {reason}", self.candidate.0),
             None => format!("{} serves in the place of {}", self.candidate.0, self.serving.0),
@@ -94,6 +102,7 @@ pub(crate) fn complete(
         candidate: candidate.clone(),
         is_promoted: reason.is_none(),
         figures,
+        shadow: None,
         reason,
     };
     if candidate == switch.serving.model {
@@ -118,11 +127,27 @@ pub(crate) fn complete(
         return Ok(Some(report(None, Some(reason))));
     }
     let gate = switch.measure(&verified, &documents)?;
-    let refusal = gate.too_few().or_else(|| gate.refusal());
+    if let Some(refusal) = gate.too_few().or_else(|| gate.refusal()) {
+        return Ok(Some(report(Some(gate), Some(refusal))));
+    }
+    let Some(shadow) = shadowed(config, (&switch, &verified), (folder, stop))? else { return Ok(None) };
+    let refusal = shadow.as_ref().and_then(Figures::refusal);
     if refusal.is_none() {
         switch.to(verified, ActivationCause::Promotion)?;
     }
-    Ok(Some(report(Some(gate), refusal)))
+    Ok(Some(Report { shadow, ..report(Some(gate), refusal) }))
+}
+
+/// What comes of reading along, if the candidate is to; nothing when it was stopped.
+fn shadowed(
+    config: &Config,
+    students: (&Switch, &Verified),
+    place: (&RunFolder, &AtomicBool),
+) -> Result<Option<Option<Figures>>> {
+    match config.retraining.shadow_notes {
+        0 => Ok(Some(None)),
+        _ => Ok(shadowing::read_along(config, students, place)?.map(Some)),
+    }
 }
 
 /// Why a candidate cannot be measured: a task without enough notes that are held out. What is not measured might have

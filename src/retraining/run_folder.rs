@@ -57,6 +57,11 @@ impl RunFolder {
         self.0.join("heldout.jsonl")
     }
 
+    /// Where the candidate began to read along, and what came of it.
+    pub(crate) fn shadow(&self) -> PathBuf {
+        self.0.join("shadow.json")
+    }
+
     /// The candidate.
     pub(crate) fn student(&self) -> PathBuf {
         self.0.join(STUDENT)

@@ -1,0 +1,85 @@
+//! Publishes the figures of a shadow.
+
+use crate::engine::QualityBook;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use stillroom_connectors::{Appended, Appender, Cleanup, Log, Source, TopicPlan};
+use stillroom_dataflow::Output;
+use stillroom_schemas::{ModelId, QualityKey};
+
+/// The one partition of the topic.
+const PARTITION: u32 = 0;
+
+/// Bytes of figures that are read at once.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How long a poll waits for the log.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// Writes figures that have changed, as they stand on the topic of quality: under their key, and null when no such notes are
+/// left. The topic is stillroom's own, so values are plain JSON.
+pub(super) struct Publisher {
+    appender: Box<dyn Appender>,
+    book: QualityBook,
+}
+
+impl Publisher {
+    /// Makes the topic if need be, and takes back what an earlier shadow of these students left there.
+    ///
+    /// # Errors
+    /// When the log cannot be read or written, or the topic not be made.
+    pub(super) fn open(log: Arc<dyn Log>, topic: &str, models: [&ModelId; 2]) -> Result<Publisher> {
+        let plan = TopicPlan {
+            name: topic.to_owned(),
+            partitions: PARTITION + 1,
+            cleanup: Cleanup::Compact,
+            record_bytes_max: None,
+        };
+        log.prepare(&[plan])?;
+        let left = left_of(log.bounded()?, topic, models)?;
+        let mut appender = log.appender(topic)?;
+        if !left.is_empty() {
+            appender.append(&left.into_iter().map(|key| appended(key, None)).collect::<Vec<Appended>>())?;
+        }
+        Ok(Publisher { appender, book: QualityBook::default() })
+    }
+
+    /// Writes what the updates of whole epochs change.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub(super) fn publish(&mut self, updates: &[Output]) -> Result<()> {
+        let mut records = Vec::new();
+        for (key, quality) in self.book.apply(updates) {
+            let value = quality.as_ref().map(serde_json::to_vec).transpose()?;
+            records.push(appended(serde_json::to_vec(&key)?, value));
+        }
+        if !records.is_empty() {
+            self.appender.append(&records)?;
+        }
+        Ok(())
+    }
+}
+
+/// The keys of figures that stand on the topic and are of these students.
+fn left_of(mut source: Box<dyn Source>, topic: &str, models: [&ModelId; 2]) -> Result<Vec<Vec<u8>>> {
+    let mut left = BTreeMap::new();
+    source.partitions(topic)?;
+    source.assign(topic, PARTITION, 0)?;
+    while !source.is_finished() {
+        for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+            left.insert(record.key.unwrap_or_default(), record.value.is_some());
+        }
+    }
+    let is_theirs = |key: &[u8]| {
+        let key: Option<QualityKey> = serde_json::from_slice(key).ok();
+        key.is_some_and(|key| models.contains(&&key.model))
+    };
+    Ok(left.into_iter().filter(|(key, is_live)| *is_live && is_theirs(key)).map(|(key, _)| key).collect())
+}
+
+fn appended(key: Vec<u8>, value: Option<Vec<u8>>) -> Appended {
+    Appended { key: Some(key), value, headers: Vec::new(), partition: Some(PARTITION) }
+}
