@@ -189,7 +189,7 @@ impl Shadow {
             if self.ledger.notes() >= course.notes {
                 return Ok(End::Read);
             }
-            if !is_whole {
+            if !is_whole || stop.load(Ordering::SeqCst) {
                 return Ok(End::Stopped);
             }
             if course.is_bounded {

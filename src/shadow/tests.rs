@@ -2,8 +2,8 @@ use super::*;
 use crate::engine::QualityBook;
 use std::collections::BTreeSet;
 use stillroom_dataflow::{
-    DecodeConfig, PlainJson, Position, Probabilities, Sampling, Tagger, TaggerError, TaggerPool, TeacherPanel,
-    TokenizedText, TokenizerError, Window, Words, reference_key,
+    DecodeConfig, PlainJson, Position, Probabilities, Sampling, Tagger, TaggerError, TaggerFactory, TaggerPool,
+    TeacherPanel, TokenizedText, TokenizerError, Window, Words, reference_key,
 };
 use stillroom_schemas::{
     Comparison, Counts, Level, ModelId, OffsetUnit, Prediction, Quality, QualityKey, Reference, Span, Task, TextHash,
@@ -60,8 +60,8 @@ struct Bench {
 
 impl Bench {
     fn new(share: f64) -> Bench {
-        let spotter = || Ok(Box::new(Spotter(ModelId(CANDIDATE.to_owned()))) as Box<dyn Tagger>);
-        let pool = TaggerPool::start(vec![Box::new(spotter)], 2).unwrap();
+        let spotter: TaggerFactory = Box::new(|| Ok(Box::new(Spotter(ModelId(CANDIDATE.to_owned())))));
+        let pool = TaggerPool::start(vec![spotter], 2).unwrap();
         let parts = ShadowParts {
             decode: DecodeConfig {
                 notes: "notes".into(),
@@ -180,10 +180,8 @@ impl Bench {
 fn both_students_are_measured_on_the_same_notes_only() {
     let mut bench = Bench::new(1.0);
     let text = "fever and flu";
-    let offsets: Vec<u64> = ["both", "unserved", "other", "amended", "withdrawn"]
-        .map(|note| bench.note(note, 1, text))
-        .into_iter()
-        .collect();
+    let notes = ["both", "unserved", "other", "amended", "withdrawn"];
+    let offsets = notes.map(|note| bench.note(note, 1, text));
     assert_eq!(bench.settle(), [0, 0], "the serving student has read nothing");
 
     bench.state("both", SERVING, (1, offsets[0]), text);

@@ -1,6 +1,7 @@
 //! `stillroom models`: students in the registry, promoted and rolled back on a log in a folder.
 
 mod flowing;
+mod shadow;
 
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use safetensors::SafeTensors;

@@ -1,6 +1,8 @@
 //! `stillroom retrain` and `run --topology retraining`: people annotate notes while they flow, and a better student
 //! takes over.
 
+mod shadow;
+
 use crate::models::{Site, documents, find};
 use crate::running::{DEADLINE, Running};
 use crate::support::{json_lines, stderr, stdout, stillroom};

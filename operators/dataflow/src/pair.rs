@@ -71,7 +71,7 @@ impl<'scope> Pair<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
         self.binary_frontier::<_, Pairs, _, _, _, _>(serving, Pipeline, Pipeline, "Pair", |initial, _| {
             // Kept, it would hold the frontier for good.
             drop(initial);
-            let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<(Side, PredictionUpsert)>)> = BTreeMap::new();
+            let mut open: BTreeMap<Epoch, Open> = BTreeMap::new();
             let mut notes = Notes::default();
             move |(candidate, candidate_frontier), (serving, serving_frontier), output| {
                 candidate.for_each(|capability, upserts| {
@@ -95,6 +95,9 @@ impl<'scope> Pair<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
         })
     }
 }
+
+/// What has come of an epoch that is not complete.
+type Open = (Capability<Epoch>, Vec<(Side, PredictionUpsert)>);
 
 /// Whose prediction it is.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +142,7 @@ impl Notes {
             let (pair, was_paired) = (said.pair(), said.is_paired);
             said.is_paired = pair.is_some();
             let (revision, offset, _) = said.candidate.as_ref()?;
-            (pair.is_some() || was_paired).then(|| (note, (*revision, *offset, pair)))
+            (pair.is_some() || was_paired).then_some((note, (*revision, *offset, pair)))
         });
         changed.collect()
     }
