@@ -30,8 +30,8 @@ mod triggers;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
-pub(crate) use request::{Request, Taken};
 pub(crate) use reading::assign_or_first;
+pub(crate) use request::{Request, Taken};
 pub(crate) use run::Report;
 
 use crate::config::Config;

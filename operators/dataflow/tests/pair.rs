@@ -40,7 +40,7 @@ fn any_history(seed: u64) -> Vec<Upserts> {
         let revision = revisions.entry(note.clone()).or_default();
         *revision += random.random_range(0..2);
         let (is_withdrawn, text) = (random.random_bool(0.2), random.random_range(0..3));
-        for side in 0..2 {
+        for side in [0, 1] {
             let said = (!is_withdrawn && random.random_bool(0.9)).then(|| prediction(side, text));
             // In the order of the partition, so never earlier than what was read of the note before.
             let epoch = late.entry((note.clone(), side)).or_default();
