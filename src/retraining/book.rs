@@ -104,7 +104,10 @@ fn zip_counts(all: &mut Balance, of_example: &Balance, change: fn(u64, u64) -> u
 /// Never: names and numbers are JSON.
 fn fingerprint(key: &ExampleKey, example: &Example) -> u64 {
     let said = serde_json::to_vec(&(key, &example.text_hash, &example.spans, &example.source));
-    let digest = Sha256::digest(said.expect("names and numbers are JSON"));
+    let soft = example.soft.as_ref().map(serde_json::to_vec).transpose();
+    let digest = Sha256::new().chain_update(said.expect("names and numbers are JSON"));
+    // Without shares it is as it was before there were any.
+    let digest = digest.chain_update(soft.expect("numbers are JSON").unwrap_or_default()).finalize();
     u64::from_be_bytes(std::array::from_fn(|byte| digest[byte]))
 }
 
@@ -124,6 +127,7 @@ pub(crate) mod tests {
             note_type: None,
             site: None,
             spans: vec![Span { task: Task::Disease, start, end: start + 1 }],
+            soft: None,
             source,
             is_held_out,
         };

@@ -5,9 +5,11 @@
 
 mod label_model;
 mod rule;
+mod shares;
 
 pub use label_model::LabelModel;
 pub use rule::{Ensemble, Rule};
+pub use shares::share_tasks;
 
 use crate::Words;
 use std::collections::BTreeMap;
@@ -45,14 +47,22 @@ pub fn merge_tasks<'a, 'b>(
     label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
 ) -> (TaskSet, Vec<Span>) {
     let (mut tasks, mut merged) = (TaskSet::new(), Vec::new());
-    for (task, ensemble) in ensembles {
-        let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(|teacher| label_of(teacher, task)).collect();
-        if let Some(labels) = labels {
-            tasks.insert(task);
-            merged.extend(ensemble.merge(words, task, &labels));
-        }
+    for (task, ensemble, labels) in labelled(ensembles, label_of) {
+        tasks.insert(task);
+        merged.extend(ensemble.merge(words, task, &labels));
     }
     (tasks, merged)
+}
+
+/// The tasks for which each teacher of the ensemble gave a label, with these labels in the order of the teachers.
+fn labelled<'a, 'b>(
+    ensembles: impl Iterator<Item = (Task, &'b Ensemble)>,
+    label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
+) -> impl Iterator<Item = (Task, &'b Ensemble, Vec<&'a [Span]>)> {
+    ensembles.filter_map(move |(task, ensemble)| {
+        let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(|teacher| label_of(teacher, task)).collect();
+        Some((task, ensemble, labels?))
+    })
 }
 
 /// How often each pattern stands at words that people marked (`true`), and at others.

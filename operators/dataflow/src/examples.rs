@@ -25,7 +25,7 @@
 
 use crate::labels::{NoteLabels, labels_of_notes, latest_labels, one_of_each, views};
 use crate::upserts::{arrange_upserts, stamp};
-use crate::{Epoch, HeldOut, Output, ReferenceUpsert, TeacherPanel, TokenizedNote, Words};
+use crate::{Epoch, HeldOut, Output, ReferenceUpsert, SoftSpan, TeacherPanel, TokenizedNote, Words};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub struct Example {
     /// The mentions of the task, in Unicode code points, by position and without repetitions. None is a statement too:
     /// the note has none.
     pub spans: Vec<Span>,
+    /// By which shares of the teachers; absent where people say so, and where the panel is not asked for shares.
+    pub soft: Option<Vec<SoftSpan>>,
     /// Who says so.
     pub source: ExampleSource,
     /// Whether the patient is held out, see [`HeldOut`].
@@ -271,12 +273,14 @@ fn examples_of(
     let (teachers, humans): (Vec<_>, Vec<_>) = of_text.partition(|(_, labels)| labels.is_of_teacher);
     let teachers = one_of_each(teachers.into_iter());
     let words = Words::from_bytes(&note.words).expect("words are kept as Words::to_bytes writes them");
-    let (merged_tasks, merged) = panel.merge(&words, &views(&teachers));
+    let labels = views(&teachers);
+    let ((merged_tasks, merged), mut shares) = (panel.merge(&words, &labels), panel.shares(&words, &labels));
     let is_held_out = held_out.is_held_out(note.patient_id.as_deref(), note_id);
     let of_task = |task: Task| {
-        let (source, spans) = match humans.iter().find(|(_, labels)| labels.tasks.contains(&task)) {
-            Some((annotator, labels)) => (ExampleSource::Human(annotator.to_string()), &labels.spans),
-            None if merged_tasks.contains(&task) => (ExampleSource::Teachers, &merged),
+        let soft = shares.remove(&task);
+        let (source, spans, soft) = match humans.iter().find(|(_, labels)| labels.tasks.contains(&task)) {
+            Some((annotator, labels)) => (ExampleSource::Human(annotator.to_string()), &labels.spans, None),
+            None if merged_tasks.contains(&task) => (ExampleSource::Teachers, &merged, soft),
             None => return None,
         };
         let mut spans: Vec<Span> = spans.iter().filter(|span| span.task == task).copied().collect();
@@ -289,6 +293,7 @@ fn examples_of(
             note_type: note.note_type.clone(),
             site: note.site.clone(),
             spans,
+            soft,
             source,
             is_held_out,
         };
@@ -343,6 +348,7 @@ mod tests {
         let mut all: NoteLabels = lines.iter().map(|line| said(line)).collect();
         all.sort();
         let examples = examples_of(("n1", &(0, 7, Arc::new(note))), &all, &panel, HeldOut { share: 0.0 });
+        assert!(examples.iter().all(|(_, example)| example.soft.is_none()), "nobody asked for shares");
         let told = examples.iter().map(|(key, example)| {
             let words: String = example.spans.iter().map(|span| format!(" {}", span.start / 2)).collect();
             let by = match &example.source {

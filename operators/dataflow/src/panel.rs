@@ -4,8 +4,8 @@
 //! rule that has no parameters, so that counts of notes add up; rules whose parameters are fitted to a corpus take part as the chosen
 //! ensemble, with the parameters that were chosen.
 
-use crate::Words;
-use crate::ensemble::{Ensemble, NoteVotes, Pattern, Rule, members, merge_tasks, project};
+use crate::ensemble::{Ensemble, NoteVotes, Pattern, Rule, members, merge_tasks, project, share_tasks};
+use crate::{SoftSpans, Words};
 use std::collections::BTreeMap;
 use stillroom_schemas::{Counts, ModelId, Span, Task, TaskSet};
 
@@ -18,6 +18,8 @@ pub struct TeacherPanel {
     /// By task.
     tasks: BTreeMap<Task, PanelOfTask>,
     chosen: BTreeMap<Task, Ensemble>,
+    /// Whether what the ensembles say is also wanted in shares.
+    is_soft: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -49,13 +51,24 @@ impl TeacherPanel {
             let teachers: Vec<String> = able.map(|(name, _)| name.clone()).collect();
             (task, PanelOfTask { subsets: subsets(&teachers), teachers })
         };
-        TeacherPanel { tasks: Task::ALL.map(of_task).into(), chosen }
+        TeacherPanel { tasks: Task::ALL.map(of_task).into(), chosen, is_soft: false }
+    }
+
+    /// The same, whose ensembles also say by which share of their teachers: for [`Examples`](crate::Examples).
+    pub fn with_shares(self) -> TeacherPanel {
+        TeacherPanel { is_soft: true, ..self }
     }
 
     /// What the chosen ensembles say of a text: the tasks that each teacher of the task's ensemble has labelled, and the spans.
     pub(crate) fn merge(&self, words: &Words, labels: &[LabelOf<'_>]) -> (TaskSet, Vec<Span>) {
         let chosen = self.chosen.iter().map(|(task, ensemble)| (*task, ensemble));
         merge_tasks(chosen, words, |teacher, task| spans_of(teacher, task, labels))
+    }
+
+    /// The shares of the teachers behind what [`TeacherPanel::merge`] says; nothing where they are not wanted.
+    pub(crate) fn shares(&self, words: &Words, labels: &[LabelOf<'_>]) -> SoftSpans {
+        let chosen = self.chosen.iter().filter(|_| self.is_soft).map(|(task, ensemble)| (*task, ensemble));
+        share_tasks(chosen, words, |teacher, task| spans_of(teacher, task, labels))
     }
 
     /// The counts of words of every subset and of the chosen ensemble against the spans of a reference, for one task: of those whose

@@ -59,7 +59,7 @@ fn chosen() -> BTreeMap<Task, Ensemble> {
 
 fn panel() -> TeacherPanel {
     let asked = TEACHERS[..3].iter().map(|name| (name.to_string(), TaskSet::from(Task::ALL)));
-    TeacherPanel::new(&asked.collect::<Vec<_>>(), chosen())
+    TeacherPanel::new(&asked.collect::<Vec<_>>(), chosen()).with_shares()
 }
 
 /// The text of a note at a revision. Every third revision has the text of the one before, as when only the signature
@@ -257,13 +257,17 @@ fn examples_of(
     let merged = |task: Task| {
         let ensemble = chosen().remove(&task)?;
         let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(|teacher| label_of(teacher, task)).collect();
-        Some(ensemble.merge(&words, task, &labels?))
+        let labels = labels?;
+        Some((ensemble.merge(&words, task, &labels), ensemble.shares(&words, task, &labels)))
     };
     let of_task = |task: Task| {
         let human = humans.iter().find(|said| said.tasks.contains(&task));
-        let (source, spans) = match human {
-            Some(said) => (ExampleSource::Human(said.annotator.clone()), said.spans.clone()),
-            None => (ExampleSource::Teachers, merged(task)?),
+        let (source, spans, soft) = match (human, merged(task)) {
+            (Some(said), _) => (ExampleSource::Human(said.annotator.clone()), said.spans.clone(), None),
+            (None, merged) => {
+                let (spans, soft) = merged?;
+                (ExampleSource::Teachers, spans, Some(soft))
+            }
         };
         let spans: BTreeSet<Span> = spans.into_iter().filter(|span| span.task == task).collect();
         let example = Example {
@@ -273,6 +277,7 @@ fn examples_of(
             note_type: note.note_type.clone(),
             site: note.site.clone(),
             spans: spans.into_iter().collect(),
+            soft,
             source,
             is_held_out: is_held_out(note),
         };

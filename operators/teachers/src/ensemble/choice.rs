@@ -4,8 +4,8 @@ use crate::TeacherError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use stillroom_dataflow::Words;
-use stillroom_dataflow::ensemble::{Ensemble, merge_tasks};
+use stillroom_dataflow::ensemble::{Ensemble, merge_tasks, share_tasks};
+use stillroom_dataflow::{SoftSpans, Words};
 use stillroom_schemas::{Span, Task, TaskSet};
 
 /// The ensemble of each task, as TOML.
@@ -76,8 +76,16 @@ impl Choice {
         words: &Words,
         label_of: impl Fn(&str, Task) -> Option<&'a [Span]>,
     ) -> (TaskSet, Vec<Span>) {
-        let ensembles = self.0.iter().map(|(task, chosen)| (*task, &chosen.ensemble));
-        merge_tasks(ensembles, words, label_of)
+        merge_tasks(self.ensembles(), words, label_of)
+    }
+
+    /// The shares of the teachers behind what [`Choice::merge`] says.
+    pub fn shares<'a>(&self, words: &Words, label_of: impl Fn(&str, Task) -> Option<&'a [Span]>) -> SoftSpans {
+        share_tasks(self.ensembles(), words, label_of)
+    }
+
+    fn ensembles(&self) -> impl Iterator<Item = (Task, &Ensemble)> {
+        self.0.iter().map(|(task, chosen)| (*task, &chosen.ensemble))
     }
 }
 
