@@ -106,7 +106,7 @@ pub(crate) fn base_folder(name: &str, config: &HubConfig) -> Result<PathBuf> {
 
 /// A gold document to learn from.
 pub(crate) fn document(gold: GoldDocument) -> Document {
-    Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans }
+    Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans, soft: gold.soft }
 }
 
 /// Documents under a name, told from others by what is in them.
@@ -124,8 +124,11 @@ pub(crate) fn corpus_of(name: String, documents: Vec<Document>) -> Result<Corpus
 /// Never, as they can be written as JSON.
 pub(crate) fn hash_of(documents: &[Document]) -> Result<String> {
     let mut hash = Sha256::new();
-    for Document { id, text, tasks, spans } in documents {
+    for Document { id, text, tasks, spans, soft } in documents {
         hash.update(serde_json::to_vec(&(id, text, tasks, spans))?);
+        if !soft.is_empty() {
+            hash.update(serde_json::to_vec(soft)?);
+        }
     }
     Ok(format!("{:x}", hash.finalize()))
 }

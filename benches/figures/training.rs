@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Vec<Document>> {
     GoldDocuments::open(path)?
         .map(|gold| {
             let gold = gold?;
-            Ok(Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans })
+            Ok(Document { id: gold.id, text: gold.text, tasks: gold.tasks, spans: gold.spans, soft: gold.soft })
         })
         .collect()
 }

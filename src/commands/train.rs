@@ -3,6 +3,7 @@
 use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Drawn, Problems, ReadingArgs, gold_documents};
 use crate::held_out::HeldOut;
+use crate::recipe::RecipeConfig;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
 use crate::training::{
@@ -13,7 +14,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use stillroom_dataflow::Tokenizer;
+use stillroom_dataflow::{SoftSpans, Tokenizer};
 use stillroom_schemas::{Note, Task, TaskSet};
 use stillroom_student::{
     Corpus, DataFile, Distillation, Document, Manifest, Precision, Recipe, Student, TrainConfig, sha256,
@@ -86,24 +87,8 @@ pub(crate) struct Train {
     /// A task to learn, disease, medication or symptom; may be given again; all three by default.
     #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
-    /// Learning rate of the encoder.
-    #[arg(long, default_value_t = Recipe::default().learning_rate)]
-    rate: f64,
-    /// Learning rate of the heads, in multiples of the encoder's.
-    #[arg(long, default_value_t = Recipe::default().head_rate_factor)]
-    head_rate_factor: f64,
-    /// Windows a step.
-    #[arg(long, default_value_t = Recipe::default().batch)]
-    batch: usize,
-    /// Decoupled weight decay of AdamW.
-    #[arg(long, default_value_t = Recipe::default().weight_decay)]
-    weight_decay: f32,
-    /// Passes over the documents.
-    #[arg(long, default_value_t = Recipe::default().epochs)]
-    epochs: usize,
-    /// Let the rate fall linearly to zero, after a warm-up of 6 % of the steps.
-    #[arg(long)]
-    linear_decay: bool,
+    #[command(flatten)]
+    recipe: RecipeConfig,
     /// Stop after this many passes without a better dev F1.
     #[arg(long, default_value_t = PATIENCE)]
     patience: usize,
@@ -113,18 +98,6 @@ pub(crate) struct Train {
     /// Seed of shuffling, initialisation and dropout.
     #[arg(long, default_value_t = Recipe::default().seed)]
     seed: u64,
-    /// Leave the embeddings and this many of the first layers as they are; no gradient is computed for them.
-    #[arg(long, default_value_t = Recipe::default().freeze, value_name = "LAYERS")]
-    freeze: usize,
-    /// Let each layer learn at this multiple of the rate of the next one, and the embeddings of the first one's.
-    #[arg(long, value_name = "FACTOR")]
-    layer_decay: Option<f64>,
-    /// Keep the exponential moving average of the weights, with this decay a step such as 0.999, in place of the last ones.
-    #[arg(long, value_name = "DECAY")]
-    average: Option<f64>,
-    /// Dropout of hidden states and attention weights, 0 or from 1/256 to below 1, in place of what the base's config.json says.
-    #[arg(long, value_name = "SHARE")]
-    dropout: Option<f64>,
     /// Threads of a processor; 0 is one for every core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -142,7 +115,7 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let _lock = self.leash.as_deref().map(leash).transpose()?;
-        let recipe = self.recipe();
+        let recipe = Recipe { distillation: self.distilling.distillation(), ..self.recipe.seeded(self.seed) };
         if let Some((setting, reason)) = recipe.refused() {
             bail!("cannot train: {setting} {reason}");
         }
@@ -158,8 +131,11 @@ impl Train {
         warn_of_held_out(&train_files, &held_out);
         // A download may take long, and is begun when all else is there.
         let base = base_folder(&self.base, &self.config.load()?.config.hub)?;
-        train_files.extend(self.labelled.corpus(&base, &tasks, &held_out)?);
+        train_files.extend(self.labelled.corpus(&base, (&tasks[..], self.recipe.soft), &held_out)?);
         train_files.extend(self.distilling.corpus(&held_out)?);
+        if self.recipe.soft {
+            tell_soft(&train_files);
+        }
         let folder_name =
             || self.out.file_name().map_or_else(|| "student".into(), |name| name.to_string_lossy().into_owned());
         let config = TrainConfig {
@@ -179,24 +155,6 @@ impl Train {
         print_dev_counts(&manifest)?;
         Ok(if problems.finish() == 0 { ExitCode::SUCCESS } else { some_dead_lettered() })
     }
-
-    fn recipe(&self) -> Recipe {
-        Recipe {
-            learning_rate: self.rate,
-            head_rate_factor: self.head_rate_factor,
-            batch: self.batch,
-            weight_decay: self.weight_decay,
-            epochs: self.epochs,
-            linear_decay: self.linear_decay,
-            seed: self.seed,
-            freeze: self.freeze,
-            layer_decay: self.layer_decay,
-            average: self.average,
-            dropout: self.dropout,
-            distillation: self.distilling.distillation(),
-            ..Recipe::default()
-        }
-    }
 }
 
 /// Says how many documents are to be learned from and to be chosen by. Unlike notes they are not refused: who names a file for both
@@ -215,6 +173,13 @@ fn warn_of_held_out(train_files: &[Corpus], held_out: &HeldOut) {
     }
 }
 
+/// Says of how many documents the shares of teachers are learned: those of people have none.
+fn tell_soft(train_files: &[Corpus]) {
+    let documents = || train_files.iter().flat_map(|corpus| &corpus.documents);
+    let count = documents().filter(|document| !document.soft.is_empty()).count();
+    eprintln!("{count} of {} documents have soft labels", documents().count());
+}
+
 /// How well a student does on each dev file.
 pub(crate) fn print_dev_counts(manifest: &Manifest) -> Result<()> {
     for (file, tasks) in &manifest.dev_counts {
@@ -231,7 +196,7 @@ impl LabelledNotes {
     /// # Errors
     /// When a file cannot be read or a line of labels is none, when a teacher of an ensemble has no label, or no note all of one, and
     /// when a note is held out.
-    fn corpus(&self, base: &Path, tasks: &[Task], held_out: &HeldOut) -> Result<Option<Corpus>> {
+    fn corpus(&self, base: &Path, (tasks, is_soft): (&[Task], bool), held_out: &HeldOut) -> Result<Option<Corpus>> {
         let Some(ensemble) = &self.ensemble else { return Ok(None) };
         let mut choice = Choice::load(ensemble)?;
         choice.0.retain(|task, _| tasks.contains(task));
@@ -243,7 +208,8 @@ impl LabelledNotes {
         let mut labels = Labels::default();
         self.labels.iter().try_for_each(|path| labels.read(path))?;
         let tokenizer = Tokenizer::load(base)?;
-        let mut merging = Merging::new(choice, Arc::new(move |text: &str| tokenizer.tokenize(text)), labels)?;
+        let mut merging =
+            Merging::new(choice, Arc::new(move |text: &str| tokenizer.tokenize(text)), labels)?.softly(is_soft);
         let mut documents = Vec::new();
         let unreadable = held_out.learn(&self.notes, |note| {
             documents.extend(merging.merge(note)?);
@@ -278,7 +244,7 @@ impl Distilling {
         }
         let mut documents = Vec::new();
         held_out.learn(&self.unlabelled, |Note { note_id: id, text, .. }| {
-            documents.push(Document { id, text, tasks: TaskSet::new(), spans: Vec::new() });
+            documents.push(Document { id, text, tasks: TaskSet::new(), spans: Vec::new(), soft: SoftSpans::new() });
             Ok(())
         })?;
         let names: Vec<String> = self.unlabelled.iter().map(|path| short(path)).collect();

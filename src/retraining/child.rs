@@ -117,7 +117,6 @@ fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) 
 ///
 /// They name nothing after the snapshot: the manifest has them, and other notes to measure by make no other student.
 fn arguments(under_way: &UnderWay, config: &RetrainingConfig) -> Vec<OsString> {
-    let recipe = &config.recipe;
     let mut arguments: Vec<OsString> = vec!["train".into()];
     let mut option = |name: &str, value: OsString| arguments.extend([OsString::from(format!("--{name}")), value]);
     option("base", under_way.base.clone().into());
@@ -133,19 +132,8 @@ fn arguments(under_way: &UnderWay, config: &RetrainingConfig) -> Vec<OsString> {
         ("patience", config.patience.to_string()),
         ("dev-documents-max", config.dev_documents_max.to_string()),
         ("seed", config.seed.to_string()),
-        ("rate", recipe.rate.to_string()),
-        ("head-rate-factor", recipe.head_rate_factor.to_string()),
-        ("batch", recipe.batch.to_string()),
-        ("weight-decay", recipe.weight_decay.to_string()),
-        ("epochs", recipe.epochs.to_string()),
-        ("freeze", recipe.freeze.to_string()),
     ];
     plain.into_iter().for_each(|(name, value)| option(name, value.into()));
-    let some = [("layer-decay", recipe.layer_decay), ("average", recipe.average), ("dropout", recipe.dropout)];
-    let some = some.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    some.for_each(|(name, value)| option(name, value.to_string().into()));
-    if recipe.linear_decay {
-        arguments.push("--linear-decay".into());
-    }
+    arguments.extend(config.recipe.options().into_iter().map(OsString::from));
     arguments
 }

@@ -118,7 +118,7 @@ fn line_of(note: &ChosenNote, texts: &mut Texts, left_out: &mut LeftOut) -> Opti
         left_out.outside += 1;
         return None;
     }
-    let document =
-        GoldDocument { id: note.note_id.clone(), text, tasks: note.tasks.clone(), spans: note.spans.clone() };
+    let (tasks, spans, soft) = (note.tasks.clone(), note.spans.clone(), note.soft.clone());
+    let document = GoldDocument { id: note.note_id.clone(), text, tasks, spans, soft };
     Some(document.to_line())
 }

@@ -45,10 +45,11 @@ impl Follower {
     /// When the configured student or ensemble cannot be loaded: by their words teachers are merged.
     pub(crate) fn new(config: &Config, wire: &Wire) -> Result<Follower> {
         let topics = &config.engine.topics;
+        let panel = asking::panel(&config.teachers, None)?;
         let parts = RetrainingParts {
             decode: config.engine.decode(wire.format()),
             tokenize: config.student.tokenize()?,
-            panel: asking::panel(&config.teachers, None)?,
+            panel: if config.retraining.recipe.soft { panel.with_shares() } else { panel },
             held_out: HeldOut { share: config.retraining.held_out },
         };
         let mut worker = Worker::new(worker_config(), Allocator::Thread(Thread::default()), Some(Instant::now()));

@@ -165,6 +165,7 @@ fn too_few(tasks: &[Task], documents: &[GoldDocument], held_out_min: u64) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_dataflow::SoftSpans;
 
     #[test]
     fn every_task_needs_notes_that_are_held_out() {
@@ -173,6 +174,7 @@ mod tests {
             text: String::new(),
             tasks: tasks.iter().copied().collect(),
             spans: Vec::new(),
+            soft: SoftSpans::new(),
         };
         let mut documents: Vec<GoldDocument> = (0..20).map(|id| of(id, &[Task::Disease, Task::Symptom])).collect();
         assert_eq!(too_few(&[Task::Symptom, Task::Disease], &documents, 20), None);

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use stillroom_dataflow::{Example, ExampleKey, ExampleSource};
+use stillroom_dataflow::{Example, ExampleKey, ExampleSource, SoftSpans};
 use stillroom_schemas::{Span, Task, TaskSet, TextHash, TopicOffsets};
 
 /// What is written of a snapshot beside its documents.
@@ -81,6 +81,9 @@ pub(crate) struct ChosenNote {
     pub(crate) tasks: TaskSet,
     /// The mentions of these tasks, in Unicode code points.
     pub(crate) spans: Vec<Span>,
+    /// The shares of the teachers behind those that they and not people say, where shares are learned.
+    #[serde(skip_serializing_if = "SoftSpans::is_empty")]
+    pub(crate) soft: SoftSpans,
     /// The tasks that people annotated.
     pub(crate) by_people: TaskSet,
     /// The patient, or the note where none is known.
@@ -161,11 +164,13 @@ fn notes_of<'a>(examples: impl Iterator<Item = (&'a ExampleKey, &'a Example)>) -
             text_hash: example.text_hash.clone(),
             tasks: TaskSet::new(),
             spans: Vec::new(),
+            soft: SoftSpans::new(),
             by_people: TaskSet::new(),
             whose: known.unwrap_or(note_id).clone(),
         });
         note.tasks.insert(*task);
         note.spans.extend(&example.spans);
+        note.soft.extend(example.soft.clone().map(|soft| (*task, soft)));
         if matches!(example.source, ExampleSource::Human(_)) {
             note.by_people.insert(*task);
         }
@@ -217,6 +222,7 @@ fn draw(purpose: &str, name: &str) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::retraining::book::tests::{change, example};
+    use stillroom_dataflow::{Share, SoftSpan};
 
     /// Of so many notes, a patient each, of whom every fifth is held out.
     fn book(notes: u64) -> Book {
@@ -302,6 +308,28 @@ mod tests {
         let moved = Example { patient_id: Some("p2".to_owned()), ..example.clone() };
         book.apply(vec![change(2, (key.clone(), example), -1), change(2, (key, moved), 1)]);
         assert_ne!(Choice::of(&book, &config()).unwrap().hash, first.hash);
+    }
+
+    #[test]
+    fn other_shares_are_another_choice_and_new() {
+        let mut book = book(50);
+        let hard = Choice::of(&book, &config()).unwrap();
+        assert!(hard.train.iter().all(|note| !serde_json::to_string(note).unwrap().contains("soft")));
+        let learned = book.fingerprints();
+        book.learn(learned);
+        let (key, mut before) = example(1, 0, ExampleSource::Teachers, false);
+        let mut hashes = BTreeSet::from([hard.hash]);
+        for (epoch, share) in [(2, 0.5), (3, 0.25)] {
+            let soft = Some(vec![SoftSpan { start: 0, end: 1, share: Share::new(share).unwrap() }]);
+            let after = Example { soft: soft.clone(), ..before.clone() };
+            book.apply(vec![change(epoch, (key.clone(), before), -1), change(epoch, (key.clone(), after.clone()), 1)]);
+            let choice = Choice::of(&book, &config()).unwrap();
+            let all = choice.train.iter().chain(&choice.dev).flat_map(|note| &note.soft);
+            assert_eq!(all.collect::<Vec<_>>(), [(&Task::Disease, soft.as_ref().unwrap())]);
+            assert!(hashes.insert(choice.hash), "{share}");
+            assert_eq!(book.new_examples(), 1);
+            before = after;
+        }
     }
 
     #[test]

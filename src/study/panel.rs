@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use stillroom_connectors::Part;
 use stillroom_dataflow::ensemble::Ensemble;
-use stillroom_dataflow::{Bootstrap, TokenizeText, Words};
+use stillroom_dataflow::{Bootstrap, SoftSpan, TokenizeText, Words};
 use stillroom_schemas::{Span, Task, TaskSet};
 use stillroom_teachers::ensemble::Candidate;
 use stillroom_teachers::{Budget, Labeler, Teacher};
@@ -119,9 +119,22 @@ impl Answers {
 
     /// The spans that an ensemble makes of a text; nothing where one of its teachers has no useful answer.
     pub(crate) fn merged(&self, text: usize, ensemble: &Ensemble, (words, task): (&Words, Task)) -> Option<Vec<Span>> {
-        let spans = |teacher: &String| self.of(text, teacher)?.spans.as_deref();
-        let labels: Option<Vec<&[Span]>> = ensemble.teachers.iter().map(spans).collect();
-        Some(ensemble.merge(words, task, &labels?))
+        Some(ensemble.merge(words, task, &self.of_all(text, ensemble)?))
+    }
+
+    /// The shares of the teachers behind them.
+    pub(crate) fn shares(
+        &self,
+        text: usize,
+        ensemble: &Ensemble,
+        (words, task): (&Words, Task),
+    ) -> Option<Vec<SoftSpan>> {
+        Some(ensemble.shares(words, task, &self.of_all(text, ensemble)?))
+    }
+
+    /// What each teacher of an ensemble says of a text.
+    fn of_all(&self, text: usize, ensemble: &Ensemble) -> Option<Vec<&[Span]>> {
+        ensemble.teachers.iter().map(|teacher| self.of(text, teacher)?.spans.as_deref()).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use stillroom_connectors::{GoldDocument, Part};
-use stillroom_dataflow::ScoredSpan;
+use stillroom_dataflow::{ScoredSpan, SoftSpans};
 use stillroom_hub::Base;
 use stillroom_schemas::{Entity, Note, Span, Task, TaskSet};
 use stillroom_student::{
@@ -187,10 +187,10 @@ impl Plan {
 
     /// A document as people annotated it, with this student's tasks alone; nothing if it has none of them.
     pub(crate) fn of_people(&self, item: &Item<'_>) -> Option<(String, Document)> {
-        let GoldDocument { id, text, tasks, spans } = item.document;
+        let GoldDocument { id, text, tasks, spans, .. } = item.document;
         let tasks: TaskSet = self.tasks.iter().filter(|task| tasks.contains(task)).copied().collect();
         let spans = spans.iter().filter(|span| tasks.contains(&span.task)).copied().collect();
-        let document = Document { id: id.clone(), text: text.clone(), tasks, spans };
+        let document = Document { id: id.clone(), text: text.clone(), tasks, spans, soft: SoftSpans::new() };
         (!document.tasks.is_empty()).then(|| (item.dataset.to_owned(), document))
     }
 }

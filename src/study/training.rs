@@ -9,8 +9,8 @@ use crate::study::students::{Plan, corpora_of};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use stillroom_connectors::Part;
-use stillroom_dataflow::TokenizeText;
 use stillroom_dataflow::ensemble::Ensemble;
+use stillroom_dataflow::{SoftSpan, SoftSpans, TokenizeText};
 use stillroom_schemas::{Note, Span, Task, TaskSet};
 use stillroom_student::{Corpus, Document};
 
@@ -21,7 +21,12 @@ pub(crate) struct Lessons<'a> {
     /// By the task: the documents and what was said of them, the notes and what was said of those.
     of_tasks: BTreeMap<Task, OfTask<'a>>,
     notes: &'a [Note],
+    /// Whether the shares of the teachers are learned.
+    is_soft: bool,
 }
+
+/// What is learned of a text for a task: the mentions, and the shares of the teachers behind them.
+type Lesson = (Vec<Span>, Option<Vec<SoftSpan>>);
 
 struct OfTask<'a> {
     items: Vec<Item<'a>>,
@@ -85,7 +90,7 @@ impl<'a> Lessons<'a> {
             }
             of_tasks.insert(task, OfTask { items, of_items, of_notes });
         }
-        Ok(Lessons { tokenize, ensembles, of_tasks, notes })
+        Ok(Lessons { tokenize, ensembles, of_tasks, notes, is_soft: config.students.recipe.soft })
     }
 
     /// What a student learns from, a corpus a dataset, and one of the notes.
@@ -109,15 +114,15 @@ impl<'a> Lessons<'a> {
             let Some(OfTask { items, of_items, of_notes: said_of_notes }) = self.of_tasks.get(&task) else { continue };
             for (row, item) in items.iter().enumerate() {
                 let text = &item.document.text;
-                if let Some(spans) = self.spans(plan, task, (of_items, row), text)? {
+                if let Some(lesson) = self.lesson(plan, task, (of_items, row), text)? {
                     let untaught = || (item.dataset.to_owned(), untaught(&item.document.id, text));
-                    teach(&mut documents.entry(item.index).or_insert_with(untaught).1, task, spans);
+                    teach(&mut documents.entry(item.index).or_insert_with(untaught).1, task, lesson);
                 }
             }
             for (row, note) in self.notes.iter().enumerate() {
-                if let Some(spans) = self.spans(plan, task, (said_of_notes, row), &note.text)? {
+                if let Some(lesson) = self.lesson(plan, task, (said_of_notes, row), &note.text)? {
                     let untaught = || ("notes".to_owned(), untaught(&note.note_id, &note.text));
-                    teach(&mut of_notes.entry(row).or_insert_with(untaught).1, task, spans);
+                    teach(&mut of_notes.entry(row).or_insert_with(untaught).1, task, lesson);
                 }
             }
         }
@@ -126,27 +131,25 @@ impl<'a> Lessons<'a> {
     }
 
     /// What a student's source says of a text; nothing where it has no useful answer.
-    fn spans(
-        &self,
-        plan: &Plan,
-        task: Task,
-        (answers, row): (&Answers, usize),
-        text: &str,
-    ) -> Result<Option<Vec<Span>>> {
+    fn lesson(&self, plan: &Plan, task: Task, (answers, row): (&Answers, usize), text: &str) -> Result<Option<Lesson>> {
         if plan.source != TEACHERS {
-            return Ok(answers.of(row, &plan.source).and_then(|said| said.spans.clone()));
+            let spans = answers.of(row, &plan.source).and_then(|said| said.spans.clone());
+            return Ok(spans.map(|spans| (spans, None)));
         }
         let Some(ensemble) = self.ensembles.get(&task) else { return Ok(None) };
         let words = (self.tokenize)(text)?.words;
-        Ok(answers.merged(row, ensemble, (&words, task)))
+        let soft = if self.is_soft { answers.shares(row, ensemble, (&words, task)) } else { None };
+        Ok(answers.merged(row, ensemble, (&words, task)).map(|spans| (spans, soft)))
     }
 }
 
 fn untaught(id: &str, text: &str) -> Document {
-    Document { id: id.to_owned(), text: text.to_owned(), tasks: TaskSet::new(), spans: Vec::new() }
+    let (tasks, spans, soft) = (TaskSet::new(), Vec::new(), SoftSpans::new());
+    Document { id: id.to_owned(), text: text.to_owned(), tasks, spans, soft }
 }
 
-fn teach(document: &mut Document, task: Task, spans: Vec<Span>) {
+fn teach(document: &mut Document, task: Task, (spans, soft): Lesson) {
     document.tasks.insert(task);
     document.spans.extend(spans.into_iter().filter(|span| span.task == task));
+    document.soft.extend(soft.map(|soft| (task, soft)));
 }

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use stillroom_connectors::LogError;
-use stillroom_dataflow::TokenizeText;
+use stillroom_dataflow::{SoftSpans, TokenizeText};
 use stillroom_schemas::{Note, Reference, Span, Task, TextHash};
 use stillroom_student::Document;
 use stillroom_teachers::ensemble::Choice;
@@ -78,6 +78,8 @@ pub(crate) struct Merging {
     choice: Choice,
     tokenize: TokenizeText,
     labels: Labels,
+    /// Whether documents have the shares of the teachers, too.
+    is_soft: bool,
     outcome: Outcome,
 }
 
@@ -99,7 +101,12 @@ impl Merging {
         }
         let of_tasks = choice.0.keys().map(|task| (*task, 0)).collect();
         let outcome = Outcome { of_tasks, ..Outcome::default() };
-        Ok(Merging { choice, tokenize, labels, outcome })
+        Ok(Merging { choice, tokenize, labels, is_soft: false, outcome })
+    }
+
+    /// The same, and documents have the shares of the teachers beside the mentions if `is_soft`.
+    pub(crate) fn softly(self, is_soft: bool) -> Merging {
+        Merging { is_soft, ..self }
     }
 
     /// What the ensembles say of a note; nothing when none has all of its labels. A task of which a label is missing is unannotated,
@@ -119,16 +126,18 @@ impl Merging {
         };
         of_text.is_given = true;
         let words = (self.tokenize)(&note.text).with_context(|| format!("note {}", note.note_id))?.words;
-        let (tasks, spans) = self.choice.merge(&words, |teacher, task| {
+        let label_of = |teacher: &str, task: Task| {
             of_text.labels.get(teacher).filter(|label| label.tasks.contains(&task)).map(|label| &label.spans[..])
-        });
+        };
+        let (tasks, spans) = self.choice.merge(&words, label_of);
         if tasks.is_empty() {
             self.outcome.incomplete += 1;
             return Ok(None);
         }
         self.outcome.documents += 1;
         tasks.iter().for_each(|task| *self.outcome.of_tasks.entry(*task).or_default() += 1);
-        Ok(Some(Document { id: note.note_id, text: note.text, tasks, spans }))
+        let soft = if self.is_soft { self.choice.shares(&words, label_of) } else { SoftSpans::new() };
+        Ok(Some(Document { id: note.note_id, text: note.text, tasks, spans, soft }))
     }
 
     /// What became of notes and labels; `unreadable` notes came to nothing before.

@@ -2,6 +2,7 @@
 //! takes over.
 
 mod shadow;
+mod soft;
 
 use crate::models::{Site, documents, find};
 use crate::running::{DEADLINE, Running};

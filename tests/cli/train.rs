@@ -125,6 +125,63 @@ fn labelled_notes_train_the_student_that_the_merged_documents_train() {
     assert_eq!(site.manifest("both")["weights_hash"], site.manifest("twice")["weights_hash"]);
 }
 
+/// A document with the share of the teachers that marks each of some words.
+fn softly(document: &str, shares: &[(&str, f64)]) -> String {
+    let mut document: Value = serde_json::from_str(document).unwrap();
+    let text = document["text"].as_str().unwrap();
+    let span = |(word, share): &(&str, f64)| {
+        let start = text.find(word).unwrap();
+        json!([start, start + word.len(), share])
+    };
+    let spans: Vec<Value> = shares.iter().map(span).collect();
+    document["soft"] = json!({ "symptom": spans });
+    document.to_string() + "\n"
+}
+
+#[test]
+fn what_teachers_disagree_about_is_learned_in_shares() {
+    let site = Site::new();
+    let gold = [
+        document("n0", "note 0: fever and chills.", &["fever", "chills"]),
+        document("n1", "note 1: no chills.", &["chills"]),
+        document("b", "fever and cough", &["fever"]),
+    ];
+    let soft = |half: f64| {
+        softly(&gold[0], &[("note", half), ("fever", 1.0), ("and", half), ("chills", 1.0)])
+            + &softly(&gold[1], &[("note", half), ("chills", 1.0)])
+            + &softly(&gold[2], &[("fever", 1.0), ("and", half)])
+    };
+    let weights_of = |out: &str, trained: Output| {
+        assert!(trained.status.success(), "{}", stderr(&trained));
+        (site.manifest(out)["weights_hash"].clone(), stderr(&trained))
+    };
+    let labelled = |out: &str, more: &[&str]| weights_of(out, site.train_labelled(out, more));
+    let (hard, _) = labelled("hard", &[]);
+    let (by_labels, said) = labelled("labels", &["--soft"]);
+    assert!(said.contains("3 of 3 documents have soft labels"), "{said}");
+    assert_eq!(site.manifest("labels")["recipe"]["soft_temperature"], 1.0);
+    assert_eq!(site.manifest("hard")["recipe"].get("soft_temperature"), None);
+    assert_ne!(by_labels, hard);
+
+    site.write("half.jsonl", &soft(0.5));
+    site.write("quarter.jsonl", &soft(0.25));
+    let given = |out: &str, file: &str, more: &[&str]| {
+        weights_of(out, site.train(out, &[&["--train", file][..], more].concat())).0
+    };
+    assert_eq!(given("half", "half.jsonl", &["--soft"]), by_labels, "the same shares, to the last position");
+    assert_eq!(given("unasked", "half.jsonl", &[]), hard, "nobody asked for them");
+    let tempered = ["--soft", "--soft-temperature", "2"];
+    assert_eq!(given("half2", "half.jsonl", &tempered), by_labels, "a half is one at any temperature");
+    let [quarter, softer] =
+        [("quarter", &tempered[..1]), ("quarter2", &tempered[..])].map(|(out, more)| given(out, "quarter.jsonl", more));
+    assert!(quarter != softer && quarter != by_labels, "{quarter} {softer}");
+
+    // Teachers of one mind are people.
+    let ones = softly(&gold[0], &[("fever", 1.0), ("chills", 1.0)]) + &softly(&gold[1], &[("chills", 1.0)]);
+    site.write("ones.jsonl", &(ones + &softly(&gold[2], &[("fever", 1.0)])));
+    assert_eq!(given("ones", "ones.jsonl", &["--soft", "--soft-temperature", "0.5"]), hard);
+}
+
 #[test]
 fn what_cannot_be_merged_is_refused_before_training() {
     let site = Site::new();
@@ -140,6 +197,9 @@ fn what_cannot_be_merged_is_refused_before_training() {
     check(&notes[..4], 2, "--ensemble <FILE>");
     check(&["--notes", "notes", "--ensemble", "ensemble.toml"], 2, "--labels <FILE>");
     check(&["--train", "dev.jsonl", "--labels", "labels.jsonl"], 2, "--notes <PATH>");
+    check(&[&notes[..], &["--soft-temperature", "2"]].concat(), 2, "not provided:\n  --soft\n");
+    let cold = [&notes[..], &["--soft", "--soft-temperature", "0"]].concat();
+    check(&cold, 1, "cannot train: soft_temperature is 0; choose a number above 0");
     let of_disease = [&notes[..], &["--task", "disease"]].concat();
     check(&of_disease, 1, "ensemble.toml has no ensemble for the tasks that are to be learned");
 

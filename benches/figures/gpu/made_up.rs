@@ -114,6 +114,7 @@ pub(crate) fn corpus(notes: usize) -> Corpus {
         text: note.text.to_string(),
         tasks: TaskSet::from(Task::ALL),
         spans: Vec::new(),
+        soft: Default::default(),
     };
     let documents: Vec<Document> = support::notes(notes).into_iter().map(document).collect();
     let file = DataFile { name: "demo".into(), hash: "demo".into(), documents: documents.len() };

@@ -3,9 +3,11 @@
 use crate::LogError;
 use crate::disk::failed;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use stillroom_dataflow::{Share, SoftSpan, SoftSpans};
 use stillroom_schemas::{Span, Task, TaskSet};
 
 /// A document and what its annotators found.
@@ -19,6 +21,8 @@ pub struct GoldDocument {
     pub tasks: TaskSet,
     /// The mentions, in code points, in the order of the file.
     pub spans: Vec<Span>,
+    /// What teachers say in shares of them, of the tasks that they and not people annotated; most documents have none.
+    pub soft: SoftSpans,
 }
 
 impl GoldDocument {
@@ -37,6 +41,11 @@ impl GoldDocument {
             text: self.text.clone(),
             tasks: self.tasks.iter().map(|task| task.name().to_owned()).collect(),
             entities: self.spans.iter().map(entity).collect(),
+            soft: self
+                .soft
+                .iter()
+                .map(|(task, spans)| (task.name().to_owned(), spans.iter().map(row_of).collect()))
+                .collect(),
         };
         serde_json::to_string(&row).expect("strings and numbers are JSON")
     }
@@ -68,7 +77,9 @@ impl<'a> CodePoints<'a> {
 
 /// Reads documents from a file of lines
 /// `{"id", "text", "tasks": ["disease", …], "entities": [{"task", "start", "end", "text"}, …]}`; `start` and `end` are code
-/// points, and `text[start..end]` must be the entity's text. Other fields are ignored and blank lines skipped.
+/// points, and `text[start..end]` must be the entity's text. Where teachers disagreed,
+/// `"soft": {"disease": [[start, end, share], …]}` says which share of them takes the words there for a mention of the task; words
+/// without such a span have a share of 0, and a task that is not in it has none. Other fields are ignored and blank lines skipped.
 ///
 /// ```no_run
 /// for document in stillroom_connectors::GoldDocuments::open("dev.jsonl".as_ref())? {
@@ -89,6 +100,15 @@ struct Row {
     text: String,
     tasks: Vec<String>,
     entities: Vec<Entity>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    soft: BTreeMap<String, Vec<SoftRow>>,
+}
+
+/// Start, end and share.
+type SoftRow = (u32, u32, f32);
+
+fn row_of(&SoftSpan { start, end, share }: &SoftSpan) -> SoftRow {
+    (start, end, share.get())
 }
 
 #[derive(Deserialize, Serialize)]
@@ -153,7 +173,30 @@ fn document(line: &[u8]) -> Result<GoldDocument, String> {
         Ok(Span { task, start, end })
     };
     let spans = row.entities.iter().enumerate().map(span).collect::<Result<_, _>>()?;
-    Ok(GoldDocument { id: row.id, tasks, spans, text: row.text })
+    let soft = row.soft.iter().map(|(name, rows)| soft_spans((name.as_str(), rows.as_slice()), &tasks, &points));
+    let soft = soft.collect::<Result<_, _>>()?;
+    Ok(GoldDocument { id: row.id, tasks, spans, soft, text: row.text })
+}
+
+/// The soft labels of a task, each at a place of the text and with a share that can be one.
+fn soft_spans(
+    (name, rows): (&str, &[SoftRow]),
+    tasks: &TaskSet,
+    points: &CodePoints<'_>,
+) -> Result<(Task, Vec<SoftSpan>), String> {
+    let task = task(name).map_err(|cause| format!("`soft`: {cause}"))?;
+    if !tasks.contains(&task) {
+        return Err(format!("`soft` has {name}, but `tasks` does not list that"));
+    }
+    let span = |(index, &(start, end, share)): (usize, &SoftRow)| {
+        if points.slice(start, end).is_none() {
+            let length = points.len();
+            return Err(format!("soft {name} {index} is at {start}..{end}, but the text has {length} code points"));
+        }
+        let refused = || format!("soft {name} {index} has the share {share}; write a number above 0 and at most 1");
+        Ok(SoftSpan { start, end, share: Share::new(share).ok_or_else(refused)? })
+    };
+    Ok((task, rows.iter().enumerate().map(span).collect::<Result<_, _>>()?))
 }
 
 fn task(name: &str) -> Result<Task, String> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
+use stillroom_dataflow::{Share, SoftSpan, SoftSpans};
 use stillroom_schemas::{Span, Task, TaskSet};
 
 fn read(text: &str) -> Result<Vec<GoldDocument>, String> {
@@ -21,6 +22,7 @@ fn reads_what_was_annotated() {
         text: "Fièvre 😀 du foie".to_owned(),
         tasks: TaskSet::from([Task::Disease, Task::Symptom]),
         spans: vec![Span { task: Task::Symptom, start: 0, end: 6 }, Span { task: Task::Disease, start: 12, end: 16 }],
+        soft: SoftSpans::new(),
     };
     assert_eq!(read(&format!("{line}\n\n{line}")), Ok(vec![expected.clone(), expected]));
     assert_eq!(read(""), Ok(vec![]));
@@ -52,6 +54,30 @@ fn mistakes_are_told_by_file_and_line() {
     check(&entity("disease", 4, 4, ""), "entity 1 is at 4..4, but the text has 6 code points");
     check(&entity("disease", 1, 5, "gout"), "entity 1: its `text` is not what stands at 1..5, counted in code points");
     assert!(read(&entity("disease", 5, 6, "é")).is_ok());
+    let soft =
+        |spans: &str| format!(r#"{{"id":"d","tasks":["disease"],"text":"gout é","entities":[],"soft":{{{spans}}}}}"#);
+    check(&soft(r#""drug":[]"#), "`soft`: unknown task \"drug\", expected disease, medication or symptom");
+    check(&soft(r#""symptom":[]"#), "`soft` has symptom, but `tasks` does not list that");
+    let of_disease = |second: &str| soft(&format!(r#""disease":[[0,4,0.5],[{second}]]"#));
+    check(&of_disease("5,7,0.5"), "soft disease 1 is at 5..7, but the text has 6 code points");
+    check(&of_disease("4,4,0.5"), "soft disease 1 is at 4..4, but the text has 6 code points");
+    for share in ["0", "-0.5", "1.5"] {
+        let expected = format!("soft disease 1 has the share {share}; write a number above 0 and at most 1");
+        check(&of_disease(&format!("5,6,{share}")), &expected);
+    }
+    let refused = read(&of_disease("5,6")).expect_err("a share is missing");
+    assert!(refused.contains("not a document from column "), "{refused}");
+    assert!(read(&of_disease("5,6,1")).is_ok());
+}
+
+#[test]
+fn soft_labels_are_written_as_they_are_read() {
+    let line = r#"{"id":"d","text":"gout é fever","tasks":["disease","symptom"],"entities":[],"soft":{"disease":[[0,4,0.6666667],[5,6,1.0]],"symptom":[]}}"#;
+    let [document] = <[GoldDocument; 1]>::try_from(read(line).unwrap()).unwrap();
+    let span = |start, end, share| SoftSpan { start, end, share: Share::new(share).unwrap() };
+    let of_disease = vec![span(0, 4, 2.0 / 3.0), span(5, 6, 1.0)];
+    assert_eq!(document.soft, SoftSpans::from([(Task::Disease, of_disease), (Task::Symptom, vec![])]));
+    assert_eq!(document.to_line(), line);
 }
 
 /// The corpora are not part of the project: without them this test says so and proves nothing.

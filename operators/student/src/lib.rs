@@ -28,6 +28,7 @@ mod parameters;
 #[cfg(test)]
 mod parity;
 mod shapes;
+mod soft;
 mod student;
 mod tagger;
 mod train;

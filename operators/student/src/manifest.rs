@@ -73,6 +73,9 @@ pub struct Recipe {
     /// Dropout in place of the base's own, of hidden states and of attention weights; by default as `config.json` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// Documents with soft labels are learned by the shares of their teachers at this temperature; by default by their mentions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_temperature: Option<f64>,
     /// How it learns from other students; by default from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
@@ -94,6 +97,7 @@ impl Default for Recipe {
             layer_decay: None,
             average: None,
             dropout: None,
+            soft_temperature: None,
             distillation: None,
         }
     }
@@ -116,6 +120,7 @@ impl Recipe {
             ("weight_decay", is_decay, self.weight_decay.to_string(), "of 0 or more"),
             ("layer_decay", is_factor, shown(self.layer_decay), "above 0 and at most 1"),
             ("average", is_share(self.average), shown(self.average), "from 0 to below 1"),
+            ("soft_temperature", self.soft_temperature.is_none_or(is_above_0), shown(self.soft_temperature), "above 0"),
             ("dropout", is_dropout, shown(self.dropout), "that is 0, or from 1/256 to below 1"),
         ];
         let (setting, _, value, range) = settings.into_iter().find(|(_, is_right, ..)| !is_right)?;
@@ -124,7 +129,7 @@ impl Recipe {
 }
 
 /// How a student learns from others (Hinton et al., arXiv 1503.02531). The loss of a word piece is `1 - share` of the cross-entropy
-/// with people's mark, where there is one, and `share` of the square of the temperature times the divergence of Kullback and
+/// with the annotation, where there is one, and `share` of the square of the temperature times the divergence of Kullback and
 /// Leibler from the mean of the teachers' probabilities, both at the temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -110,6 +110,7 @@ fn corpus() -> stillroom_student::Corpus {
         text: "rash and gout".into(),
         tasks: Task::ALL.into_iter().collect(),
         spans: Vec::new(),
+        soft: Default::default(),
     };
     let file = stillroom_student::DataFile { name: "made-up".into(), hash: "made-up".into(), documents: 1 };
     stillroom_student::Corpus { file, documents: vec![document] }

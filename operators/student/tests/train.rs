@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use stillroom_dataflow::SoftSpans;
 use stillroom_schemas::{Span, Task, TaskSet};
 use stillroom_student::{
     Corpus, DataFile, Device, Distillation, Document, GpuConfig, Manifest, Precision, Progress, Recipe, Student,
@@ -28,7 +29,7 @@ fn corpus(name: &str, first: usize, count: usize) -> Corpus {
         };
         let all = [span(Task::Disease, disease), span(Task::Medication, medication), span(Task::Symptom, symptom)];
         let spans = all.into_iter().filter(|span| tasks.contains(&span.task)).collect();
-        Document { id: index.to_string(), text, tasks, spans }
+        Document { id: index.to_string(), text, tasks, spans, soft: SoftSpans::new() }
     };
     let file = DataFile { name: name.into(), hash: name.into(), documents: count };
     Corpus { file, documents: (first..first + count).map(document).collect() }
@@ -54,6 +55,7 @@ fn config(out: PathBuf) -> TrainConfig {
             layer_decay: None,
             average: None,
             dropout: None,
+            soft_temperature: None,
             distillation: None,
         },
         patience: 12,

@@ -1,8 +1,8 @@
 use super::*;
 use serde_json::json;
 use std::sync::Arc;
-use stillroom_dataflow::Tokenizer;
 use stillroom_dataflow::ensemble::Ensemble;
+use stillroom_dataflow::{Share, SoftSpan, Tokenizer};
 use stillroom_schemas::TaskSet;
 use stillroom_teachers::ensemble::Chosen;
 
@@ -174,4 +174,33 @@ fn a_line_that_is_no_label_is_named() {
     check(&line(&format!(r#"{span},{{"task":"disease","start":4,"end":4}}"#)), wrong);
     let missing = Labels::default().read(&folder.path().join("none.jsonl")).unwrap_err().to_string();
     assert!(missing.starts_with("cannot read the labels in ") && missing.ends_with("none.jsonl"), "{missing}");
+}
+
+#[test]
+fn documents_have_the_shares_of_the_teachers_where_they_are_wanted() {
+    let text = "fièvre 😀 fever, chills and gout";
+    let labels = [
+        format!("n1 | a | {text} | symptom: fever, chills; disease: gout"),
+        format!("n1 | b | {text} | symptom: chills, gout"),
+    ];
+    let merged = |is_soft: bool| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("operators/student/tests/tiny");
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        let mut all = Labels::default();
+        labels.iter().for_each(|line| all.add(reference(line)));
+        let ensembles = choice(&["disease union a", "symptom intersection a b"]);
+        let merging = Merging::new(ensembles, Arc::new(move |text: &str| tokenizer.tokenize(text)), all).unwrap();
+        let note: Note = serde_json::from_value(json!({ "note_id": "n1", "text": text })).unwrap();
+        merging.softly(is_soft).merge(note).unwrap().unwrap()
+    };
+    let (hard, soft) = (merged(false), merged(true));
+    let place = |word: &str| annotation(text, &format!("symptom: {word}")).1[0];
+    let share = |(word, share): (&str, f32)| {
+        let Span { start, end, .. } = place(word);
+        SoftSpan { start, end, share: Share::new(share).unwrap() }
+    };
+    let of_symptom = [("fever", 0.5), ("chills", 1.0), ("gout", 0.5)].map(share).to_vec();
+    let expected = SoftSpans::from([(Task::Disease, vec![share(("gout", 1.0))]), (Task::Symptom, of_symptom)]);
+    assert_eq!(soft.soft, expected);
+    assert_eq!(Document { soft: SoftSpans::new(), ..soft }, hard);
 }

@@ -4,6 +4,7 @@ use super::labels::Mapping;
 use crate::gold::CodePoints;
 use crate::{CorpusDocument, CorpusProblem, GoldDocument, Part};
 use std::path::PathBuf;
+use stillroom_dataflow::SoftSpans;
 use stillroom_schemas::Span;
 
 /// A document and its annotations, unchecked.
@@ -56,7 +57,8 @@ impl Annotated {
         spans.sort_unstable_by_key(|span| (span.start, span.end, span.task));
         // Two labels may be read as the same task.
         spans.dedup();
-        let document = GoldDocument { id: self.id, text: self.text, tasks: mapping.tasks(), spans };
+        let document =
+            GoldDocument { id: self.id, text: self.text, tasks: mapping.tasks(), spans, soft: SoftSpans::new() };
         (CorpusDocument { document, path: self.path, part: self.part, discontinuous }, problems)
     }
 

@@ -165,7 +165,8 @@ impl<'a, B: StudentBackend> Run<'a, B> {
 
 /// What is to be learned from, and what teachers say of it.
 fn examples(config: &TrainConfig, train: &[Corpus], tokenizer: &Tokenizer) -> Result<Vec<Example>, StudentError> {
-    let mut examples = examples_of(train.iter().flat_map(|corpus| &corpus.documents), tokenizer, &config.tasks)?;
+    let documents = train.iter().flat_map(|corpus| &corpus.documents);
+    let mut examples = examples_of(documents, tokenizer, &config.tasks, config.recipe.soft_temperature)?;
     if let Some(by) = &config.recipe.distillation {
         teach(&mut examples, (&config.teachers, by), &config.tasks, config.threads.max(1))?;
     }

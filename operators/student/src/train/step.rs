@@ -99,21 +99,21 @@ fn gradients<B: StudentBackend>(
     (value, GradientsParams::from_grads(loss.backward(), &network))
 }
 
-/// The sum over word pieces and tasks of the cross-entropy with people's marks and of the divergence from what teachers say, each
-/// by its part; `logits` are `[tokens, 2 tasks]`.
+/// The sum over word pieces and tasks of the cross-entropy with the annotations, soft labels included, and of the divergence from
+/// what students say that are distilled, each by its part; `logits` are `[tokens, 2 tasks]`.
 fn loss<B: Backend>(logits: Tensor<B, 2>, part: &[&Example], by: Option<Distillation>) -> Tensor<B, 1> {
     let [tokens, outputs] = logits.dims();
     let (shape, device) = ([tokens, outputs / 2, 2], logits.device());
     let logits = logits.reshape(shape);
     let tensor = |values: Vec<f32>| Tensor::<B, 3>::from_data(TensorData::new(values, shape), &device);
-    let hard = tensor(part.iter().flat_map(|example| example.hard()).flatten().collect());
+    let marked = tensor(part.iter().flat_map(|example| example.marked()).flatten().collect());
     let share = by.map_or(0.0, |by| by.share);
-    let people = (log_softmax(logits.clone(), 2) * hard).sum() * (share - 1.0);
-    let Some(by) = by else { return people };
-    let soft: Vec<f32> = part.iter().flat_map(|example| example.soft()).flatten().collect();
-    let entropy: f64 = soft.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
-    let crossed = (log_softmax(logits / by.temperature, 2) * tensor(soft)).sum() * -1.0;
-    people + (crossed - entropy) * (by.share * by.temperature * by.temperature)
+    let annotated = (log_softmax(logits.clone(), 2) * marked).sum() * (share - 1.0);
+    let Some(by) = by else { return annotated };
+    let distilled: Vec<f32> = part.iter().flat_map(|example| example.distilled()).flatten().collect();
+    let entropy: f64 = distilled.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
+    let crossed = (log_softmax(logits / by.temperature, 2) * tensor(distilled)).sum() * -1.0;
+    annotated + (crossed - entropy) * (by.share * by.temperature * by.temperature)
 }
 
 /// Deals the examples out by falling length, each to the part with the fewest word pieces; empty parts are left out.
