@@ -24,7 +24,7 @@ pub struct Progress {
     pub totals: Totals,
 }
 
-/// What became of the records of the notes topic: `notes` is the sum of the other four.
+/// What became of the records of the notes topic: `notes` is the sum of the four after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Records read from the notes topic.
@@ -37,6 +37,13 @@ pub struct Totals {
     pub superseded: u64,
     /// Tombstones.
     pub withdrawn: u64,
+    /// Live notes that were read again and tagged by the student that had taken over: none of the records above, which count once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retagged: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl std::ops::AddAssign for Totals {
@@ -46,5 +53,6 @@ impl std::ops::AddAssign for Totals {
         self.dead_lettered += other.dead_lettered;
         self.superseded += other.superseded;
         self.withdrawn += other.withdrawn;
+        self.retagged += other.retagged;
     }
 }

@@ -207,7 +207,7 @@ impl<'a> Writer<'a> {
 
     fn write(&mut self, output: &Output) -> Result<()> {
         match output {
-            Output::Extracted { position, extraction, state } => {
+            Output::Extracted { position, extraction, state, .. } => {
                 let (key, value) = (extraction.note_id.clone().into_bytes(), serde_json::to_vec(extraction)?);
                 self.put(Kind::Extraction, position.partition, key, Some(value));
                 self.write_state(position.partition, state)

@@ -79,6 +79,7 @@ impl Observer for Adding {
                 dead_lettered: all.dead_lettered - new.dead_lettered,
                 superseded: all.superseded - new.superseded,
                 withdrawn: all.withdrawn - new.withdrawn,
+                retagged: all.retagged - new.retagged,
             }
         });
         for output in committed.outputs {
@@ -325,7 +326,7 @@ fn a_failing_revision_takes_the_one_before_with_it() {
     assert!(last.prediction.is_none() && last.dead_lettered.is_some());
     append_note(&log, "n", &bad);
     let progress = Run::new(&log, 1, 0).run(Fault::None).unwrap();
-    let expected = Totals { notes: 5, extracted: 2, dead_lettered: 1, superseded: 2, withdrawn: 0 };
+    let expected = Totals { notes: 5, extracted: 2, dead_lettered: 1, superseded: 2, ..Totals::default() };
     assert_eq!(progress.totals, expected, "nor after a restart");
 }
 

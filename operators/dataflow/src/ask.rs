@@ -114,7 +114,7 @@ pub struct AskConfig {
 /// Asks teachers about notes.
 pub trait Ask<'scope> {
     /// Lets every note pass, and asks teachers about those that `config` draws and a student has read. A note without a letter is not
-    /// asked about.
+    /// asked about, nor is one that is read again, which was drawn or not before.
     fn ask(self, config: AskConfig) -> StreamVec<'scope, Epoch, TaggedNote>;
 }
 
@@ -137,7 +137,7 @@ fn question(tagged: &TaggedNote, sampling: &Sampling) -> Option<TeacherQuestion>
     let (note, text_hash) = (&tagged.note.note, &tagged.note.text_hash);
     let uncertainty = uncertainty(probabilities, &tagged.student.thresholds);
     let is_drawn = sampling.draws(&note.note_id, note.note_type.as_deref(), uncertainty);
-    (is_drawn && !note.text.trim().is_empty()).then(|| TeacherQuestion {
+    (is_drawn && !tagged.note.is_again && !note.text.trim().is_empty()).then(|| TeacherQuestion {
         note_id: note.note_id.clone(),
         text: note.text.clone(),
         text_hash: text_hash.clone(),

@@ -3,7 +3,7 @@
 //! In: [`Input`]s. Out: what happens to notes, what happens to references and labels, who is to tag, and what leaves at once: dead
 //! letters with the original bytes, and offsets. State: none. Emits at once, in order of arrival.
 
-use crate::output::{Fork, dead_letter, fork};
+use crate::output::{Fork, dead_letter, fork, letter_of_again};
 use crate::tag::Activations;
 use crate::{Epoch, Input, Output, Position, Record, ReferenceKey, ReferenceUpsert, WireError, WireFormat};
 use serde::de::DeserializeOwned;
@@ -38,12 +38,14 @@ pub struct NoteRecord {
     pub text_hash: TextHash,
     /// The original, for a dead letter if a later operator fails.
     pub record: Arc<Record>,
+    /// Whether the record was extracted before and is read again, for another student.
+    pub is_again: bool,
 }
 
 /// What happens to a note.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoteEvent {
-    /// A revision, which may be the first.
+    /// A revision, which may be the first, or one that is read again.
     Revised(Box<NoteRecord>),
     /// A tombstone.
     Withdrawn {
@@ -116,6 +118,7 @@ impl<'scope> Decode<'scope> for StreamVec<'scope, Epoch, Input> {
     fn decode(self, config: DecodeConfig) -> Decoded<'scope> {
         let (events, outputs) = fork(self, "Decode", move |input| match input {
             Input::Record(record) => decode_or_letter(record, &config),
+            Input::Again(record) => decode_again(record, &config),
             Input::Restored { partition, state } => {
                 Fork::On(Event::Of(OfNote::Note(NoteEvent::Restored { partition, state })))
             }
@@ -171,6 +174,20 @@ fn decode_or_letter(record: Record, config: &DecodeConfig) -> Fork<Event, Output
             let letter = dead_letter(&record, Stage::Decode, error.to_string());
             Fork::Off(Output::DeadLettered { letter, is_note, state: None })
         }
+    }
+}
+
+/// A note that is read again. One that cannot be decoded any more, since bounds or schemas have changed, keeps its entities, and a
+/// letter says why.
+fn decode_again(record: Record, config: &DecodeConfig) -> Fork<Event, Output> {
+    let record = Arc::new(record);
+    match decode_note(&record, config) {
+        Ok(NoteEvent::Revised(mut note)) => {
+            note.is_again = true;
+            Fork::On(Event::Of(OfNote::Note(NoteEvent::Revised(note))))
+        }
+        Ok(NoteEvent::Withdrawn { .. } | NoteEvent::Restored { .. }) => Fork::Neither,
+        Err(error) => Fork::Off(letter_of_again(&record, Stage::Decode, error.to_string())),
     }
 }
 
@@ -238,7 +255,7 @@ fn decode_note(record: &Arc<Record>, config: &DecodeConfig) -> Result<NoteEvent,
     ];
     check_names(names)?;
     let text_hash = TextHash::of(&note.text);
-    Ok(NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: Arc::clone(record) })))
+    Ok(NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: Arc::clone(record), is_again: false })))
 }
 
 fn decode_reference(record: &Record, config: &DecodeConfig) -> Result<ReferenceUpsert, DecodeError> {

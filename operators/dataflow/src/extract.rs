@@ -48,7 +48,7 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
         );
         return note.into_dead_letter(Stage::Extract, error);
     }
-    let position = note.record.position;
+    let (position, is_again) = (note.record.position, note.is_again);
     let (note, text_hash) = (note.note, note.text_hash);
     let prediction = Prediction {
         model: student.model.clone(),
@@ -77,7 +77,7 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
         coverage,
         entities,
     });
-    Output::Extracted { position, extraction, state }
+    Output::Extracted { position, extraction, state, is_again }
 }
 
 /// What an entity takes in JSON beside its text: its fields' names and its numbers.

@@ -21,6 +21,9 @@ pub trait LatestNotes<'scope> {
     /// A higher revision overtakes; so does the same revision at a later offset, unless it is the same text again. A tombstone
     /// keeps the revision that it withdraws: the same or a higher one reinstates the note.
     ///
+    /// A record that is read again passes if it is the very record that is known of its note, and is dropped if the note was amended
+    /// or withdrawn since, also in the same epoch.
+    ///
     /// ```
     /// use stillroom_dataflow::{LatestNotes, NoteEvent, NoteRecord, Position, Record};
     /// use stillroom_schemas::{Note, TextHash};
@@ -34,7 +37,7 @@ pub trait LatestNotes<'scope> {
     ///             let position = Position { partition: 0, offset };
     ///             let record = Record { topic: "notes".into(), position, ..Record::default() };
     ///             let text_hash = TextHash::of(text);
-    ///             NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: record.into() }))
+    ///             NoteEvent::Revised(Box::new(NoteRecord { note, text_hash, record: record.into(), is_again: false }))
     ///         };
     ///         let history = [revised(0, 1, "Fever."), revised(1, 2, "No fever."), revised(2, 1, "Late.")];
     ///         let (latest, overtaken) = history.to_stream(scope).container::<Vec<_>>().latest_notes();
@@ -85,6 +88,13 @@ impl NoteRegisters {
     /// Either the revision to read or what leaves at once.
     fn settle(&mut self, event: NoteEvent) -> Fork<Box<NoteRecord>, Output> {
         match event {
+            NoteEvent::Revised(note) if note.is_again => {
+                let position = note.record.position;
+                let register = self.of(position.partition);
+                let is_known =
+                    register.knows(&note.note.note_id, note.note.revision, position.offset, &note.text_hash);
+                if is_known { Fork::On(note) } else { Fork::Neither }
+            }
             NoteEvent::Revised(note) => {
                 let position = note.record.position;
                 let register = self.of(position.partition);
@@ -121,6 +131,12 @@ impl NoteRegister {
         }
         self.put(note_id, Known { revision, offset, text: Some(text) });
         true
+    }
+
+    /// Whether this very record is what is known of its note.
+    fn knows(&self, note_id: &str, revision: u64, offset: u64, text: &TextHash) -> bool {
+        let text = Some(digest(text));
+        self.notes.get(note_id).is_some_and(|known| (known.revision, known.offset, known.text) == (revision, offset, text))
     }
 
     /// The revision that is withdrawn; 0 if the note was never seen.
@@ -162,11 +178,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Records of one partition, `id revision text` or `id -`; `restart` makes a new register from the states.
+    /// Records of one partition, `id revision text` or `id -`; `restart` makes a new register from the states, and `again 0` reads the
+    /// first record again.
     fn check(history: &str, expected: &str) {
         let (mut register, mut states) = (NoteRegister::default(), Vec::new());
         let mut outcomes = Vec::new();
-        for (offset, step) in history.split(';').enumerate() {
+        let steps: Vec<&str> = history.split(';').collect();
+        for (offset, step) in steps.iter().enumerate() {
             let offset = offset as u64;
             let words: Vec<&str> = step.split_whitespace().collect();
             outcomes.push(match words[..] {
@@ -174,6 +192,13 @@ mod tests {
                     register = NoteRegister::default();
                     states.iter().for_each(|state| register.restore(state));
                     "restart".to_owned()
+                }
+                ["again", at] => {
+                    let at: usize = at.parse().unwrap();
+                    let record: Vec<&str> = steps[at].split_whitespace().collect();
+                    let (id, revision, text) = (record[0], record[1].parse().unwrap(), TextHash::of(record[2]));
+                    let is_known = register.knows(id, revision, at as u64, &text);
+                    if is_known { "passed".to_owned() } else { "dropped".to_owned() }
                 }
                 [id, "-"] => {
                     let revision = register.withdraw(id, offset);
@@ -217,6 +242,15 @@ mod tests {
     fn a_restart_changes_nothing() {
         check("a 1 x; restart; a 1 x; a 2 x", "admitted restart superseded admitted");
         check("a 1 x; a 4 y; a -; restart; a 2 x; a 4 y", "admitted admitted withdrawn4 restart superseded admitted");
+    }
+
+    #[test]
+    fn what_is_read_again_passes_if_nothing_has_changed() {
+        check("a 1 x; again 0; again 0; a 1 x; again 0; again 3", "admitted passed passed superseded passed dropped");
+        check("a 1 x; a 2 y; again 0; again 1; a 2 z; again 1", "admitted admitted dropped passed admitted dropped");
+        check("a 1 x; a -; again 0; a 1 x; again 0; again 3", "admitted withdrawn1 dropped admitted dropped passed");
+        check("a 1 x; restart; again 0; a 1 y; restart; again 0", "admitted restart passed admitted restart dropped");
+        check("b 1 x; a 1 x; again 1; again 0", "admitted admitted passed passed");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-/// What leaves the dataflow. Every record of the notes topic leaves as exactly one of the first four.
+/// What leaves the dataflow. Every record of the notes topic leaves as exactly one of the first four; one that is read again leaves once
+/// more, or not at all if its note has changed since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
     /// A revision was read.
@@ -21,6 +22,8 @@ pub enum Output {
         extraction: Box<Extraction>,
         /// What is remembered of the note.
         state: NoteState,
+        /// Whether the note was read again: this replaces what another student said of the same record.
+        is_again: bool,
     },
     /// A note was withdrawn.
     Withdrawn {
@@ -38,7 +41,7 @@ pub enum Output {
     DeadLettered {
         /// The record.
         letter: Box<DeadLetter>,
-        /// Whether it is of the notes topic.
+        /// Whether this is what became of a record of the notes topic: not of one that is read again, whose entities stay.
         is_note: bool,
         /// What is remembered of the note, if the record got as far as to change that.
         state: Option<NoteState>,
@@ -77,6 +80,7 @@ impl Output {
     pub fn outcome(&self) -> Totals {
         let mut totals = Totals::default();
         match self {
+            Output::Extracted { is_again: true, .. } => return Totals { retagged: 1, ..totals },
             Output::Extracted { .. } => totals.extracted = 1,
             Output::Withdrawn { .. } => totals.withdrawn = 1,
             Output::Superseded { .. } => totals.superseded = 1,
@@ -131,6 +135,11 @@ pub(crate) fn dead_letter(record: &Record, stage: Stage, error: String) -> Box<D
     })
 }
 
+/// The letter of a note that cannot be read again: what is known of the note stays.
+pub(crate) fn letter_of_again(record: &Record, stage: Stage, error: String) -> Output {
+    Output::DeadLettered { letter: dead_letter(record, stage, error), is_note: false, state: None }
+}
+
 /// A stream in two: what goes on, and what leaves it.
 pub(crate) type Forked<'scope, A, B> = (StreamVec<'scope, Epoch, A>, StreamVec<'scope, Epoch, B>);
 
@@ -140,6 +149,8 @@ pub(crate) enum Fork<A, B> {
     On(A),
     /// Off this stream.
     Off(B),
+    /// Nowhere.
+    Neither,
 }
 
 /// Sends each item one of two ways, in the order of arrival.
@@ -166,6 +177,7 @@ pub(crate) fn fork<'scope, D: 'static, A: 'static, B: 'static>(
                     match logic(item) {
                         Fork::On(item) => on.give(item),
                         Fork::Off(item) => off.give(item),
+                        Fork::Neither => {}
                     }
                 }
             });

@@ -25,6 +25,8 @@ const BATCHES_PER_ACTIVATION_MAX: usize = 16;
 pub enum Input {
     /// A record of an input topic. Records of one partition come in offset order.
     Record(Record),
+    /// A record of the notes topic that an epoch before this one committed, on the same worker, to be tagged anew. It moves no offset.
+    Again(Record),
     /// Everything before offset `next` of a partition has entered, at this epoch or before.
     Next {
         /// The topic.
@@ -77,7 +79,7 @@ pub struct Feed {
     shared: Arc<Shared>,
 }
 
-/// A committer's handle on one source.
+/// A handle on what one source knows to be committed.
 #[derive(Clone, Debug)]
 pub struct Retirement(Arc<Shared>);
 
@@ -100,6 +102,11 @@ impl Shared {
 }
 
 impl Retirement {
+    /// Every epoch before this one is committed. What enters at this source from now on gets this epoch or a later one.
+    pub fn before(&self) -> Epoch {
+        self.0.retired_before()
+    }
+
     /// Says that every epoch before `epoch` is committed, and wakes the source if it waits for that.
     pub fn advance(&self, epoch: Epoch) {
         self.0.retired_before.fetch_max(epoch, Ordering::SeqCst);
@@ -129,6 +136,11 @@ impl FeedSender {
         })?;
         self.wake();
         Ok(())
+    }
+
+    /// The handle that knows what is committed.
+    pub fn retirement(&self) -> Retirement {
+        Retirement(Arc::clone(&self.shared))
     }
 
     fn wake(&self) {

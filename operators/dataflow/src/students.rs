@@ -4,7 +4,7 @@
 //! lease has gone, its threads end, and its weights go with them.
 
 use crate::tagger_pool::Lost;
-use crate::{TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
+use crate::{Epoch, TaggerFactoryError, TaggerHandle, TaggerPool, TaggerPoolError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -32,6 +32,18 @@ struct Inner {
     /// Whether batches of a student were lost, one a student.
     pools: Vec<Lost>,
     failure: Option<TaggerPoolError>,
+    last: Option<Tenure>,
+}
+
+/// From when on a student tags.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tenure {
+    /// The first epoch whose notes it tags.
+    pub begin: Epoch,
+    /// The offset of its activation; absent of the student that the process begins with.
+    pub activation: Option<u64>,
+    /// The student.
+    pub model: ModelId,
 }
 
 /// A share in a student that is loaded, or will be.
@@ -51,7 +63,10 @@ impl Students {
         let students = Students(Arc::new(Shared { load, inner: Mutex::default() }));
         let model = pool.model().clone();
         let lease = StudentLease(Arc::new(Mutex::new(State::Loaded(students.take_in(pool)))));
-        students.lock().leases.insert(model, Arc::downgrade(&lease.0));
+        let mut inner = students.lock();
+        inner.leases.insert(model.clone(), Arc::downgrade(&lease.0));
+        inner.last = Some(Tenure { begin: 0, activation: None, model });
+        drop(inner);
         (students, lease)
     }
 
@@ -59,6 +74,23 @@ impl Students {
     pub fn only(pool: TaggerPool) -> (Students, StudentLease) {
         let model = pool.model().0.clone();
         Students::new(pool, Arc::new(move |_| Err(format!("this run has {model} alone").into())))
+    }
+
+    /// The last student that is known to tag, now or soon. Once an epoch is committed, every activation that came in it or before is
+    /// known to every process.
+    ///
+    /// # Panics
+    /// Never: a process begins with a student.
+    pub fn last_tenure(&self) -> Tenure {
+        self.lock().last.clone().expect("a process begins with a student")
+    }
+
+    /// Takes note of who takes over when; every worker hears of it, in any order.
+    pub(crate) fn take_note(&self, tenure: Tenure) {
+        let last = &mut self.lock().last;
+        if last.as_ref().is_none_or(|last| *last < tenure) {
+            *last = Some(tenure);
+        }
     }
 
     /// A lease of the student that was activated. If nobody has one, loading begins; nobody waits for it here.

@@ -5,7 +5,7 @@
 //! whose windows are not all answered, and the capabilities of their epochs. Emits a note when its last answer is in.
 
 use crate::desk::Desk;
-use crate::students::{CannotLoad, StudentLease, Students};
+use crate::students::{CannotLoad, StudentLease, Students, Tenure};
 use crate::{Epoch, NoteRecord, Probabilities, TaggedBy, TokenizedNote, Words};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -150,6 +150,7 @@ impl Roster {
         let is_later = self.terms.get(&begin).is_none_or(|term| term.offset < Some(offset));
         if is_later {
             let (model, offset) = (activation.model.clone(), Some(offset));
+            self.students.take_note(Tenure { begin, activation: offset, model: model.clone() });
             self.terms.insert(begin, Term { model, offset, work: Work::Called(activation) });
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! In: notes. Out: notes with their words and windows, and dead letters. State: none. Emits at once.
 
-use crate::output::{Fork, Forked, dead_letter, fork};
+use crate::output::{Fork, Forked, dead_letter, fork, letter_of_again};
 use crate::{Epoch, NoteRecord, Output, TokenizedText, TokenizerError};
 use std::sync::Arc;
 use stillroom_schemas::{NoteState, Stage};
@@ -36,7 +36,7 @@ pub trait Tokenize<'scope> {
     ///         let position = Position { partition: 0, offset: 0 };
     ///         let record = Record { topic: "notes".into(), position, ..Record::default() };
     ///         let text_hash = TextHash::of(&note.text);
-    ///         let note = Box::new(NoteRecord { note, text_hash, record: record.into() });
+    ///         let note = Box::new(NoteRecord { note, text_hash, record: record.into(), is_again: false });
     ///         let one_word = |text: &str| {
     ///             let words = Words(vec![0..text.len() as u32]);
     ///             Ok(TokenizedText { words, word_pieces: 1, windows: vec![] })
@@ -61,8 +61,12 @@ impl<'scope> Tokenize<'scope> for StreamVec<'scope, Epoch, Box<NoteRecord>> {
 }
 
 impl NoteRecord {
-    /// The note as a dead letter. It was the latest revision, so the one before it is no longer what is known of the note.
+    /// The note as a dead letter. It was the latest revision, so the one before it is no longer what is known of the note; if it is
+    /// read again, what an earlier student said of it stays.
     pub(crate) fn into_dead_letter(self, stage: Stage, error: String) -> Output {
+        if self.is_again {
+            return letter_of_again(&self.record, stage, error);
+        }
         let letter = dead_letter(&self.record, stage, error);
         let state = NoteState {
             note_id: self.note.note_id,

@@ -70,7 +70,7 @@ fn note(name: usize, windows: &[Vec<u32>]) -> TokenizedNote {
     }
     let boundaries = Words((0..words as u32).map(|word| 2 * word..2 * word + 1).collect());
     TokenizedNote {
-        note: Box::new(NoteRecord { note, text_hash: TextHash::of(""), record }),
+        note: Box::new(NoteRecord { note, text_hash: TextHash::of(""), record, is_again: false }),
         tokenized: TokenizedText { words: boundaries, word_pieces: words as u32, windows: cut },
     }
 }

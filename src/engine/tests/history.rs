@@ -188,6 +188,7 @@ impl History {
             dead_lettered: count(Outcome::DeadLettered),
             superseded: count(Outcome::Superseded),
             withdrawn: count(Outcome::Withdrawn),
+            retagged: 0,
         }
     }
 

@@ -46,6 +46,7 @@ fn outcome(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> String {
             letter.error
         }
         Fork::Off(other) => unreachable!("{other:?} is no dead letter"),
+        Fork::Neither => unreachable!("every record comes to something"),
     }
 }
 
