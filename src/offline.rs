@@ -53,6 +53,7 @@ pub(crate) fn extract(
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),
+        retag: None,
     };
     Ok(engine::run(config, parts, Arc::new(AtomicBool::new(false)))?.totals)
 }

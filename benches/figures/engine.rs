@@ -109,6 +109,7 @@ pub(crate) fn parts(
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),
+        retag: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::commands::retrain::{STOP_NOTES, tell};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Cluster, Committed, Observer, Parts, Role};
+use crate::engine::{self, Cluster, Committed, Observer, Parts, RetagSources, Role};
 use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
 use crate::{offline, retraining, serving, students, wire};
@@ -40,6 +40,10 @@ pub(crate) struct Run {
     /// Worker threads of each process; overrides engine.workers.
     #[arg(short, long, value_name = "N")]
     workers: Option<usize>,
+    /// Read live notes again that another student has tagged than the one that serves, so many a second; overrides
+    /// engine.retag_notes_per_second.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", conflicts_with = "dry_run")]
+    retag: Option<u64>,
     /// A file with the host:port of every process of a cluster, a line each, the same for all of them.
     #[arg(long, value_name = "FILE", requires = "process")]
     processes: Option<PathBuf>,
@@ -59,14 +63,18 @@ impl Run {
         let mut config = self.config.load()?.config;
         if self.topology == Topology::Retraining {
             ensure!(
-                self.workers.is_none() && self.processes.is_none() && !self.dry_run,
-                "the retraining topology has one worker and one process, and no dry run; leave the options out, or see \
-                 `stillroom retrain --dry-run`"
+                self.workers.is_none() && self.processes.is_none() && !self.dry_run && self.retag.is_none(),
+                "the retraining topology has one worker and one process, tags nothing and has no dry run; leave the options out, \
+                 or see `stillroom retrain --dry-run`"
             );
             return retrain(&config);
         }
         if let Some(workers) = self.workers {
             config.engine.workers = workers;
+            config.engine.check()?;
+        }
+        if let Some(notes_per_second) = self.retag {
+            config.engine.retag_notes_per_second = notes_per_second;
             config.engine.check()?;
         }
         if self.dry_run {
@@ -201,6 +209,7 @@ impl LogRun<'_> {
     /// What is in memory at worst beside the program, the student and the state of notes.
     fn bounds(&self) -> String {
         let (engine, commits) = (&self.config.engine, self.committer.is_some());
+        let readers = engine.workers + usize::from(engine.retag_notes_per_second > 0);
         let mib = |bytes: usize| bytes.div_ceil(1 << 20);
         let of_commit = if commits { engine.commit_bytes_max } else { 0 };
         let of_teachers = if self.asker.is_some() { self.config.teachers.waiting_bytes_max } else { 0 };
@@ -208,7 +217,7 @@ impl LogRun<'_> {
             "records in memory at most: about {} MiB being worked on, {} MiB in the log's clients, {} MiB in a commit, {} MiB waiting \
              for teachers, and {} word pieces with the student",
             mib(engine.record_bytes_max_in_memory()),
-            mib(self.log.client_bytes_max(engine.workers, commits)),
+            mib(self.log.client_bytes_max(readers, commits)),
             mib(of_commit),
             mib(of_teachers),
             engine.pieces_open_max()
@@ -232,13 +241,14 @@ impl LogRun<'_> {
                 Role::Follows { progress: Box::new(move || first_progress(log.as_ref(), &topics)) }
             }
         };
-        let wire = wire.format();
+        let format = wire.format();
+        let retag = Some(retag_sources(&log, wire));
         let students = Students::new(runtime.pool, students::loader(config, runtime.tokenizer_hash));
         let tokenize = runtime.tokenize;
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());
-        let parts = Parts { sources, history, role, wire, tokenize, students, cluster, ask, panel };
+        let parts = Parts { sources, history, role, wire: format, tokenize, students, cluster, ask, panel, retag };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
         if let Ok(Some(table)) = &asked {
@@ -250,11 +260,25 @@ impl LogRun<'_> {
     }
 }
 
+/// By which live notes are read again, if the configuration says so. States are stillroom's own, and plain.
+fn retag_sources(log: &Arc<dyn Log>, wire: wire::Wire) -> RetagSources {
+    let (of_states, of_notes) = (Arc::clone(log), Arc::clone(log));
+    RetagSources {
+        bounded: Box::new(move || Ok(of_states.bounded()?)),
+        tail: Box::new(move || Ok(wire.source(of_notes.tail()?))),
+    }
+}
+
 struct Quiet;
 
 impl Observer for Quiet {
     fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
-        tracing::info!(epoch = committed.progress.epoch, notes = committed.totals.notes, "committed");
+        tracing::info!(
+            epoch = committed.progress.epoch,
+            notes = committed.totals.notes,
+            retagged = committed.totals.retagged,
+            "committed"
+        );
         Ok(())
     }
 }

@@ -10,6 +10,9 @@ use stillroom_schemas::OffsetUnit;
 /// Batches between a reader and its source at most.
 pub(crate) const FEED_BATCHES_MAX: usize = 2;
 
+/// Bytes of the topic of notes that are read at once for notes to be tagged again.
+pub(crate) const RETAG_READ_BYTES: usize = 256 << 10;
+
 /// How the engine runs. Every queue has a bound, and every bound a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +53,9 @@ pub struct EngineConfig {
     /// Milliseconds from when an activation is read to when its student tags, 0 to 600000, and one epoch at least. It is loaded
     /// meanwhile; notes wait for a student that takes longer. Default 2000.
     pub activation_ms: u64,
+    /// Live notes a second that a process reads again after a change of students, 0 to 100000, until all extractions are by the student
+    /// that serves; 0 is none. `run --retag` sets it. Default 0. Example: `retag_notes_per_second = 20`.
+    pub retag_notes_per_second: u64,
     /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
     /// Java. Every extraction names its unit. Default `code_point`.
     pub offset_unit: OffsetUnit,
@@ -103,6 +109,7 @@ impl Default for EngineConfig {
             linger_ms_max: 10,
             batches_open_max: 2,
             activation_ms: 2000,
+            retag_notes_per_second: 0,
             offset_unit: OffsetUnit::CodePoint,
             topics: Topics::default(),
         }
@@ -154,7 +161,7 @@ impl EngineConfig {
     /// # Errors
     /// Names the setting, its value and its range.
     pub(crate) fn check(&self) -> Result<(), Refused> {
-        let fields: [(&str, u64, u64, u64); 13] = [
+        let fields: [(&str, u64, u64, u64); 14] = [
             ("workers", self.workers as u64, 1, 256),
             ("tick_ms", self.tick_ms, 1, 10_000),
             ("epoch_bytes_max", self.epoch_bytes_max as u64, 1, 64 << 30),
@@ -168,6 +175,7 @@ impl EngineConfig {
             ("linger_ms_max", self.linger_ms_max, 0, 10_000),
             ("batches_open_max", self.batches_open_max as u64, 1, 64),
             ("activation_ms", self.activation_ms, 0, 600_000),
+            ("retag_notes_per_second", self.retag_notes_per_second, 0, 100_000),
         ];
         for (field, value, min, max) in fields {
             in_range(format!("engine.{field}"), value, min..=max)?;
@@ -213,9 +221,12 @@ impl EngineConfig {
     }
 
     /// Bytes of records that are in memory at worst, if no record is larger than a batch: admitted, in the feeds, held back by
-    /// the sources and in the readers' hands.
+    /// the sources and in the readers' hands, and what waits to be tagged again.
     pub(crate) fn record_bytes_max_in_memory(&self) -> usize {
-        self.bytes_open_max + self.workers * (FEED_BATCHES_MAX + 2) * self.batch_bytes_max()
+        let of_readers = self.workers * (FEED_BATCHES_MAX + 2) * self.batch_bytes_max();
+        // A batch in hand, and one that waits for each reader.
+        let again = RETAG_READ_BYTES + (self.workers + 1) * self.batch_bytes_max();
+        self.bytes_open_max + of_readers + if self.retag_notes_per_second > 0 { again } else { 0 }
     }
 }
 

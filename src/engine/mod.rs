@@ -23,8 +23,10 @@ mod config;
 mod control;
 mod reader;
 mod restore;
+mod retag;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use cluster::Cluster;
 pub(crate) use commit::QualityBook;
@@ -32,11 +34,13 @@ pub use commit::QualityChange;
 pub use committer::{Committed, Observer};
 pub use config::{EngineConfig, Topics};
 pub(crate) use restore::{published_quality, state_of};
+pub use retag::{OpenSource, RetagSources};
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
 use crate::engine::control::{Control, join, spawn};
 use crate::engine::reader::{EpochClock, Place, Reader};
+use crate::engine::retag::Retagging;
 use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -78,6 +82,8 @@ pub struct Parts {
     pub ask: Option<AskConfig>,
     /// The teachers whose labels are compared.
     pub panel: TeacherPanel,
+    /// By which live notes are read again after a change of students, if they are to be.
+    pub retag: Option<RetagSources>,
 }
 
 /// What a process does beside reading.
@@ -124,7 +130,8 @@ type Before = (Progress, BTreeMap<QualityKey, Quality>);
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, role, wire, tokenize, students: (students, first), cluster, ask, panel } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, students, cluster, ask, panel, retag } = parts;
+    let (students, first) = students;
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
     let place = Place::of(cluster.as_ref(), config.workers);
     let control = Arc::new(Control::new(stop, cluster.is_some()));
@@ -161,7 +168,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         Ok((start, _)) => Ok(start.clone()),
         Err(progress) => progress(),
     };
-    let reading = Reading { config, place, clock: &clock, control: &control };
+    let reading = Reading { config, place, clock: &clock, control: &control, retag: (retag, &students) };
     match start {
         Ok(start) => reading.read(history, sources, feeds, &start)?,
         Err(error) => {
@@ -194,12 +201,13 @@ struct Reading<'a> {
     place: Place,
     clock: &'a EpochClock,
     control: &'a Arc<Control>,
+    retag: (Option<RetagSources>, &'a Students),
 }
 
 impl Reading<'_> {
     /// Restores what earlier runs knew, then reads until every source is finished or the run is to end.
     fn read(
-        &self,
+        self,
         mut history: Box<dyn Source>,
         sources: Vec<Box<dyn Source>>,
         feeds: Vec<FeedSender>,
@@ -213,15 +221,19 @@ impl Reading<'_> {
             return Ok(());
         }
         drop(history);
+        let first_live = EpochClock::first_live(start.epoch);
+        let retagging = Retagging::start(self.retag, (self.config, self.place, first_live), &feeds, self.control)?;
+        let (turns, retagging) = retagging;
         let mut readers = Vec::new();
-        for (index, (source, feed)) in sources.into_iter().zip(feeds).enumerate() {
+        for (index, ((source, feed), turn)) in sources.into_iter().zip(feeds).zip(turns).enumerate() {
             let reader = Reader::new(source, feed, self.place.worker(index), (self.config, start), self.clock.clone());
-            let control = Arc::clone(self.control);
+            let (reader, control) = (reader.with_turn(turn), Arc::clone(self.control));
             readers.push(spawn("reader", self.control, move || reader.run(&control))?);
         }
         for reader in readers {
             join(reader, self.control);
         }
+        retagging.end(self.control);
         Ok(())
     }
 }

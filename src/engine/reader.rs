@@ -3,11 +3,12 @@
 //! In: a log's source. Out: batches on the worker's feed, stamped with the running epoch, and an empty one at every tick, so that
 //! a worker without input holds up nobody. An epoch ends with its tick, or before when it holds enough: a backlog is read far
 //! faster than it is tagged, and would otherwise be committed in one piece. When the feed is full the source is paused and polled
-//! on.
+//! on. Notes that are to be tagged again come from a [`Turn`], behind live ones.
 
 use crate::engine::cluster::Cluster;
 use crate::engine::config::EngineConfig;
 use crate::engine::control::Control;
+use crate::engine::turn::Turn;
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -176,6 +177,10 @@ pub(crate) struct Reader {
     /// Partitions of each topic that are known, assigned to this worker or not.
     known: BTreeMap<String, u32>,
     discovered_at: Instant,
+    /// Gives what is to be tagged again, if anything is.
+    turn: Option<Turn>,
+    /// Whether the feed had no room for the last batch: live notes wait, and nothing is tagged again.
+    is_pressed: bool,
 }
 
 impl Reader {
@@ -197,7 +202,14 @@ impl Reader {
             start: start.inputs.clone(),
             known,
             discovered_at: Instant::now(),
+            turn: None,
+            is_pressed: false,
         }
+    }
+
+    /// Has the notes of `turn` tagged again behind those that come.
+    pub(crate) fn with_turn(self, turn: Option<Turn>) -> Reader {
+        Reader { turn, ..self }
     }
 
     /// Reads until the source is finished, the run is to end or the dataflow is gone.
@@ -213,17 +225,23 @@ impl Reader {
                 break;
             }
             let epoch = self.clock.now();
-            if records.is_empty() && epoch == last {
+            let is_pressed = self.is_pressed;
+            let again = self.turn.as_mut().map_or_else(Vec::new, |turn| turn.take(epoch, is_pressed));
+            if records.is_empty() && again.is_empty() && epoch == last {
                 continue;
             }
-            if self.share.is_cluster && !records.is_empty() {
+            if self.share.is_cluster && !(records.is_empty() && again.is_empty()) {
                 self.clock.voice.say_epoch(epoch);
             }
-            let batch = batch_of(epoch, records);
-            bytes = batch.bytes + if epoch == last { bytes } else { 0 };
+            let live = batch_of(epoch, records);
+            let again = (!again.is_empty()).then(|| batch_of_again(epoch, again));
+            bytes = if epoch == last { bytes } else { 0 };
             last = epoch;
-            if !self.deliver(batch, control)? {
-                break;
+            for batch in std::iter::once(live).chain(again) {
+                bytes += batch.bytes;
+                if !self.deliver(batch, control)? {
+                    return Ok(());
+                }
             }
             if bytes >= self.epoch_bytes_max {
                 self.clock.end(epoch);
@@ -260,7 +278,9 @@ impl Reader {
 
     /// Whether the batch was delivered; otherwise the run is ending, and the batch is read again by the next one.
     fn deliver(&mut self, batch: Batch, control: &Control) -> Result<bool> {
-        let mut batch = match self.feed.send(batch, Duration::ZERO) {
+        let sent = self.feed.send(batch, Duration::ZERO);
+        self.is_pressed = matches!(sent, Err(FeedError::Full(_)));
+        let mut batch = match sent {
             Ok(()) => return Ok(true),
             Err(FeedError::Closed) => return Ok(false),
             Err(FeedError::Full(batch)) => batch,
@@ -293,6 +313,12 @@ fn batch_of(epoch: Epoch, records: Vec<Record>) -> Batch {
     }
     inputs.extend(next.into_iter().map(|((topic, partition), next)| Input::Next { topic, partition, next }));
     Batch { epoch, inputs, bytes }
+}
+
+/// Records that entered before, and move no offset.
+fn batch_of_again(epoch: Epoch, records: Vec<Record>) -> Batch {
+    let bytes = records.iter().map(size_of_record).sum();
+    Batch { epoch, inputs: records.into_iter().map(Input::Again).collect(), bytes }
 }
 
 /// Bytes of a record, counting the memory around its key and value.

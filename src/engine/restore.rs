@@ -7,7 +7,7 @@ use crate::engine::config::Topics;
 use crate::engine::control::Control;
 use crate::engine::reader::{Place, size_of_record};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Source;
@@ -67,20 +67,20 @@ impl Restoring<'_> {
         let mut replay = Replay::new(history, topics_restored, is_here)?;
         let (mut epoch, mut bytes) = (1, 0);
         let mut activation = None;
-        let mut chunks: Vec<Vec<Input>> = feeds.iter().map(|_| Vec::new()).collect();
+        let mut chunks: Vec<Chunk> = feeds.iter().map(|_| Chunk::default()).collect();
         while let Some(record) = replay.next()? {
             bytes += size_of_record(&record);
             let partition = record.position.partition;
             let Some(worker) = place.reader_of(partition) else { continue };
             if *record.topic == *topics.state {
-                chunks[worker].push(Input::Restored { partition, state: state_of(&record)? });
+                chunks[worker].push_state(partition, state_of(&record)?);
             } else if *record.topic == *topics.models {
                 // Students that others have followed are not loaded again, and what is no activation was a dead letter.
                 if activation_of(&record).is_some() {
                     activation = Some((worker, Input::Record(record)));
                 }
             } else {
-                chunks[worker].push(Input::Record(record));
+                chunks[worker].inputs.push(Input::Record(record));
             }
             if bytes >= CHUNK_BYTES_MAX {
                 send(feeds, epoch, &mut chunks, bytes, control)?;
@@ -93,11 +93,32 @@ impl Restoring<'_> {
             }
         }
         if let Some((worker, activation)) = activation {
-            chunks[worker].push(activation);
+            chunks[worker].inputs.push(activation);
         }
         send(feeds, epoch, &mut chunks, bytes, control)?;
         control.is_restored.store(true, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+/// What a worker is sent at one epoch.
+#[derive(Default)]
+struct Chunk {
+    inputs: Vec<Input>,
+    /// Where each note's state is among the inputs, by partition and note.
+    states: HashMap<(u32, String), usize>,
+}
+
+impl Chunk {
+    /// Of several states of a note the last counts. A note that was tagged again has two for one record, and in one epoch `Score` could
+    /// not tell which came later.
+    fn push_state(&mut self, partition: u32, state: NoteState) {
+        let at = *self.states.entry((partition, state.note_id.clone())).or_insert(self.inputs.len());
+        let input = Input::Restored { partition, state };
+        match self.inputs.get_mut(at) {
+            Some(earlier) => *earlier = input,
+            None => self.inputs.push(input),
+        }
     }
 }
 
@@ -114,9 +135,10 @@ pub(crate) fn state_of(record: &Record) -> Result<NoteState> {
 }
 
 /// Every worker gets its part of the chunk, be it empty: an epoch completes when all have it behind them.
-fn send(feeds: &[FeedSender], epoch: Epoch, chunks: &mut [Vec<Input>], bytes: usize, control: &Control) -> Result<()> {
-    for (feed, inputs) in feeds.iter().zip(chunks) {
-        let mut batch = Batch { epoch, inputs: std::mem::take(inputs), bytes: bytes / feeds.len() };
+fn send(feeds: &[FeedSender], epoch: Epoch, chunks: &mut [Chunk], bytes: usize, control: &Control) -> Result<()> {
+    for (feed, chunk) in feeds.iter().zip(chunks) {
+        let Chunk { inputs, .. } = std::mem::take(chunk);
+        let mut batch = Batch { epoch, inputs, bytes: bytes / feeds.len() };
         loop {
             batch = match feed.send(batch, Duration::from_millis(50)) {
                 Ok(()) | Err(FeedError::Closed) => break,

@@ -2,6 +2,8 @@
 
 mod history;
 mod memory;
+mod observers;
+mod retag;
 mod students;
 mod teachers;
 
@@ -138,6 +140,7 @@ impl Run {
             cluster: None,
             ask: self.ask,
             panel: self.panel,
+            retag: None,
         };
         run(&self.config, parts, self.stop)
     }
@@ -368,34 +371,4 @@ fn a_missing_topic_ends_the_run() {
     append_note(&log, "n", "xxx");
     let error = Run { is_bounded: false, ..Run::new(&log, 3, 0) }.run(Fault::None).unwrap_err();
     assert!(error.to_string().contains("no topic clinical.labels.v1"), "{error:#}");
-}
-
-struct Failing;
-
-impl Observer for Failing {
-    fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
-        assert!(committed.outputs.iter().all(|output| matches!(output, Output::Extracted { .. })));
-        anyhow::bail!("the pipe is closed")
-    }
-}
-
-#[test]
-fn an_observer_that_fails_ends_the_run() {
-    let log = empty_log();
-    append_note(&log, "n", "xxx");
-    let parts = Parts {
-        sources: vec![log.source(0, false, usize::MAX)],
-        history: log.source(0, true, usize::MAX),
-        role: Role::Commits { committer: log.committer(Fault::None), observer: Box::new(Failing) },
-        wire: Arc::new(PlainJson),
-        tokenize: Arc::new(tokenize),
-        students: Students::only(TaggerPool::start(vec![by_length()], 1).unwrap()),
-        cluster: None,
-        ask: None,
-        panel: TeacherPanel::default(),
-    };
-    let stop = Arc::new(AtomicBool::new(false));
-    let error = run(&config(1, 0), parts, Arc::clone(&stop)).unwrap_err();
-    assert_eq!(error.to_string(), "the pipe is closed");
-    assert!(!stop.load(Ordering::SeqCst) && log.progress().totals.extracted == 1);
 }

@@ -91,8 +91,7 @@ impl NoteRegisters {
             NoteEvent::Revised(note) if note.is_again => {
                 let position = note.record.position;
                 let register = self.of(position.partition);
-                let is_known =
-                    register.knows(&note.note.note_id, note.note.revision, position.offset, &note.text_hash);
+                let is_known = register.knows(&note.note.note_id, note.note.revision, position.offset, &note.text_hash);
                 if is_known { Fork::On(note) } else { Fork::Neither }
             }
             NoteEvent::Revised(note) => {
@@ -136,7 +135,9 @@ impl NoteRegister {
     /// Whether this very record is what is known of its note.
     fn knows(&self, note_id: &str, revision: u64, offset: u64, text: &TextHash) -> bool {
         let text = Some(digest(text));
-        self.notes.get(note_id).is_some_and(|known| (known.revision, known.offset, known.text) == (revision, offset, text))
+        self.notes
+            .get(note_id)
+            .is_some_and(|known| (known.revision, known.offset, known.text) == (revision, offset, text))
     }
 
     /// The revision that is withdrawn; 0 if the note was never seen.

@@ -78,18 +78,15 @@ impl Students {
 
     /// The last student that is known to tag, now or soon. Once an epoch is committed, every activation that came in it or before is
     /// known to every process.
-    ///
-    /// # Panics
-    /// Never: a process begins with a student.
     pub fn last_tenure(&self) -> Tenure {
         self.lock().last.clone().expect("a process begins with a student")
     }
 
     /// Takes note of who takes over when; every worker hears of it, in any order.
     pub(crate) fn take_note(&self, tenure: Tenure) {
-        let last = &mut self.lock().last;
-        if last.as_ref().is_none_or(|last| *last < tenure) {
-            *last = Some(tenure);
+        let mut inner = self.lock();
+        if inner.last.as_ref().is_none_or(|last| *last < tenure) {
+            inner.last = Some(tenure);
         }
     }
 

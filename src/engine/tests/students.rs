@@ -10,7 +10,7 @@ pub(super) fn any_of(pool: TaggerPool) -> (Students, StudentLease) {
     Students::new(pool, load)
 }
 
-fn activation(model: &str) -> Vec<u8> {
+pub(super) fn activation(model: &str) -> Vec<u8> {
     let activation = Activation {
         model: ModelId(model.to_owned()),
         weights_hash: String::new(),

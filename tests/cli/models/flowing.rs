@@ -79,8 +79,13 @@ impl Flow<'_> {
 }
 
 fn start(site: &Site, workers: usize) -> Running {
+    start_with(site, workers, &[])
+}
+
+fn start_with(site: &Site, workers: usize, more: &[&str]) -> Running {
     let mut command = stillroom();
     command.current_dir(site.folder.path()).args(["run", "-c", "stillroom.toml", "--workers", &workers.to_string()]);
+    command.args(more);
     Running::start(command)
 }
 
@@ -161,4 +166,53 @@ fn students_take_over_while_notes_flow() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((ids.len(), seen), (notes, notes), "a note is lost or extracted twice");
+}
+
+/// Waits until `is_reached`, or fails.
+fn wait_until(what: &str, is_reached: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_reached() {
+        assert!(began.elapsed() < DEADLINE, "{what}");
+        // Nothing tells that a commit has come.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every note that was there before a change of students is tagged again, once, by the one that serves then, whenever the run is killed.
+#[test]
+fn notes_that_were_there_are_tagged_again() {
+    const NOTES: u64 = 60;
+    let site = Site::new("weak");
+    let topics = Topics::default();
+    site.log.create_topic(&topics.notes, PARTITIONS).unwrap();
+    let mut config = fs::read_to_string(site.path("stillroom.toml")).unwrap();
+    config.push_str("[engine]\ntick_ms = 20\nactivation_ms = 100\n");
+    fs::write(site.path("stillroom.toml"), config).unwrap();
+    let strong = site.add("strong", &[]);
+    let flow = Flow { site: &site, topics, appended: AtomicUsize::new(0) };
+    (0..NOTES).for_each(|_| flow.append());
+    let totals = || site.log.progress().unwrap().totals;
+    let mut running = start(&site, 1);
+    wait_until("the notes are not extracted", || totals().extracted == NOTES);
+    stdout(&site.run(&["promote", "strong", "--force"]));
+    running.kill();
+
+    running = start_with(&site, 2, &["--retag"]);
+    wait_until("no note is tagged again", || totals().retagged >= 5);
+    running.kill();
+    assert!(totals().retagged < NOTES, "the kill came too late: let there be more notes");
+    running = start_with(&site, 3, &["--retag", "1000"]);
+    wait_until("not all notes are tagged again", || totals().retagged >= NOTES);
+    stdout(&running.terminate());
+    let totals = totals();
+    assert_eq!((totals.notes, totals.extracted, totals.retagged), (NOTES, NOTES, NOTES));
+
+    let said = said_by(&site, "strong", NOTES as usize);
+    let extractions = site.log.last_values(&flow.topics.extractions).unwrap();
+    assert_eq!(extractions.len() as u64, NOTES);
+    for value in extractions.values() {
+        let extraction: Value = serde_json::from_slice(value).unwrap();
+        assert_eq!(extraction["model"], json!(strong));
+        assert_eq!(extraction, said[extraction["note_id"].as_str().unwrap()]);
+    }
 }
