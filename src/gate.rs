@@ -154,7 +154,10 @@ fn figure(task: Task, pairs: &[(Counts, Counts)]) -> TaskFigure {
 }
 
 /// Counts in words of each document, for every task that it was annotated for.
-fn word_counts(
+///
+/// # Errors
+/// When the student cannot be loaded, or a document not be read.
+pub(crate) fn word_counts(
     config: &StudentConfig,
     folder: &Path,
     documents: &[GoldDocument],

@@ -44,6 +44,14 @@ pub fn notes(seed: u64, count: u64) -> impl Iterator<Item = Note> {
     (0..count).map(move |index| Story::new(index, &mut SplitMix64::of(seed, index)).note)
 }
 
+/// The same notes with every mention in them, in code points: what [`GENERATOR`] says of them when it is not hasty.
+pub fn annotated_notes(seed: u64, count: u64) -> impl Iterator<Item = (Note, Vec<Span>)> {
+    (0..count).map(move |index| {
+        let Story { note, draft } = Story::new(index, &mut SplitMix64::of(seed, index));
+        (note, draft.spans)
+    })
+}
+
 /// Events between a note and what happens to it later, at most. Bounds what the stream holds in memory.
 const DELAY_MAX: u64 = 60;
 /// One note in so many is sent broken first and whole afterwards.

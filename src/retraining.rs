@@ -18,6 +18,7 @@ mod documents;
 mod drift;
 mod follower;
 mod live;
+mod one_look;
 mod place;
 mod publish;
 mod reading;
@@ -32,6 +33,7 @@ mod work;
 pub(crate) use config::RetrainingConfig;
 pub(crate) use reading::assign_or_first;
 pub(crate) use request::{Request, Taken};
+pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use run::Report;
 
 use crate::config::Config;

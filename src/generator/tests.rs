@@ -58,6 +58,21 @@ fn notes_alone_are_those_of_the_stream() {
 }
 
 #[test]
+fn what_is_annotated_alone_is_what_the_whole_references_say() {
+    let (_, references) = texts_and_references(&DemoStream::new(SEED, 50).collect::<Vec<_>>());
+    let (mut compared, mut whole) = (0, 0);
+    for (note, spans) in annotated_notes(SEED, 50) {
+        let hash = TextHash::of(&note.text);
+        let of_text = references.iter().filter(|it| it.annotator == GENERATOR && it.text_hash == hash);
+        let of_text: Vec<_> = of_text.collect();
+        assert!(of_text.iter().all(|it| it.spans.iter().all(|span| spans.contains(span))), "{}", note.note_id);
+        compared += usize::from(!of_text.is_empty());
+        whole += usize::from(of_text.iter().any(|it| it.spans == spans));
+    }
+    assert!(compared > 30 && whole > 25, "{compared} notes have a reference, and {whole} a whole one");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let events: Vec<_> = DemoStream::new(SEED, 200).collect();
     assert_eq!(events, DemoStream::new(SEED, 200).collect::<Vec<_>>());

@@ -22,6 +22,9 @@ pub(crate) const STUDENT: &str = "student";
 /// In the folder of a run, what a training locks, so that no two write the candidate.
 pub(crate) const TRAIN_LOCK: &str = "train.lock";
 
+/// In the folder of a run, what the documents are in all.
+pub(crate) const SNAPSHOT: &str = "snapshot.json";
+
 /// The folder of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder(pub(crate) PathBuf);
@@ -78,7 +81,7 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        write(&self.0.join("snapshot.json"), snapshot)
+        write(&self.0.join(SNAPSHOT), snapshot)
     }
 
     /// What the documents are in all; nothing when they are not whole.
@@ -86,7 +89,7 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn snapshot(&self) -> Result<Option<Snapshot>> {
-        read(&self.0.join("snapshot.json"))
+        read(&self.0.join(SNAPSHOT))
     }
 
     /// What the run learns from, by its fingerprints.
