@@ -1,9 +1,11 @@
 //! The student in `models/`, and the demo that runs it.
 
-use crate::support::{json_lines, stderr, stdout, stillroom};
+use crate::retraining::wait_for_checkpoint;
+use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 use stillroom_connectors::EmbeddedLog;
 use stillroom_schemas::Counts;
@@ -75,6 +77,83 @@ fn a_demo_ends_with_a_summary_that_a_kill_does_not_change() {
     let other = stillroom().args(["demo", "--notes", "26", "--seed", "11", "--dir"]).arg(&whole).output().unwrap();
     assert_eq!(other.status.code(), Some(1));
     assert!(stderr(&other).contains("holds a demo of 25 notes with seed 11; remove it, or choose another --dir"));
+}
+
+/// A demo in which a student is retrained, small enough for a debug build: in f32, as networks as small as these are at
+/// the mercy of 8 bits.
+fn retraining_demo(dir: &Path) -> std::process::Command {
+    let mut command = stillroom();
+    command.args(["demo", "--notes", "300", "--seed", "11", "--precision", "f32", "--model"]).arg(tiny());
+    command.arg("--dir").arg(dir);
+    command
+}
+
+#[test]
+fn a_weak_student_is_retrained_and_a_kill_in_the_middle_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+    let output = retraining_demo(&whole).output().unwrap();
+    let end = check_retrained(&output, &whole);
+
+    let mut child = retraining_demo(&killed).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let log = EmbeddedLog::open(&killed).unwrap();
+    wait_for_checkpoint(&killed.join("retraining"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(log.progress().unwrap().totals.notes < end["notes"].as_u64().unwrap(), "the kill came too late");
+    let resumed = retraining_demo(&killed).output().unwrap();
+    assert_eq!(summary(stdout(&resumed)), end);
+    assert!(stderr(&resumed).contains("the run that was under way goes on"), "{}", stderr(&resumed));
+    assert_eq!(summary(stdout(&retraining_demo(&killed).output().unwrap())), end, "a finished demo is summed up again");
+}
+
+/// What a demo with a retrained student says, shows and leaves; its summary.
+fn check_retrained(output: &Output, dir: &Path) -> Value {
+    let (shown, said) = (stdout(output), stderr(output));
+    let end = summary(shown);
+    let count = |field: &str| end[field].as_u64().unwrap();
+    let settled = ["extracted", "dead_lettered", "superseded", "withdrawn"].into_iter().map(count).sum::<u64>();
+    assert_eq!(count("notes"), settled);
+    let student = |when: &str| end["students"][when].as_str().unwrap_or_else(|| panic!("{end}\n{said}"));
+    let (weak, retrained) = (student("before"), student("after"));
+    assert!(weak.starts_with("weak@") && retrained.starts_with("retrained@"), "{end}");
+    let f1 = |when: &str| -> f64 {
+        ["disease", "medication", "symptom"].into_iter().map(|task| end["f1"][when][task].as_f64().unwrap()).sum()
+    };
+    assert!(f1("after") > f1("before"), "{end}");
+    for expected in ["a weak student is made on purpose", "examples are new", "serves in the place of weak@"] {
+        assert!(said.contains(expected), "{expected:?} is not said:\n{said}");
+    }
+    assert_eq!(shown.matches("tags from here on").count(), 1, "one takes over from one: {shown}");
+    let swap = format!("{retrained} tags from here on");
+    for expected in [swap.as_str(), "weak: F1 against the generator: ", "retrained: F1 against the generator: "] {
+        assert!(shown.contains(expected), "{expected:?} is not shown:\n{shown}");
+    }
+    check_tagged_in_turn(dir, [weak, retrained]);
+    // What others see of it.
+    for command in [&["quality"][..], &["models", "list"][..]] {
+        let output = stillroom().args(command).arg("-c").arg(dir.join("stillroom.toml")).output().unwrap();
+        let listed = stdout(&output);
+        assert!(listed.contains(weak) && listed.contains(retrained), "{command:?}: {listed}");
+    }
+    end
+}
+
+/// In every partition one student tags after the other.
+fn check_tagged_in_turn(dir: &Path, students: [&str; 2]) {
+    let mut by_partition: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for record in EmbeddedLog::open(dir).unwrap().read_topic("clinical.extractions.v1").unwrap() {
+        let record = record.unwrap();
+        let Some(value) = record.value else { continue };
+        let extraction: Value = serde_json::from_slice(&value).unwrap();
+        let models = by_partition.entry(record.position.partition).or_default();
+        models.push(extraction["model"].as_str().unwrap().to_owned());
+    }
+    assert!(!by_partition.is_empty());
+    for (partition, mut models) in by_partition {
+        models.dedup();
+        assert_eq!(models, students, "partition {partition}");
+    }
 }
 
 fn models() -> PathBuf {

@@ -309,7 +309,7 @@ fn check_parts(ward: &Ward, snapshot: &str, [held_out, learned]: [Vec<usize>; 2]
 }
 
 /// What the training locks, once there is a checkpoint.
-fn wait_for_checkpoint(retraining: &Path) -> PathBuf {
+pub(crate) fn wait_for_checkpoint(retraining: &Path) -> PathBuf {
     let began = Instant::now();
     while !retraining.exists() || find(retraining, "checkpoint", "state.json").is_none() {
         assert!(began.elapsed() < DEADLINE, "there is no checkpoint");
