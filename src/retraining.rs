@@ -31,9 +31,9 @@ mod triggers;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
+pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use reading::assign_or_first;
 pub(crate) use request::{Request, Taken};
-pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use run::Report;
 
 use crate::config::Config;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use stillroom_connectors::{EmbeddedLog, GoldDocument};
+use stillroom_dataflow::SoftSpans;
 use stillroom_models::Registry;
 use stillroom_schemas::{Comparison, Counts, Note, Quality, Span, Task, TaskSet};
 use stillroom_student::Student;
@@ -81,6 +82,7 @@ pub(super) fn documents_after(
             text,
             tasks: TaskSet::from(Task::ALL),
             spans,
+            soft: SoftSpans::new(),
         })
         .collect()
 }

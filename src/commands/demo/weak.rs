@@ -9,6 +9,7 @@ use crate::training::{corpus_of, train_student, training_device};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use stillroom_dataflow::SoftSpans;
 use stillroom_schemas::{Note, Span, Task, TaskSet};
 use stillroom_student::{BertConfig, Document, Precision, Recipe, TrainConfig, base_files};
 
@@ -76,7 +77,7 @@ pub(super) fn make(model: &Path, dir: &Path, seed: u64) -> Result<()> {
 }
 
 fn document((note, spans): (Note, Vec<Span>)) -> Document {
-    Document { id: note.note_id, text: note.text, tasks: TaskSet::from(Task::ALL), spans }
+    Document { id: note.note_id, text: note.text, tasks: TaskSet::from(Task::ALL), spans, soft: SoftSpans::new() }
 }
 
 /// Copies a student without its heads and without its last layers, as a base; the layers that it has then. The weights
