@@ -60,6 +60,10 @@ pub enum Comparison {
     StudentEnsemble,
     /// Teachers, merged by a rule, against an annotator's references, over the notes that all teachers have labelled.
     TeachersReference,
+    /// Of the words that the student tags and the chosen ensemble does not, those that an annotator's references call mentions (`tp`) and
+    /// those that they do not (`fp`): `precision` is the share of these false positives that were errors of annotation. `fn` is 0, and
+    /// recall and F1 say nothing. Over the notes that all teachers of the ensemble have labelled.
+    FalsePositivesReviewed,
 }
 
 impl Comparison {

@@ -38,7 +38,9 @@ impl ShowQuality {
         if self.json {
             figures.iter().try_for_each(|quality| print_line(serde_json::to_string(quality)?))?;
         } else {
-            table(&figures, if self.all { usize::MAX } else { SUBSETS_SHOWN }).iter().try_for_each(print_line)?;
+            let subsets_max = if self.all { usize::MAX } else { SUBSETS_SHOWN };
+            let lines = table(&figures, subsets_max).into_iter().chain(reviewed(&figures));
+            lines.into_iter().try_for_each(print_line)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -48,8 +50,7 @@ impl ShowQuality {
 /// subsets and the ensemble.
 fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
     let mut lines = vec![row(["task", "measured", "against", "notes", "precision", "recall", "F1"].map(str::to_owned))];
-    let mut shown: Vec<&Quality> =
-        figures.iter().filter(|figure| figure.key.level == Level::Word && figure.key.rollup).collect();
+    let mut shown: Vec<&Quality> = in_words(figures).collect();
     // Stable, so that what is equal stays in the order of its key.
     shown.sort_by(|one, other| {
         let place = |figure: &Quality| (figure.key.task, figure.key.comparison, figure.key.reference.clone());
@@ -71,6 +72,8 @@ fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
                 }
                 format!("reference {}", key.reference)
             }
+            // Recall and F1 say nothing of these.
+            Comparison::FalsePositivesReviewed => continue,
         };
         let [precision, recall, f1] = [precision, recall, f1].map(|figure| format!("{figure:.3}"));
         let (task, notes) = (key.task.name().to_owned(), counts.notes.to_string());
@@ -79,6 +82,34 @@ fn table(figures: &[Quality], subsets_max: usize) -> Vec<String> {
         lines.push(row([task, model, against, notes, precision, recall, f1]));
     }
     lines
+}
+
+/// Figures in words over all note types and sites.
+fn in_words(figures: &[Quality]) -> impl Iterator<Item = &Quality> {
+    figures.iter().filter(|figure| figure.key.level == Level::Word && figure.key.rollup)
+}
+
+/// Of the words that the student tags and the ensemble does not, how many references call mentions: lines with a heading of their
+/// own; none where no note has all of these.
+fn reviewed(figures: &[Quality]) -> Vec<String> {
+    let is_reviewed = |figure: &&Quality| figure.key.comparison == Comparison::FalsePositivesReviewed;
+    let mut lines: Vec<String> = Vec::new();
+    for Quality { key, counts, precision, .. } in in_words(figures).filter(is_reviewed) {
+        if lines.is_empty() {
+            let head = ["task", "student", "by", "notes", "words", "mentions", "share"].map(str::to_owned);
+            lines.extend([String::new(), "words that only the student tags, of them mentions after all".to_owned()]);
+            lines.push(reviewed_row(head));
+        }
+        let [notes, words, mentions] = [counts.notes, counts.tp + counts.fp, counts.tp].map(|count| count.to_string());
+        let (task, share) = (key.task.name().to_owned(), format!("{precision:.3}"));
+        let (model, reference) = (plain(&key.model.0), plain(&key.reference));
+        lines.push(reviewed_row([task, model, reference, notes, words, mentions, share]));
+    }
+    lines
+}
+
+fn reviewed_row([task, student, by, notes, words, mentions, share]: [String; 7]) -> String {
+    format!("{task:<11} {student:<36} {by:<28} {notes:>8} {words:>10} {mentions:>8} {share:>6}")
 }
 
 fn row([task, measured, against, notes, precision, recall, f1]: [String; 7]) -> String {
@@ -106,6 +137,31 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_student_tags_has_a_heading_of_its_own() {
+        let of_student = figure(Task::Disease, Comparison::StudentReference, "s@1", "dr", 6);
+        assert_eq!(reviewed(std::slice::from_ref(&of_student)), Vec::<String>::new());
+        let mut exact = figure(Task::Disease, Comparison::FalsePositivesReviewed, "s@1", "dr", 6);
+        exact.key.level = Level::SpanExact;
+        let figures = [
+            of_student,
+            exact,
+            figure(Task::Disease, Comparison::FalsePositivesReviewed, "s@1", "dr\u{1b}[2J", 6),
+            figure(Task::Symptom, Comparison::FalsePositivesReviewed, "s@1", "dr", 0),
+        ];
+        let lines = reviewed(&figures);
+        let squeezed: Vec<String> =
+            lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let expected = [
+            "",
+            "words that only the student tags, of them mentions after all",
+            "task student by notes words mentions share",
+            "disease s@1 dr [2J 3 8 6 0.750",
+            "symptom s@1 dr 3 2 0 0.000",
+        ];
+        assert_eq!(squeezed, expected);
+    }
+
+    #[test]
     fn sides_are_named_and_the_best_teachers_come_first() {
         let mut figures = vec![
             figure(Task::Symptom, Comparison::StudentReference, "s@1", "dr", 2),
@@ -117,6 +173,7 @@ mod tests {
             figure(Task::Disease, Comparison::StudentEnsemble, "s@1", "ensemble", 3),
             figure(Task::Disease, Comparison::StudentTeacher, "s@1", "dr", 5),
             figure(Task::Disease, Comparison::StudentReference, "s@1", "dr", 6),
+            figure(Task::Disease, Comparison::FalsePositivesReviewed, "s@1", "dr", 6),
         ];
         let mut exact = figures[0].clone();
         exact.key.level = Level::SpanExact;

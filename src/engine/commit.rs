@@ -239,7 +239,31 @@ impl<'a> Writer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::Stage;
+    use stillroom_schemas::{Comparison, Level, ModelId, Stage, Task};
+
+    /// A log of a version that did not count what the student alone tags has no such rows, and gets them with the next commit.
+    #[test]
+    fn figures_that_an_earlier_version_did_not_count_are_published_once() {
+        let row = |comparison| {
+            let (task, level, model) = (Task::Disease, Level::Word, ModelId("s@1".to_owned()));
+            let (reference, note_type, site) = ("dr".to_owned(), None, None);
+            QualityKey { task, level, comparison, model, reference, note_type, site, rollup: true }
+        };
+        let counts = Counts { notes: 1, tp: 2, fp: 1, fn_: 0 };
+        let known = [Comparison::StudentReference, Comparison::TeachersReference].map(row);
+        let new = row(Comparison::FalsePositivesReviewed);
+        let restored = known.iter().chain([&new]).map(|key| {
+            let (key, epoch, diff) = (key.clone(), 1, 1);
+            Output::Quality { epoch, key, counts, diff }
+        });
+        let mut book = QualityBook::default();
+        book.apply(&restored.collect::<Vec<_>>());
+        let published = known.map(|key| (key.clone(), quality_of(&key, counts)));
+        book.take_over(published.into()).unwrap();
+        assert!(book.is_outdated());
+        assert_eq!(book.apply(&[]), [(new.clone(), Some(quality_of(&new, counts)))]);
+        assert!(!book.is_outdated() && book.apply(&[]).is_empty());
+    }
 
     #[test]
     fn letters_of_two_topics_stand_in_one_order() {

@@ -289,6 +289,12 @@ pub fn activation_of(record: &Record) -> Option<Activation> {
     decode_activation(record).ok()
 }
 
+/// What a record of the topics of references and labels says, and whose it is. What says nothing is a dead letter, and whoever
+/// reads the topics passes over it.
+pub fn reference_of(record: &Record, config: &DecodeConfig) -> Option<ReferenceUpsert> {
+    decode_reference(record, config).ok()
+}
+
 fn decode_activation(record: &Record) -> Result<Activation, DecodeError> {
     if record.position.partition != 0 {
         return Err(DecodeError::ActivationPartition);

@@ -22,6 +22,7 @@ mod pair;
 mod panel;
 mod record;
 mod retire;
+mod reviewed;
 mod score;
 mod scoring;
 mod sink;
@@ -44,6 +45,7 @@ pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuesti
 pub use bootstrap::Bootstrap;
 pub use decode::{
     Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, activation_of, label_key, reference_key,
+    reference_of,
 };
 pub use examples::{CurrentNote, CurrentNoteUpsert, Example, ExampleChange, ExampleKey, ExampleSource, Examples};
 pub use extract::{Extract, ExtractConfig};

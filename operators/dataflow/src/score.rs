@@ -1,4 +1,5 @@
-//! `Score`: live agreement of a student and of teachers with every reference.
+//! `Score`: live agreement of a student and of teachers with every reference, and how many of the words that the student alone
+//! tags references call mentions.
 //!
 //! In: upserts of predictions, keyed by note and partition, and of references and teachers' labels, keyed by note, annotator and
 //! partition, and labels by their text as well. Out: a collection of `(QualityKey, Counts)`, one row for each task, level, comparison,
@@ -11,7 +12,7 @@
 //! references, ─► KeepReferences ──► References ─┬► ArrangeByNote ─│─┴───────────┐                                explode
 //! labels                                        │                 │             │                                  │
 //!                                               └► LabelsOfNote ──┴► JoinCore ─┬─│► student, teachers, ensemble ───┤
-//!                                                                              └─┴► JoinCore ─► teachers, reference┴► CountTotal ─► quality
+//!                                                                              └─┴► JoinCore ─► all, reference ─────┴► CountTotal ─► quality
 //! ```
 //!
 //! State: the latest prediction of each note, the latest reference of each note and annotator and the latest label of each text and
@@ -29,6 +30,7 @@
 
 use crate::labels::{Labels, NoteLabels, labels_of_notes, latest_labels, one_of_each, views};
 use crate::panel::{ENSEMBLE, LabelOf};
+use crate::reviewed::only_student;
 use crate::upserts::{arrange_upserts, stamp};
 use crate::{AsJson, Epoch, TeacherPanel, Words, score_spans};
 use differential_dataflow::VecCollection;
@@ -67,8 +69,8 @@ pub trait Score<'scope> {
     /// The counts of every quality figure, retracted and added as predictions and references change.
     ///
     /// A prediction is compared with a reference or label of the same note and the same text, for the tasks that were annotated, and
-    /// with what the ensemble of `panel` makes of the labels; the teachers of `panel` are compared with references. A row whose last
-    /// note leaves is retracted.
+    /// with what the ensemble of `panel` makes of the labels; the teachers of `panel` are compared with references, and so are the words
+    /// that the student tags and the ensemble does not. A row whose last note leaves is retracted.
     ///
     /// # Panics
     /// When the words of a prediction are not the output of [`Words::to_bytes`].
@@ -157,7 +159,7 @@ impl<'scope> Score<'scope> for StreamVec<'scope, Epoch, PredictionUpsert> {
             let of_teachers = labelled.arrange_by_key_named("ArrangeByNote").join_core(
                 references,
                 move |_, labelled, (annotator, reference)| {
-                    teachers_against(labelled, annotator, reference, &panel_of_region)
+                    labelled_against(labelled, annotator, reference, &panel_of_region)
                 },
             );
             of_references
@@ -273,33 +275,37 @@ fn rows(
     rows
 }
 
-/// The counts in words of every subset of the teachers against one reference of the same text.
-fn teachers_against(
+/// The counts in words of one reference of the same text: of every subset of the teachers, and of what the student alone tags.
+fn labelled_against(
     labelled: &Labelled,
     annotator: &str,
     reference: &Labels,
     panel: &TeacherPanel,
 ) -> Vec<(QualityKey, Counts)> {
-    if reference.text_hash != labelled.prediction.0.text_hash {
+    let prediction = &labelled.prediction.0;
+    if reference.text_hash != prediction.text_hash {
         return Vec::new();
     }
     let (words, labels) = (labelled.words(), labelled.views());
-    let row = |task, model: ModelId| QualityKey {
+    let row = |task, comparison, model: ModelId| QualityKey {
         task,
         level: Level::Word,
-        comparison: Comparison::TeachersReference,
+        comparison,
         model,
         reference: annotator.to_owned(),
         note_type: None,
         site: None,
         rollup: true,
     };
-    let of_task = |&task| {
-        panel
-            .against(&words, task, &labels, &reference.spans)
-            .into_iter()
-            .map(move |(model, counts)| (task, model, counts))
-    };
-    let counted: Vec<_> = reference.tasks.iter().flat_map(of_task).collect();
-    counted.into_iter().map(|(task, model, counts)| (row(task, model), counts)).collect()
+    let mut counted = Vec::new();
+    for &task in &reference.tasks {
+        let of_teachers = panel.against(&words, task, &labels, &reference.spans).into_iter();
+        counted.extend(of_teachers.map(|(model, counts)| (row(task, Comparison::TeachersReference, model), counts)));
+    }
+    let (labelled_tasks, merged) = panel.merge(&words, &labels);
+    for &task in labelled_tasks.intersection(&reference.tasks) {
+        let counts = only_student(&words, task, (&prediction.spans, &merged), &reference.spans);
+        counted.push((row(task, Comparison::FalsePositivesReviewed, prediction.model.clone()), counts));
+    }
+    counted
 }

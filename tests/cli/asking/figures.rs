@@ -67,6 +67,7 @@ pub(super) fn recomputed(site: &Site) -> Figures {
             for (model, spans) in of_symptoms {
                 note.teachers(&mut figures, (Task::Symptom, model), spans, reference);
             }
+            note.only_student(&mut figures, &ensemble.spans, reference);
         }
     }
     figures
@@ -95,6 +96,22 @@ impl Note {
         let [counts, ..] = score_spans(&self.words, task, spans, &reference.spans);
         let what = (task, Level::Word, Comparison::TeachersReference);
         *figures.entry(key(what, ModelId(model.to_owned()), reference)).or_default() += counts;
+    }
+
+    /// What a reference says of the symptoms that only the student finds, of the words that are whole in its spans.
+    fn only_student(&self, figures: &mut Figures, ensemble: &[Span], reference: &Reference) {
+        let is_in = |spans: &[Span], word: &std::ops::Range<u32>| {
+            let is_symptom = |span: &&Span| span.task == Task::Symptom;
+            spans.iter().filter(is_symptom).any(|span| span.start <= word.start && word.end <= span.end)
+        };
+        let mut counts = Counts { notes: 1, ..Counts::default() };
+        for word in &self.words.0 {
+            if is_in(&self.prediction.spans, word) && !is_in(ensemble, word) {
+                *(if is_in(&reference.spans, word) { &mut counts.tp } else { &mut counts.fp }) += 1;
+            }
+        }
+        let what = (Task::Symptom, Level::Word, Comparison::FalsePositivesReviewed);
+        *figures.entry(key(what, self.prediction.model.clone(), reference)).or_default() += counts;
     }
 }
 
