@@ -13,6 +13,7 @@ pub(crate) mod label;
 pub(crate) mod models;
 pub(crate) mod quality;
 pub(crate) mod retrain;
+pub(crate) mod review;
 pub(crate) mod run;
 pub(crate) mod study;
 pub(crate) mod teachers;

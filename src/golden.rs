@@ -11,7 +11,7 @@ use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use stillroom_dataflow::{Probabilities, Tagger, Tokenizer};
+use stillroom_dataflow::{Probabilities, Tagger, TokenizedText, Tokenizer};
 use stillroom_schemas::{ModelId, Task};
 use stillroom_student::{Device, Precision, Student};
 
@@ -143,9 +143,16 @@ fn distance(one: f32, other: f32) -> f32 {
 
 /// The probabilities of all words of a text; no number for a word that no window answers for.
 fn read(tokenizer: &Tokenizer, tagger: &mut dyn Tagger, text: &str) -> Result<Probabilities> {
-    let tokenized = tokenizer.tokenize(text)?;
-    let mut words = vec![[f32::NAN; Task::ALL.len()]; tokenized.words.len()];
-    for window in &tokenized.windows {
+    probabilities(&tokenizer.tokenize(text)?, tagger)
+}
+
+/// The probabilities of all words of a text, window by window; no number for a word that no window answers for.
+///
+/// # Errors
+/// When the student fails on a window.
+pub(crate) fn probabilities(text: &TokenizedText, tagger: &mut dyn Tagger) -> Result<Probabilities> {
+    let mut words = vec![[f32::NAN; Task::ALL.len()]; text.words.len()];
+    for window in &text.windows {
         let answers = tagger.tag(&[window])?;
         let owned = words[window.words.clone()].iter_mut();
         owned.zip(answers.into_iter().flatten()).for_each(|(word, answer)| *word = answer);

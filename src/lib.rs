@@ -21,6 +21,7 @@ mod promotion;
 mod recipe;
 mod refused;
 mod retraining;
+mod review;
 mod runtime;
 mod serving;
 mod shadow;
@@ -72,6 +73,9 @@ enum Command {
     Models(commands::models::Models),
     /// Train a student on what labels and references there are, and let it serve if it is better.
     Retrain(commands::retrain::Retrain),
+    /// Look at words on which the student and the ensemble disagree, and turn verdicts on them into references.
+    #[command(subcommand)]
+    Review(commands::review::Review),
     /// Print the live figures of students and teachers, side by side.
     Quality(commands::quality::ShowQuality),
     /// Look at dead letters, and send them once more.
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Retrain(command) => command.run(),
+        Command::Review(command) => command.run(),
         Command::Quality(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -14,6 +14,7 @@
 mod book;
 mod child;
 mod config;
+mod current;
 mod documents;
 mod drift;
 mod follower;
@@ -32,8 +33,10 @@ mod work;
 
 pub(crate) use config::RetrainingConfig;
 pub(crate) use one_look::{at_first_look, has_documents};
-pub(crate) use reading::assign_or_first;
 pub(crate) use request::{Request, Taken};
+pub(crate) use current::{Current, notes_at};
+pub(crate) use documents::Notes;
+pub(crate) use reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 pub(crate) use run::Report;
 
 use crate::config::Config;

@@ -39,8 +39,8 @@ impl ShowQuality {
             figures.iter().try_for_each(|quality| print_line(serde_json::to_string(quality)?))?;
         } else {
             let subsets_max = if self.all { usize::MAX } else { SUBSETS_SHOWN };
-            let lines = table(&figures, subsets_max).into_iter().chain(reviewed(&figures));
-            lines.into_iter().try_for_each(print_line)?;
+            let mut lines = table(&figures, subsets_max).into_iter().chain(reviewed(&figures));
+            lines.try_for_each(print_line)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -22,6 +22,9 @@ pub(crate) struct NotesTopic<'a> {
     pub(crate) name: &'a str,
 }
 
+/// Notes by partition and offset.
+pub(crate) type Notes = BTreeMap<(u32, u64), Note>;
+
 /// Texts by partition and offset.
 type Texts = BTreeMap<(u32, u64), String>;
 
@@ -30,14 +33,23 @@ impl NotesTopic<'_> {
     ///
     /// # Errors
     /// When the log cannot be read.
-    fn texts(&self, mut wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Texts>> {
+    fn texts(&self, wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Texts>> {
+        let notes = self.notes(wanted, stop)?;
+        Ok(notes.map(|notes| notes.into_iter().map(|(place, note)| (place, note.text)).collect()))
+    }
+
+    /// These notes, as far as the topic still has them; nothing when `stop` is set meanwhile.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(crate) fn notes(&self, mut wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Notes>> {
         let mut source = self.wire.source(self.log.bounded()?);
         source.partitions(self.name)?;
         for (partition, offsets) in &wanted {
             let first = offsets.first().copied().unwrap_or_default();
             assign_or_first(source.as_mut(), (self.name, *partition), first)?;
         }
-        let mut texts = Texts::new();
+        let mut notes = Notes::new();
         while !source.is_finished() && wanted.values().any(|offsets| !offsets.is_empty()) {
             if stop.load(Ordering::SeqCst) {
                 return Ok(None);
@@ -45,19 +57,19 @@ impl NotesTopic<'_> {
             for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
                 let (partition, offset) = (record.position.partition, record.position.offset);
                 let is_wanted = wanted.get_mut(&partition).is_some_and(|offsets| offsets.remove(&offset));
-                if is_wanted && let Some(text) = self.text(&record) {
-                    texts.insert((partition, offset), text);
+                if is_wanted && let Some(note) = self.note(&record) {
+                    notes.insert((partition, offset), note);
                 }
             }
         }
-        Ok(Some(texts))
+        Ok(Some(notes))
     }
 
-    /// The text of a note's record, if it is one.
-    fn text(&self, record: &Record) -> Option<String> {
+    /// The note of a record, if it is one.
+    fn note(&self, record: &Record) -> Option<Note> {
         let format = self.wire.format();
         let json = format.to_json(&record.topic, record.value.as_deref()?).ok()?;
-        Some(serde_json::from_slice::<Note>(&json).ok()?.text)
+        serde_json::from_slice(&json).ok()
     }
 }
 
