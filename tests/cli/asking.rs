@@ -48,7 +48,7 @@ fn annotate(site: &Site, id: &str, text: &str) {
 }
 
 /// Labels that came back and are counted.
-fn labels_read(site: &Site, progress: &Progress) -> u64 {
+pub(crate) fn labels_read(site: &Site, progress: &Progress) -> u64 {
     progress.inputs.get(&site.topics.labels).map_or(0, |offsets| offsets.values().sum())
 }
 

@@ -10,6 +10,7 @@ mod models;
 mod native;
 mod recovery;
 mod retraining;
+mod review;
 mod running;
 mod site;
 mod study;
