@@ -32,11 +32,11 @@ mod triggers;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
-pub(crate) use one_look::{at_first_look, has_documents};
-pub(crate) use request::{Request, Taken};
 pub(crate) use current::{Current, notes_at};
 pub(crate) use documents::Notes;
+pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
+pub(crate) use request::{Request, Taken};
 pub(crate) use run::Report;
 
 use crate::config::Config;
