@@ -190,7 +190,9 @@ fn marked(reference: &Reference, task: Task) -> Words {
 
 /// Runs until all of the log is committed.
 fn run(site: &Site) {
-    let running = site.start(1);
+    let mut running = site.start(1);
+    // Before that a signal ends it at once.
+    running.hear("SIGTERM");
     site.wait(|progress| site.is_done(progress) && labels_read(site, progress) == LABELS);
     let output = running.terminate();
     assert!(output.status.success(), "{}", stderr(&output));

@@ -327,7 +327,7 @@ fn check(history: &[Inputs], updates: &[Update]) -> usize {
 fn equals_a_batch_recomputation_after_every_epoch() {
     let (mut rows, mut gone, mut compared) = (0, 0, BTreeMap::<Comparison, usize>::new());
     let mut reviewed = Counts::default();
-    for seed in 0..6 {
+    for seed in 0..18 {
         let history = any_history(seed, 60);
         let updates = run(&history, 1);
         gone += check(&history, &updates);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stillroom::engine::Topics;
 use stillroom_connectors::{Appended, EmbeddedLog, Log};
 use stillroom_dataflow::{Sampling, reference_key};
-use stillroom_schemas::{Comparison, Level, Quality, TextHash};
+use stillroom_schemas::{Comparison, Level, Progress, Quality, TextHash};
 
 /// Partitions of the notes.
 const PARTITIONS: u32 = 3;
@@ -67,9 +67,14 @@ impl Ward {
 
     /// Waits until so many notes are committed.
     fn wait_for(&self, notes: u64) {
+        self.wait(|progress| progress.totals.notes >= notes);
+    }
+
+    /// Waits until this is committed.
+    fn wait(&self, is_reached: impl Fn(&Progress) -> bool) {
         let began = Instant::now();
-        while EmbeddedLog::progress(&self.site.log).unwrap().totals.notes < notes {
-            assert!(began.elapsed() < DEADLINE, "{notes} notes are not committed");
+        while !is_reached(&EmbeddedLog::progress(&self.site.log).unwrap()) {
+            assert!(began.elapsed() < DEADLINE, "what is waited for is not committed");
             // Nothing tells that a commit has come.
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -156,14 +161,18 @@ fn who_is_worse_is_refused_and_who_serves_cannot_read_along() {
     let ward = Ward::new();
     let weak = ward.site.add("weak", &[]);
     stdout(&ward.site.run(&["promote", "strong", "--force"]));
+    let running = ward.extraction();
+    ward.wait(|progress| progress.inputs.contains_key(&ward.topics.models));
+    stdout(&running.terminate());
     (0..ANNOTATED).for_each(|number| ward.write(number));
     (0..ANNOTATED).for_each(|number| ward.annotate(number));
+    // The activation is what it starts with.
     let running = ward.extraction();
     ward.wait_for(ANNOTATED as u64);
     stdout(&running.terminate());
     let output = ward.site.run(&["shadow", "weak", "--share", "1", "--from-beginning"]);
     let report = json_lines(stdout(&output)).remove(0);
-    let refusal = report["refusal"].as_str().unwrap();
+    let refusal = report["refusal"].as_str().unwrap_or_else(|| panic!("{report}"));
     assert!(refusal.contains("it was worse on disease and medication and symptom by the references of dr"), "{report}");
     assert!(stderr(&output).contains(&format!("{weak} should not serve: ")), "{}", stderr(&output));
     ward.site.check_refused(&["shadow", "strong"], "serves already");
