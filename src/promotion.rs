@@ -94,13 +94,27 @@ impl Switch {
         self.topic.activate(&activation, self.activations.last())?;
         Ok(activation)
     }
+
+    /// Lets a student serve again, as the one that serves did not do well.
+    ///
+    /// # Errors
+    /// When it must not serve or cuts notes differently, and as those of [`Switch::to`].
+    pub(crate) fn roll_back(&self, target: &ModelId) -> Result<Activation> {
+        let verified = self.verify(target)?;
+        match self.load_serving() {
+            Ok(serving) => check_tokenizer(&serving, &verified.student)?,
+            // What cannot be read is what one wants to be rid of.
+            Err(error) => eprintln!("{error:#}; whether both cut notes alike is not known"),
+        }
+        self.to(verified, ActivationCause::Rollback)
+    }
 }
 
 /// Refuses a student that cannot take over while notes flow: notes are cut once, for whoever reads them.
 ///
 /// # Errors
 /// When the two cut notes differently.
-pub(crate) fn check_tokenizer(serving: &Student, next: &Student) -> Result<()> {
+fn check_tokenizer(serving: &Student, next: &Student) -> Result<()> {
     ensure!(
         serving.tokenizer_hash() == next.tokenizer_hash(),
         "{} has another tokenizer than {}, which serves, and notes would have to be cut anew; stop `run`, \

@@ -4,7 +4,7 @@ use crate::commands::models::comparing::print_gate;
 use crate::commands::models::documents;
 use crate::commands::{ConfigArgs, print_line, some_dead_lettered};
 use crate::corpora::{Problems, ReadingArgs};
-use crate::promotion::{Switch, check_followed, check_tokenizer};
+use crate::promotion::{Switch, check_followed};
 use crate::serving::serving_before;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -72,13 +72,7 @@ impl Rollback {
             Some(name) => switch.registry.find(name)?.model,
             None => serving_before(&switch.activations)?.clone(),
         };
-        let verified = switch.verify(&target)?;
-        match switch.load_serving() {
-            Ok(serving) => check_tokenizer(&serving, &verified.student)?,
-            // What cannot be read is what one wants to be rid of.
-            Err(error) => eprintln!("{error:#}; whether both cut notes alike is not known"),
-        }
-        print_line(serde_json::to_string(&switch.to(verified, ActivationCause::Rollback)?)?)?;
+        print_line(serde_json::to_string(&switch.roll_back(&target)?)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
