@@ -6,6 +6,8 @@
 //!                                            └─► triggers ◄─ live F1, drift
 //! ```
 //!
+//! Where live F1 says that a student that was promoted does worse than the one before, that one serves again ([`watch`]).
+//!
 //! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits
 //! nothing, and takes no transactional id. What there is to learn and how notes drift it says on a topic of its own
 //! ([`publish`]). All that it remembers stands in a folder ([`place`]), so that it goes on
@@ -28,7 +30,9 @@ mod run;
 mod run_folder;
 mod shadowing;
 mod snapshot;
+mod told;
 mod triggers;
+mod watch;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
@@ -38,6 +42,7 @@ pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 pub(crate) use request::{Request, Taken};
 pub(crate) use run::Report;
+pub(crate) use told::Told;
 
 use crate::config::Config;
 use crate::wire::Wire;
@@ -64,8 +69,8 @@ use work::{Documents, Job, Running, Work};
 /// Neither a stop nor the end of a run wakes who waits for both and for the time of the next look.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run.
-/// A run that is under way then goes on with the next process.
+/// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run,
+/// and each student that was rolled back. A run that is under way then goes on with the next process.
 ///
 /// # Errors
 /// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that
@@ -74,7 +79,7 @@ pub(crate) fn follow(
     config: &Config,
     log: Arc<dyn Log>,
     stop: &Arc<AtomicBool>,
-    tell: &mut dyn FnMut(&Report) -> Result<()>,
+    tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut driver = Driver::open(config, log, stop)?;
     driver.place.follow()?;
@@ -93,8 +98,9 @@ pub(crate) fn follow(
         }
         let drifts = drift.drifts(config);
         driver.publish(&mut published, &drifts)?;
+        watch::look(config, (driver.log.as_ref(), &driver.wire), &mut live, tell)?;
         if running.is_none() {
-            running = driver.next_job(&mut live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
+            running = driver.next_job(&live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
         }
         driver.wait(running.as_ref());
         if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
@@ -198,7 +204,7 @@ impl<'a> Driver<'a> {
 
     /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger
     /// starts.
-    fn next_job(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
+    fn next_job(&mut self, live: &LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
         let State { under_way, history } = &mut self.place.state;
         let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);
         if has_failed && history.is_within(&self.config.retraining, now()) {
@@ -231,9 +237,9 @@ impl<'a> Driver<'a> {
     }
 
     /// A run that is asked for or that a trigger starts, if one is.
-    fn due(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
+    fn due(&mut self, live: &LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
         let is_asked = self.place.request.is_there();
-        let cause = if is_asked { Some(Cause::Command) } else { self.triggered(live, drifts)? };
+        let cause = if is_asked { Some(Cause::Command) } else { self.triggered(live, drifts) };
         let Some(cause) = cause else { return Ok(None) };
         eprintln!("retraining: {cause}");
         match self.start(cause) {
@@ -252,15 +258,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Why a trigger starts a run, if one does.
-    fn triggered(&mut self, live: &mut LiveF1, drifts: &[Retraining]) -> Result<Option<Cause>> {
+    fn triggered(&self, live: &LiveF1, drifts: &[Retraining]) -> Option<Cause> {
         let retraining = &self.config.retraining;
-        let fallen = match retraining.f1_drop > 0.0 {
-            true => live.look(self.config, (self.log.as_ref(), &self.wire))?,
-            false => None,
-        };
         let drifted = drift::worst(drifts, retraining.drift_psi);
-        let seen = Seen { now: now(), new: self.book.new_examples(), fallen, drifted: drifted.as_ref() };
-        Ok(self.place.state.history.due(retraining, seen))
+        let (new, fallen, drifted) = (self.book.new_examples(), live.fallen(), drifted.as_ref());
+        self.place.state.history.due(retraining, Seen { now: now(), new, fallen, drifted })
     }
 
     /// Begins a run on what is in the book.
@@ -298,11 +300,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for a run, and says what came of it.
-    fn take_in(&mut self, running: Running, tell: &mut dyn FnMut(&Report) -> Result<()>) -> Result<()> {
+    fn take_in(&mut self, running: Running, tell: &mut dyn FnMut(Told<'_>) -> Result<()>) -> Result<()> {
         let outcome = running.thread.join().map_err(|_| anyhow!("the thread of the run panicked")).flatten();
         self.ended(&running.work, &outcome)?;
         match outcome {
-            Ok(Some(report)) => tell(&report)?,
+            Ok(Some(report)) => tell(Told::Run(&report))?,
             Ok(None) => eprintln!("the run that is under way goes on later"),
             Err(error) => eprintln!("the run failed: {error:#}"),
         }

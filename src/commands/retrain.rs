@@ -5,7 +5,7 @@ use crate::commands::run::{StopNotes, stop_on_signal};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::open_written_log;
-use crate::retraining::{self, Report, Request, Taken};
+use crate::retraining::{self, Request, Taken, Told};
 use anyhow::{Error, Result, bail};
 use clap::Args;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ impl Retrain {
         }
         match retraining::once(&config, log, &stop) {
             Ok(Some(report)) => {
-                tell(&report)?;
+                tell(Told::Run(&report))?;
                 Ok(ExitCode::SUCCESS)
             }
             Ok(None) => bail!("stopped before the run was done; the same command goes on with it"),
@@ -64,11 +64,11 @@ fn ask(config: &Config, error: Error) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says to people what came of a run, and prints it.
+/// Says to people what came to pass, and prints it.
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub(crate) fn tell(report: &Report) -> Result<()> {
-    report.lines().iter().for_each(|line| eprintln!("{line}"));
-    print_line(serde_json::to_string(report)?)
+pub(crate) fn tell(told: Told<'_>) -> Result<()> {
+    told.lines().iter().for_each(|line| eprintln!("{line}"));
+    print_line(serde_json::to_string(&told)?)
 }

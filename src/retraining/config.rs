@@ -80,6 +80,11 @@ pub(crate) struct RetrainingConfig {
     pub(crate) dev_documents_max: usize,
     /// Seed of shuffling and dropout. Default 0.
     pub(crate) seed: u64,
+    /// By how much F1 in words of a student that was promoted must lie below that of the one before, against the same
+    /// reference and with `confidence`, for that one to serve again, 0 to 1; 0 is never. Default 0.05.
+    pub(crate) rollback_drop: f64,
+    /// Notes that each of the two must have been compared with that reference on, 1 to a million. Default 50.
+    pub(crate) rollback_notes_min: u64,
     /// How it learns.
     pub(crate) recipe: RecipeConfig,
 }
@@ -112,6 +117,8 @@ impl Default for RetrainingConfig {
             patience: PATIENCE,
             dev_documents_max: DEV_DOCUMENTS_MAX,
             seed: 0,
+            rollback_drop: 0.05,
+            rollback_notes_min: 50,
             recipe: RecipeConfig::default(),
         }
     }
@@ -151,12 +158,14 @@ impl RetrainingConfig {
             let reason = format!("is {}; choose a share above 0, 1 at most", self.shadow_share);
             return Err(Refused::new("retraining.shadow_share", reason));
         }
+        in_range("retraining.rollback_notes_min", self.rollback_notes_min, 1..=1_000_000)?;
         let is_part = |share: f64| share > 0.0 && share < 1.0;
         let shares = [
             ("f1_drop", self.f1_drop, (0.0..=1.0).contains(&self.f1_drop), "from 0 to 1"),
             ("confidence", self.confidence, (0.5..=0.9999).contains(&self.confidence), "from 0.5 to 0.9999"),
             ("held_out", self.held_out, is_part(self.held_out), "above 0 and below 1"),
             ("dev", self.dev, is_part(self.dev), "above 0 and below 1"),
+            ("rollback_drop", self.rollback_drop, (0.0..=1.0).contains(&self.rollback_drop), "from 0 to 1"),
         ];
         if let Some((field, value, _, range)) = shares.into_iter().find(|(_, _, is_right, _)| !is_right) {
             return Err(Refused::new(format!("retraining.{field}"), format!("is {value}; choose a share {range}")));
@@ -206,6 +215,8 @@ mod tests {
         check("look_every_seconds = 0", "retraining.look_every_seconds is 0; choose a value from 1 to 3600");
         check("shadow_share = 0.0", "retraining.shadow_share is 0; choose a share above 0, 1 at most");
         check("shadow_hours_max = 0", "retraining.shadow_hours_max is 0; choose a value from 1 to 8760");
+        check("rollback_drop = 1.5", "retraining.rollback_drop is 1.5; choose a share from 0 to 1");
+        check("rollback_notes_min = 0", "retraining.rollback_notes_min is 0; choose a value from 1 to 1000000");
         check("name = 'a@b'", "retraining.name is \"a@b\"");
         check("dir = ''", "retraining.dir is empty; name a folder");
         check("recipe.batch = 0", "retraining.recipe.batch is 0; choose a value from 1 to 4096");

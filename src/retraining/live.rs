@@ -1,46 +1,104 @@
 //! F1 of the student that serves, as it is published while notes flow.
+//!
+//! Kafka keeps the last record of each figure alone, so what figures were stands in a file too: the best ones of the
+//! student that serves, and those of the one that it replaced.
 
 use crate::config::Config;
 use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
+use crate::retraining::run_folder::{read, write};
 use crate::retraining::triggers::{Best, Fall, deviations, f1_interval};
+use crate::retraining::watch::{Pair, Watch};
 use crate::serving::{Serving, activations};
 use crate::wire::Wire;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_connectors::Log;
 use stillroom_dataflow::Record;
-use stillroom_schemas::{Comparison, Level, ModelId, Quality, QualityKey, Task};
+use stillroom_schemas::{Activation, Comparison, Level, ModelId, Quality, QualityKey, Task};
 
 /// The one partition of the topic.
 const PARTITION: u32 = 0;
 
-/// Follows the figures of the student that serves.
+/// In the folder of retraining, what figures were.
+const FILE: &str = "live.json";
+
+/// What figures were while a student served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    /// It serves after so many activations.
+    activations: usize,
+    /// Who serves.
+    serving: ModelId,
+    /// Its figures at their best.
+    best: Best,
+    /// The student that it replaced, if it was promoted.
+    watch: Option<Watch>,
+}
+
+impl Known {
+    /// Of the student that serves after these activations: what the folder has of it, or nothing yet.
+    ///
+    /// # Errors
+    /// When the configured student cannot be loaded, or the folder not be read.
+    fn of(config: &Config, activations: &[Activation]) -> Result<Known> {
+        let (serving, count) = (Serving::of(config, activations)?.model, activations.len());
+        let known = read::<Known>(&config.retraining.dir.join(FILE))?;
+        Ok(known.filter(|known| known.activations == count && known.serving == serving).unwrap_or_else(|| Known {
+            activations: count,
+            serving,
+            best: Best::default(),
+            watch: Pair::of(activations).map(Watch::new),
+        }))
+    }
+}
+
+/// Follows the figures of the student that serves, and of the one that it replaced.
 #[derive(Default)]
 pub(crate) struct LiveF1 {
-    /// Who serves, after so many activations.
-    serving: Option<(usize, ModelId)>,
+    /// Of whom.
+    known: Option<Known>,
     /// Of the topic of quality.
     next: u64,
-    best: Best,
     /// Figures that have fallen, as they stand now.
     fallen: BTreeMap<(Task, String), Fall>,
 }
 
 impl LiveF1 {
-    /// Reads on what is published; a figure that has fallen, the first of several. Figures of another student than the
-    /// one that serves count no more.
+    /// A figure of the student that serves that has fallen, the first of several.
+    pub(crate) fn fallen(&self) -> Option<&Fall> {
+        self.fallen.values().next()
+    }
+
+    /// The student that serves beside the one that it replaced, if it was promoted.
+    pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
+        self.known.as_mut().and_then(|known| known.watch.as_mut())
+    }
+
+    /// Reads on what is published. Figures of a student that served before count no more, but for those of the one that
+    /// a promotion replaced.
     ///
     /// # Errors
-    /// When the log cannot be read, or the configured student not be loaded.
-    pub(crate) fn look(&mut self, config: &Config, (log, wire): (&dyn Log, &Wire)) -> Result<Option<&Fall>> {
+    /// When the log or the folder cannot be read, the folder not be written, or the configured student not be loaded.
+    pub(crate) fn look(&mut self, config: &Config, topics: (&dyn Log, &Wire)) -> Result<()> {
         let activations = activations(config)?;
-        if self.serving.as_ref().is_none_or(|(known, _)| *known != activations.len()) {
-            let serving = Serving::of(config, &activations)?;
-            *self = LiveF1 { serving: Some((activations.len(), serving.model)), ..LiveF1::default() };
+        let before = self.known.clone();
+        if before.as_ref().is_none_or(|known| known.activations != activations.len()) {
+            *self = LiveF1 { known: Some(Known::of(config, &activations)?), ..LiveF1::default() };
         }
+        self.read_on(config, topics)?;
+        if self.known != before {
+            write(&config.retraining.dir.join(FILE), &self.known)?;
+        }
+        Ok(())
+    }
+
+    /// Reads on to where the topic of quality ends now.
+    fn read_on(&mut self, config: &Config, (log, wire): (&dyn Log, &Wire)) -> Result<()> {
         let topic = &config.engine.topics.quality;
         if log.partitions(topic)?.is_none() {
-            return Ok(None);
+            return Ok(());
         }
         let mut source = wire.source(log.bounded()?);
         source.partitions(topic)?;
@@ -63,37 +121,45 @@ impl LiveF1 {
                 }
             }
         }
-        Ok(self.fallen.values().next())
+        Ok(())
     }
 
-    /// Whether a figure is one of the serving student in words, over all notes, against a reference.
-    fn is_followed(&self, key: &QualityKey) -> bool {
-        let is_serving = self.serving.as_ref().is_some_and(|(_, serving)| *serving == key.model);
-        is_serving && key.rollup && key.level == Level::Word && key.comparison == Comparison::StudentReference
-    }
-
-    /// Forgets that a figure has fallen, if it is followed.
+    /// Forgets a figure, if it is followed.
     fn forget(&mut self, key: QualityKey) {
-        if self.is_followed(&key) {
+        let Some(known) = self.known.as_mut().filter(|_| is_followed(&key)) else { return };
+        if let Some(watch) = &mut known.watch {
+            watch.forget(&key);
+        }
+        if key.model == known.serving {
             self.fallen.remove(&(key.task, key.reference));
         }
     }
 
     /// Takes in a figure, if it is followed.
     fn take_in(&mut self, Quality { key, counts, .. }: &Quality, config: &Config) {
+        let Some(known) = self.known.as_mut().filter(|_| is_followed(key)) else { return };
+        if let Some(watch) = &mut known.watch {
+            watch.take_in(key, counts);
+        }
         let z = deviations(config.retraining.confidence);
-        let Some(now) = f1_interval(counts, z).filter(|_| self.is_followed(key)) else { return };
-        match self.best.take_in((key.task, &key.reference), now, config.retraining.f1_drop) {
+        let Some(now) = f1_interval(counts, z).filter(|_| key.model == known.serving) else { return };
+        match known.best.take_in((key.task, &key.reference), now, config.retraining.f1_drop) {
             Some(fall) => self.fallen.insert((key.task, key.reference.clone()), fall),
             None => self.fallen.remove(&(key.task, key.reference.clone())),
         };
     }
 }
 
+/// Whether a figure is one in words, over all notes, of a student against a reference.
+fn is_followed(key: &QualityKey) -> bool {
+    key.rollup && key.level == Level::Word && key.comparison == Comparison::StudentReference
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::Counts;
+    use stillroom_connectors::{Appended, EmbeddedLog};
+    use stillroom_schemas::{ActivationCause, Counts};
 
     /// Of the student that serves, against a reference, but for what `change` changes.
     fn key(change: fn(&mut QualityKey)) -> QualityKey {
@@ -111,15 +177,18 @@ mod tests {
         key
     }
 
+    fn quality(key: QualityKey, notes: i64, tp: i64) -> Quality {
+        let counts = Counts { notes, tp, fp: 1000 - tp, fn_: 0 };
+        let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
+        Quality { key, counts, precision, recall, f1 }
+    }
+
     #[test]
     fn only_the_serving_student_against_references_counts() {
         let config = Config::default();
-        let figure = |change: fn(&mut QualityKey), tp: i64| {
-            let counts = Counts { notes: 10, tp, fp: 1000 - tp, fn_: 0 };
-            let (precision, recall, f1) = (counts.precision(), counts.recall(), counts.f1());
-            Quality { key: key(change), counts, precision, recall, f1 }
-        };
-        let of_serving = || LiveF1 { serving: Some((1, ModelId("s@1".to_owned()))), ..LiveF1::default() };
+        let figure = |change: fn(&mut QualityKey), tp: i64| quality(key(change), 10, tp);
+        let known = || Known { activations: 1, serving: key(|_| {}).model, best: Best::default(), watch: None };
+        let of_serving = || LiveF1 { known: Some(known()), ..LiveF1::default() };
         let fall = |live: &mut LiveF1, change: fn(&mut QualityKey)| {
             [950, 500].into_iter().for_each(|tp| live.take_in(&figure(change, tp), &config));
         };
@@ -145,5 +214,48 @@ mod tests {
             live.forget(key(|_| {}));
             assert_eq!(live.fallen.len(), 0, "no such notes are left");
         }
+    }
+
+    /// A log in a folder, on which `s@1` was promoted in the place of `r@1`. Each figure is a student, notes and words
+    /// out of 1000.
+    fn log(config: &Config, figures: &[(&str, i64, i64)]) -> EmbeddedLog {
+        let (log, topics) = (EmbeddedLog::open(&config.log.dir).unwrap(), &config.engine.topics);
+        let append = |topic: &str, key: &str, value: Vec<u8>| {
+            let (key, value) = (Some(key.into()), Some(value));
+            log.append(topic, &[Appended { key, value, partition: Some(0), ..Appended::default() }]).unwrap();
+        };
+        [&topics.models, &topics.quality].into_iter().for_each(|topic| log.create_topic(topic, 1).unwrap());
+        let promoted = Activation {
+            model: ModelId("s@1".to_owned()),
+            weights_hash: String::new(),
+            previous: ModelId("r@1".to_owned()),
+            cause: ActivationCause::Promotion,
+            activated_at: String::new(),
+        };
+        append(&topics.models, &promoted.model.0, serde_json::to_vec(&promoted).unwrap());
+        for (model, notes, tp) in figures {
+            let key = QualityKey { model: ModelId((*model).to_owned()), ..key(|_| {}) };
+            append(&topics.quality, model, serde_json::to_vec(&quality(key, *notes, *tp)).unwrap());
+        }
+        log
+    }
+
+    #[test]
+    fn what_figures_were_is_known_after_a_restart_where_the_topic_has_the_last_ones_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        // Whether a figure of the one that serves has fallen, and whether it does worse than the one before.
+        let look = |retraining: &str, log_dir: &str, figures: &[(&str, i64, i64)]| {
+            let mut config = Config::default();
+            (config.retraining.dir, config.log.dir) = (folder.path().join(retraining), folder.path().join(log_dir));
+            std::fs::create_dir_all(&config.retraining.dir).unwrap();
+            let (log, mut live) = (log(&config, figures), LiveF1::default());
+            live.look(&config, (&log, &Wire::Plain)).unwrap();
+            let is_worse = live.watch().unwrap().worse(&config.retraining).is_some();
+            (live.fallen().is_some(), is_worse)
+        };
+        let compacted = [("r@1", 10, 100), ("s@1", 60, 500)];
+        assert_eq!(look("kept", "whole", &[("r@1", 60, 900), ("s@1", 60, 950)]), (false, false));
+        assert_eq!(look("kept", "compacted", &compacted), (true, true));
+        assert_eq!(look("new", "compacted again", &compacted), (false, false));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn at_first_look(config: &Config, log: Arc<dyn Log>, stop: &Arc<Atomi
         return Ok(None);
     }
     eprintln!("{}", driver.status());
-    let Some(Job { work, documents }) = driver.next_job(&mut LiveF1::default(), &[])? else { return Ok(None) };
+    let Some(Job { work, documents }) = driver.next_job(&LiveF1::default(), &[])? else { return Ok(None) };
     let outcome = work.complete(documents, config, (&driver.log, stop));
     driver.ended(&work, &outcome)?;
     outcome

@@ -5,6 +5,7 @@
 //! request.json                a run that is asked for, until it begins
 //! state.json                  the run under way, and when and how earlier ones ended
 //! learned.json                what the last run with a verdict learned from
+//! live.json                   what live figures were
 //! <first 12 digits of the snapshot's hash>/
 //!   train.jsonl, dev.jsonl, heldout.jsonl, learned.json; then snapshot.json, which makes them whole
 //!   train.lock                held by the training

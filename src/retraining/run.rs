@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
     /// Why.
     pub(crate) cause: Cause,
-    /// Who served.
+    /// Who served when the candidate was measured.
     pub(crate) serving: ModelId,
     /// Who was trained.
     pub(crate) candidate: ModelId,
@@ -95,10 +95,12 @@ pub(crate) fn complete(
     let switch = Switch::open(measuring)?;
     let added = students::add(&switch.registry, &folder.student(), Some(under_way.serving.clone()))?;
     let candidate = added.entry.model;
+    // Another student than at the beginning, where that one was rolled back meanwhile.
+    let serves = Some(&switch.serving.model).filter(|serving| **serving != candidate).unwrap_or(&under_way.serving);
     let report = |figures: Option<Gate>, reason: Option<String>| Report {
         snapshot: snapshot.clone(),
         cause: under_way.cause.clone(),
-        serving: under_way.serving.clone(),
+        serving: serves.clone(),
         candidate: candidate.clone(),
         is_promoted: reason.is_none(),
         figures,

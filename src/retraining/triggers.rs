@@ -169,7 +169,8 @@ impl History {
 }
 
 /// F1 in words with the interval that holds it with some confidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Interval {
     /// The figure.
     pub(crate) value: f64,
@@ -212,14 +213,14 @@ pub(crate) fn deviations(confidence: f64) -> f64 {
 
 /// The best figures of the serving student, by task and annotator: of each the one with the greatest lower end, as a
 /// figure of few notes may be high by chance.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Best(BTreeMap<(Task, String), Interval>);
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best(BTreeMap<Task, BTreeMap<String, Interval>>);
 
 impl Best {
     /// Takes in a figure; says so when it has fallen below the best one by `drop` at least, and their intervals lie
     /// apart.
     pub(crate) fn take_in(&mut self, (task, reference): (Task, &str), now: Interval, drop: f64) -> Option<Fall> {
-        let best = self.0.entry((task, reference.to_owned())).or_insert(now);
+        let best = self.0.entry(task).or_default().entry(reference.to_owned()).or_insert(now);
         if now.low > best.low {
             *best = now;
         }

@@ -2,6 +2,7 @@
 
 mod flowing;
 mod shadow;
+mod watched;
 
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use safetensors::SafeTensors;

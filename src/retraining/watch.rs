@@ -1,0 +1,355 @@
+//! The student that was promoted last beside the one that it replaced: what live figures say of both, and the way back.
+//!
+//! In: activations, and figures in words of both students against references. Out: by what the one that serves does
+//! worse, if it does. Kept: of the one that serves its figures as they stand, and of the one before, of each figure
+//! that over the most notes. References that come late add to it; notes that are withdrawn, amended, or read once more
+//! by the new student take nothing from it.
+
+use crate::config::Config;
+use crate::promotion::Switch;
+use crate::retraining::RetrainingConfig;
+use crate::retraining::live::LiveF1;
+use crate::retraining::told::Told;
+use crate::retraining::triggers::{deviations, f1_interval};
+use crate::wire::Wire;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::{Duration, Instant};
+use stillroom_connectors::Log;
+use stillroom_schemas::{Activation, ActivationCause, Counts, ModelId, QualityKey, Task};
+
+/// Counts in words by task and annotator.
+type Figures = BTreeMap<Task, BTreeMap<String, Counts>>;
+
+/// A student that was promoted and serves, and the one that it replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pair {
+    promoted: ModelId,
+    before: ModelId,
+}
+
+impl Pair {
+    /// Of the last activation, if it is a promotion. One that was rolled back and serves again is left to whoever let
+    /// it serve: figures of its first time are still published, and would undo that at once.
+    pub(crate) fn of(activations: &[Activation]) -> Option<Pair> {
+        let Activation { model, previous, cause, .. } = activations.last()?;
+        let is_of_it = |other: &Activation| other.cause == ActivationCause::Rollback && other.previous == *model;
+        let is_watched = *cause == ActivationCause::Promotion && !activations.iter().any(is_of_it);
+        is_watched.then(|| Pair { promoted: model.clone(), before: previous.clone() })
+    }
+}
+
+/// What is known of a pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Watch {
+    pair: Pair,
+    /// Of the one before, each over the most notes.
+    before: Figures,
+    /// Of the one that was promoted: read from the log again by each process.
+    #[serde(skip)]
+    now: Figures,
+    /// When a rollback failed last.
+    #[serde(skip)]
+    failed_at: Option<Instant>,
+}
+
+impl Watch {
+    /// Knows no figure yet.
+    pub(crate) fn new(pair: Pair) -> Watch {
+        Watch { pair, before: Figures::new(), now: Figures::new(), failed_at: None }
+    }
+
+    /// Takes in a figure in words against a reference, of whichever student.
+    pub(crate) fn take_in(&mut self, key: &QualityKey, counts: &Counts) {
+        let figure = |figures: &mut Figures| {
+            *figures.entry(key.task).or_default().entry(key.reference.clone()).or_default() = *counts;
+        };
+        if key.model == self.pair.promoted {
+            figure(&mut self.now);
+        } else if key.model == self.pair.before {
+            let known = self.before.get(&key.task).and_then(|of_task| of_task.get(&key.reference));
+            if known.is_none_or(|known| known.notes <= counts.notes) {
+                figure(&mut self.before);
+            }
+        }
+    }
+
+    /// Such notes of a student are no more.
+    pub(crate) fn forget(&mut self, key: &QualityKey) {
+        if key.model == self.pair.promoted
+            && let Some(of_task) = self.now.get_mut(&key.task)
+        {
+            of_task.remove(&key.reference);
+        }
+    }
+
+    /// The first figure by which the student that serves does worse than the one before, beyond chance.
+    pub(crate) fn worse(&self, config: &RetrainingConfig) -> Option<Worse> {
+        let (z, notes_min) = (deviations(config.confidence), config.rollback_notes_min);
+        let interval = |counts: &Counts| {
+            f1_interval(counts, z).filter(|_| u64::try_from(counts.notes).is_ok_and(|notes| notes >= notes_min))
+        };
+        let figures = |(task, of_task): (&Task, &BTreeMap<String, Counts>)| {
+            let task = *task;
+            of_task.iter().map(move |(reference, counts)| (task, reference.clone(), *counts)).collect::<Vec<_>>()
+        };
+        let told = |(task, reference, now_counts): (Task, String, Counts)| {
+            let before_counts = self.before.get(&task)?.get(&reference)?;
+            let (before, now) = (interval(before_counts)?, interval(&now_counts)?);
+            let is_worse = before.value - now.value >= config.rollback_drop && now.high < before.low;
+            (config.rollback_drop > 0.0 && is_worse).then(|| Worse {
+                pair: self.pair.clone(),
+                task,
+                reference,
+                before: before.value,
+                before_notes: before_counts.notes,
+                now: now.value,
+                now_notes: now_counts.notes,
+            })
+        };
+        self.now.iter().flat_map(figures).find_map(told)
+    }
+
+    /// Whether a rollback failed so lately that none is to be tried.
+    fn is_within(&self, config: &RetrainingConfig) -> bool {
+        let interval = Duration::from_secs(60 * config.interval_min_minutes);
+        self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < interval)
+    }
+
+    /// A rollback failed.
+    pub(crate) fn failed(&mut self) {
+        self.failed_at = Some(Instant::now());
+    }
+}
+
+/// By what a student does worse than the one that it replaced.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Worse {
+    #[serde(skip)]
+    pair: Pair,
+    /// Of which task.
+    task: Task,
+    /// Against whose references.
+    reference: String,
+    /// F1 in words of the one before.
+    before: f64,
+    /// Over so many notes.
+    before_notes: i64,
+    /// F1 in words of the one that was promoted.
+    now: f64,
+    /// Over so many notes.
+    now_notes: i64,
+}
+
+impl Display for Worse {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Worse { pair, task, reference, before, before_notes, now, now_notes } = self;
+        // The name of an annotator comes from a topic that others write.
+        let (task, reference) = (task.name(), crate::highlight::plain(reference));
+        let (promoted, replaced) = (&pair.promoted.0, &pair.before.0);
+        write!(
+            formatter,
+            "F1 of {task} against {reference} is {now:.3} by {promoted}, over {now_notes} notes, and was {before:.3} \
+             by {replaced}, over {before_notes}"
+        )
+    }
+}
+
+/// A student that serves no more, and why.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RolledBack {
+    /// Who served.
+    pub(crate) rolled_back: ModelId,
+    /// Who serves again.
+    pub(crate) serving: ModelId,
+    /// When this was decided, UTC, as in RFC 3339.
+    activated_at: String,
+    /// Why.
+    #[serde(flatten)]
+    worse: Worse,
+}
+
+/// Reads on what is published of the student that serves, and goes back to the one before if it does worse. A rollback
+/// that fails is said, and tried again after the interval between runs.
+///
+/// # Errors
+/// When the log or what is remembered cannot be read, what is remembered not be written, or nothing be told.
+pub(crate) fn look(
+    config: &Config,
+    topics: (&dyn Log, &Wire),
+    live: &mut LiveF1,
+    tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
+) -> Result<()> {
+    let retraining = &config.retraining;
+    if retraining.f1_drop <= 0.0 && retraining.rollback_drop <= 0.0 {
+        return Ok(());
+    }
+    live.look(config, topics)?;
+    let Some(watch) = live.watch().filter(|watch| !watch.is_within(retraining)) else { return Ok(()) };
+    let Some(worse) = watch.worse(retraining) else { return Ok(()) };
+    eprintln!("rolling back: {worse}");
+    match roll_back(config, worse) {
+        Ok(rolled_back) => {
+            // What has fallen is of a student that serves no more.
+            *live = LiveF1::default();
+            tell(Told::RolledBack(&rolled_back))
+        }
+        Err(error) => {
+            eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
+            watch.failed();
+            Ok(())
+        }
+    }
+}
+
+/// Lets the student serve again that served before, if its files and golden notes are right.
+///
+/// # Errors
+/// When they are not, another student was activated since, or the log cannot be read or written.
+fn roll_back(config: &Config, worse: Worse) -> Result<RolledBack> {
+    // What runs golden notes has no more of the processor than what trains.
+    let mut verifying = config.clone();
+    verifying.student.threads = config.retraining.threads();
+    let switch = Switch::open(verifying)?;
+    ensure!(
+        Pair::of(&switch.activations).as_ref() == Some(&worse.pair),
+        "another student was activated since; its own figures decide"
+    );
+    let Activation { model, previous, activated_at, .. } = switch.roll_back(&worse.pair.before)?;
+    Ok(RolledBack { rolled_back: previous, serving: model, activated_at, worse })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::{Comparison, Level};
+
+    fn model(name: &str) -> ModelId {
+        ModelId(name.to_owned())
+    }
+
+    fn activation(previous: &str, name: &str, cause: ActivationCause) -> Activation {
+        let (model, previous) = (model(name), model(previous));
+        Activation { model, weights_hash: String::new(), previous, cause, activated_at: String::new() }
+    }
+
+    fn key(name: &str, task: Task, reference: &str) -> QualityKey {
+        QualityKey {
+            task,
+            level: Level::Word,
+            comparison: Comparison::StudentReference,
+            model: model(name),
+            reference: reference.to_owned(),
+            note_type: None,
+            site: None,
+            rollup: true,
+        }
+    }
+
+    /// So many of 1000 words that either side marked, both marked.
+    fn counts(notes: i64, tp: i64) -> Counts {
+        Counts { notes, tp, fp: 1000 - tp, fn_: 0 }
+    }
+
+    fn config() -> RetrainingConfig {
+        RetrainingConfig { rollback_notes_min: 50, rollback_drop: 0.05, ..RetrainingConfig::default() }
+    }
+
+    /// `old` was replaced by `new`; each figure is a student, an annotator, notes and words.
+    fn watching(figures: &[(&str, &str, i64, i64)]) -> Watch {
+        let promoted = [activation("old", "new", ActivationCause::Promotion)];
+        let mut watch = Watch::new(Pair::of(&promoted).unwrap());
+        for (name, reference, notes, tp) in figures {
+            watch.take_in(&key(name, Task::Disease, reference), &counts(*notes, *tp));
+        }
+        watch
+    }
+
+    fn check(figures: &[(&str, &str, i64, i64)], expected: Option<(i64, i64)>) {
+        let worse = watching(figures).worse(&config());
+        assert_eq!(worse.map(|worse| (worse.before_notes, worse.now_notes)), expected, "{figures:?}");
+    }
+
+    #[test]
+    fn a_student_that_does_worse_over_enough_notes_is_told() {
+        check(&[("old", "dr", 50, 900), ("new", "dr", 50, 700)], Some((50, 50)));
+        check(&[("old", "dr", 49, 900), ("new", "dr", 50, 700)], None);
+        check(&[("old", "dr", 50, 900), ("new", "dr", 49, 700)], None);
+        check(&[("old", "dr", 50, 700), ("new", "dr", 50, 900)], None);
+        // Apart beyond chance by less than the drop: F1 of 0.947 and 0.919.
+        check(&[("old", "dr", 50, 900), ("new", "dr", 50, 850)], None);
+        // Of others nothing follows.
+        check(&[("old", "dr", 50, 900), ("new", "another", 50, 700)], None);
+        check(&[("older", "dr", 50, 900), ("new", "dr", 50, 700)], None);
+        check(&[("old", "dr", 50, 900)], None);
+        let mut other_task = watching(&[("old", "dr", 50, 900)]);
+        other_task.take_in(&key("new", Task::Symptom, "dr"), &counts(50, 700));
+        assert_eq!(other_task.worse(&config()), None);
+    }
+
+    #[test]
+    fn a_large_fall_that_may_be_chance_is_not_told() {
+        let few = |tp: i64| Counts { notes: 50, tp, fp: 10 - tp, fn_: 0 };
+        let mut watch = watching(&[]);
+        watch.take_in(&key("old", Task::Disease, "dr"), &few(8));
+        watch.take_in(&key("new", Task::Disease, "dr"), &few(5));
+        assert_eq!(watch.worse(&config()), None);
+    }
+
+    #[test]
+    fn a_drop_of_0_never_rolls_back() {
+        let watch = watching(&[("old", "dr", 50, 900), ("new", "dr", 50, 100)]);
+        assert!(watch.worse(&config()).is_some());
+        assert_eq!(watch.worse(&RetrainingConfig { rollback_drop: 0.0, ..config() }), None);
+    }
+
+    #[test]
+    fn the_figure_of_the_one_before_is_that_over_the_most_notes() {
+        // Read once more by the new one, its notes become fewer.
+        check(&[("old", "dr", 80, 900), ("old", "dr", 10, 100), ("new", "dr", 60, 700)], Some((80, 60)));
+        // References that come late add to it, and corrected ones replace what they said.
+        check(&[("old", "dr", 50, 900), ("new", "dr", 60, 700), ("old", "dr", 80, 705)], None);
+        check(&[("old", "dr", 50, 900), ("old", "dr", 50, 705), ("new", "dr", 60, 700)], None);
+        // The new one's is what it is now.
+        check(&[("old", "dr", 50, 900), ("new", "dr", 80, 700), ("new", "dr", 70, 900)], None);
+        let mut gone = watching(&[("old", "dr", 50, 900), ("new", "dr", 50, 700)]);
+        gone.forget(&key("old", Task::Disease, "dr"));
+        assert!(gone.worse(&config()).is_some(), "what it was is kept");
+        gone.forget(&key("new", Task::Disease, "dr"));
+        assert_eq!(gone.worse(&config()), None, "what is no more says nothing");
+    }
+
+    #[test]
+    fn what_was_is_there_after_a_restart() {
+        let watch = watching(&[("old", "dr", 80, 900), ("new", "dr", 60, 700)]);
+        let mut again: Watch = serde_json::from_str(&serde_json::to_string(&watch).unwrap()).unwrap();
+        assert_eq!(again.worse(&config()), None, "of the one that serves the log is read again");
+        // Compaction left the last figures alone.
+        again.take_in(&key("old", Task::Disease, "dr"), &counts(10, 100));
+        again.take_in(&key("new", Task::Disease, "dr"), &counts(60, 700));
+        assert_eq!(again.worse(&config()), watch.worse(&config()));
+    }
+
+    #[test]
+    fn promotions_alone_are_watched_and_each_student_once() {
+        use ActivationCause::{Forced, Promotion, Rollback};
+        let pair = |history: &[(&str, &str, ActivationCause)]| {
+            let history: Vec<Activation> =
+                history.iter().map(|(previous, name, cause)| activation(previous, name, *cause)).collect();
+            Pair::of(&history).map(|pair| (pair.before.0, pair.promoted.0))
+        };
+        let expected = |before: &str, promoted: &str| Some((before.to_owned(), promoted.to_owned()));
+        assert_eq!(pair(&[]), None);
+        assert_eq!(pair(&[("a", "b", Promotion)]), expected("a", "b"));
+        assert_eq!(pair(&[("a", "b", Promotion), ("b", "c", Promotion)]), expected("b", "c"));
+        assert_eq!(pair(&[("a", "b", Forced)]), None);
+        assert_eq!(pair(&[("a", "b", Promotion), ("b", "a", Rollback)]), None);
+        assert_eq!(pair(&[("a", "b", Promotion), ("b", "a", Rollback), ("a", "b", Promotion)]), None);
+        let another = [("a", "b", Promotion), ("b", "a", Rollback), ("a", "c", Promotion)];
+        assert_eq!(pair(&another), expected("a", "c"));
+    }
+}
