@@ -36,8 +36,7 @@ mod watch;
 mod work;
 
 pub(crate) use config::RetrainingConfig;
-pub(crate) use current::{Current, notes_at};
-pub(crate) use documents::Notes;
+pub(crate) use current::{Current, Notes, notes_at};
 pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 pub(crate) use request::{Request, Taken};

@@ -61,7 +61,7 @@ pub(crate) struct RetrainingConfig {
     /// 0.1.
     pub(crate) dev: f64,
     /// Notes that are learned from at most, and that are measured on at most, 2 to 10 million; those with references go
-    /// first, and their texts are in memory together. Default 20000.
+    /// first, and their texts are in memory together, see `text_bytes_max`. Default 20000.
     pub(crate) notes_max: usize,
     /// What trains: `cpu`, or in a build with the feature `cuda` one GPU, as `cuda:1`. Default `cpu`.
     pub(crate) device: String,
@@ -85,6 +85,9 @@ pub(crate) struct RetrainingConfig {
     pub(crate) rollback_drop: f64,
     /// Notes that each of the two must have been compared with that reference on, 1 to a million. Default 50.
     pub(crate) rollback_notes_min: u64,
+    /// Bytes that the texts of all notes of a run may have together, 1 to 1 TiB: they are in memory when they are
+    /// written to `dir`. Notes with references go first; what does not fit is left out. Default 268435456, 256 MiB.
+    pub(crate) text_bytes_max: u64,
     /// How it learns.
     pub(crate) recipe: RecipeConfig,
 }
@@ -119,6 +122,7 @@ impl Default for RetrainingConfig {
             seed: 0,
             rollback_drop: 0.05,
             rollback_notes_min: 50,
+            text_bytes_max: 256 << 20,
             recipe: RecipeConfig::default(),
         }
     }
@@ -159,6 +163,7 @@ impl RetrainingConfig {
             return Err(Refused::new("retraining.shadow_share", reason));
         }
         in_range("retraining.rollback_notes_min", self.rollback_notes_min, 1..=1_000_000)?;
+        in_range("retraining.text_bytes_max", self.text_bytes_max, 1..=1 << 40)?;
         let is_part = |share: f64| share > 0.0 && share < 1.0;
         let shares = [
             ("f1_drop", self.f1_drop, (0.0..=1.0).contains(&self.f1_drop), "from 0 to 1"),
@@ -217,6 +222,7 @@ mod tests {
         check("shadow_hours_max = 0", "retraining.shadow_hours_max is 0; choose a value from 1 to 8760");
         check("rollback_drop = 1.5", "retraining.rollback_drop is 1.5; choose a share from 0 to 1");
         check("rollback_notes_min = 0", "retraining.rollback_notes_min is 0; choose a value from 1 to 1000000");
+        check("text_bytes_max = 0", "retraining.text_bytes_max is 0; choose a value from 1 to 1099511627776");
         check("name = 'a@b'", "retraining.name is \"a@b\"");
         check("dir = ''", "retraining.dir is empty; name a folder");
         check("recipe.batch = 0", "retraining.recipe.batch is 0; choose a value from 1 to 4096");

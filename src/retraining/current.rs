@@ -2,15 +2,18 @@
 
 use crate::config::Config;
 use crate::retraining::book::Book;
-use crate::retraining::documents::{Notes, NotesTopic};
+use crate::retraining::documents::{NotesTopic, Wanted};
 use crate::retraining::follower::Follower;
 use crate::wire::Wire;
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use stillroom_connectors::Log;
 use stillroom_dataflow::{Example, ExampleKey};
-use stillroom_schemas::TopicOffsets;
+use stillroom_schemas::{Note, TopicOffsets};
+
+/// Notes by partition and offset.
+pub(crate) type Notes = BTreeMap<(u32, u64), Note>;
 
 /// The examples of a log at one moment.
 pub(crate) struct Current {
@@ -55,6 +58,13 @@ pub(crate) fn notes_at(
         // There may be no topic of notes yet.
         return Ok(Notes::new());
     }
-    let topic = NotesTopic { log, wire, name: &config.engine.topics.notes };
-    topic.notes(wanted, &AtomicBool::new(false))?.context("reading notes ended before its time")
+    let with_place =
+        |(partition, offsets): (u32, BTreeSet<u64>)| (partition, offsets.into_iter().map(|offset| (offset, (partition, offset))).collect());
+    let wanted: Wanted<(u32, u64)> = wanted.into_iter().map(with_place).collect();
+    let (topic, mut notes) = (NotesTopic { log, wire, name: &config.engine.topics.notes }, Notes::new());
+    let is_whole = topic.read(wanted, &AtomicBool::new(false), |place, note| {
+        notes.insert(place, note);
+    })?;
+    ensure!(is_whole, "reading notes ended before its time");
+    Ok(notes)
 }

@@ -1,11 +1,14 @@
 //! The documents of a snapshot: texts are read once more from the topic of notes, and written for `train` to read.
+//!
+//! Kept: texts, of so many bytes together, until they are written. Notes have an order in which they stay, and of all
+//! that are there the first that fit are kept, in whatever order they are read.
 
 use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::retraining::run_folder::RunFolder;
-use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Snapshot};
+use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Rank, Snapshot};
 use crate::wire::Wire;
 use anyhow::{Result, ensure};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_connectors::{GoldDocument, Log, replace_file};
 use stillroom_dataflow::Record;
@@ -22,47 +25,77 @@ pub(crate) struct NotesTopic<'a> {
     pub(crate) name: &'a str,
 }
 
-/// Notes by partition and offset.
-pub(crate) type Notes = BTreeMap<(u32, u64), Note>;
+/// What is to be read, by partition and offset, with what is known of it.
+pub(crate) type Wanted<T> = BTreeMap<u32, BTreeMap<u64, T>>;
 
-/// Texts by partition and offset.
-type Texts = BTreeMap<(u32, u64), String>;
+/// Texts of so many bytes together at most.
+struct Texts {
+    bytes_max: u64,
+    bytes: u64,
+    kept: BTreeMap<Rank, String>,
+    /// The first note that does not fit with all before it.
+    beyond: Option<Rank>,
+}
 
-impl NotesTopic<'_> {
-    /// The texts of these notes, as far as the topic still has them; nothing when `stop` is set meanwhile.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    fn texts(&self, wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Texts>> {
-        let notes = self.notes(wanted, stop)?;
-        Ok(notes.map(|notes| notes.into_iter().map(|(place, note)| (place, note.text)).collect()))
+impl Texts {
+    fn new(bytes_max: u64) -> Texts {
+        Texts { bytes_max, bytes: 0, kept: BTreeMap::new(), beyond: None }
     }
 
-    /// These notes, as far as the topic still has them; nothing when `stop` is set meanwhile.
+    /// Whether a note does not fit.
+    fn is_beyond(&self, rank: &Rank) -> bool {
+        self.beyond.as_ref().is_some_and(|beyond| rank >= beyond)
+    }
+
+    /// Keeps the text of a note, unless those before it leave no room; those after it go as it takes theirs.
+    fn insert(&mut self, rank: Rank, text: String) {
+        if self.is_beyond(&rank) {
+            return;
+        }
+        self.bytes += text.len() as u64;
+        self.kept.insert(rank, text);
+        while self.bytes > self.bytes_max
+            && let Some((rank, text)) = self.kept.pop_last()
+        {
+            self.bytes -= text.len() as u64;
+            self.beyond = Some(rank);
+        }
+    }
+}
+
+impl NotesTopic<'_> {
+    /// Gives `take` these notes, as far as the topic still has them. Whether it came to the last: not when `stop` is set
+    /// meanwhile.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub(crate) fn notes(&self, mut wanted: BTreeMap<u32, BTreeSet<u64>>, stop: &AtomicBool) -> Result<Option<Notes>> {
+    pub(crate) fn read<T>(
+        &self,
+        mut wanted: Wanted<T>,
+        stop: &AtomicBool,
+        mut take: impl FnMut(T, Note),
+    ) -> Result<bool> {
         let mut source = self.wire.source(self.log.bounded()?);
         source.partitions(self.name)?;
-        for (partition, offsets) in &wanted {
-            let first = offsets.first().copied().unwrap_or_default();
+        for (partition, notes) in &wanted {
+            let first = notes.keys().next().copied().unwrap_or_default();
             assign_or_first(source.as_mut(), (self.name, *partition), first)?;
         }
-        let mut notes = Notes::new();
-        while !source.is_finished() && wanted.values().any(|offsets| !offsets.is_empty()) {
+        while !source.is_finished() && wanted.values().any(|notes| !notes.is_empty()) {
             if stop.load(Ordering::SeqCst) {
-                return Ok(None);
+                return Ok(false);
             }
             for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
                 let (partition, offset) = (record.position.partition, record.position.offset);
-                let is_wanted = wanted.get_mut(&partition).is_some_and(|offsets| offsets.remove(&offset));
-                if is_wanted && let Some(note) = self.note(&record) {
-                    notes.insert((partition, offset), note);
+                let known = wanted.get_mut(&partition).and_then(|notes| notes.remove(&offset));
+                if let Some(known) = known
+                    && let Some(note) = self.note(&record)
+                {
+                    take(known, note);
                 }
             }
         }
-        Ok(Some(notes))
+        Ok(true)
     }
 
     /// The note of a record, if it is one.
@@ -74,21 +107,29 @@ impl NotesTopic<'_> {
 }
 
 /// Writes the documents of a choice, and what it is in all; nothing when `stop` is set meanwhile. Texts that are gone,
-/// or are others than those that were annotated, are left out.
+/// or are others than those that were annotated, are left out, and those that do not fit into `text_bytes_max`.
 ///
 /// # Errors
 /// When the log cannot be read or the folder not be written, or so much is gone that nothing is left to learn from.
 pub(crate) fn write(
     mut choice: Choice,
     offsets: TopicOffsets,
-    topic: NotesTopic<'_>,
+    (topic, text_bytes_max): (NotesTopic<'_>, u64),
     (folder, stop): (&RunFolder, &AtomicBool),
 ) -> Result<Option<Snapshot>> {
-    let mut wanted: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    let mut wanted: Wanted<&ChosenNote> = Wanted::new();
     for note in choice.train.iter().chain(&choice.dev).chain(&choice.held_out) {
-        wanted.entry(note.partition).or_default().insert(note.offset);
+        wanted.entry(note.partition).or_default().insert(note.offset, note);
     }
-    let Some(mut texts) = topic.texts(wanted, stop)? else { return Ok(None) };
+    let mut texts = Texts::new(text_bytes_max);
+    let is_whole = topic.read(wanted, stop, |known, note| {
+        if TextHash::of(&note.text) == known.text_hash {
+            texts.insert(known.rank(), note.text);
+        }
+    })?;
+    if !is_whole {
+        return Ok(None);
+    }
     let parts = [
         (&mut choice.train, folder.train()),
         (&mut choice.dev, folder.dev()),
@@ -108,10 +149,11 @@ pub(crate) fn write(
     }
     ensure!(
         !choice.train.is_empty() && !choice.dev.is_empty(),
-        "{} notes have expired or changed, and {} have mentions outside of their texts: nothing is left to learn from; \
-         keep notes for longer, or correct the references",
+        "{} notes have expired or changed, {} have mentions outside of their texts, and {} are beyond notes_max or \
+         text_bytes_max: nothing is left to learn from; keep notes for longer, correct the references, or raise these",
         choice.left_out.gone,
-        choice.left_out.outside
+        choice.left_out.outside,
+        choice.left_out.too_many
     );
     let snapshot = choice.snapshot(offsets);
     folder.write_snapshot(&snapshot)?;
@@ -120,9 +162,9 @@ pub(crate) fn write(
 
 /// A note as a document, if its text is there and its mentions lie in it.
 fn line_of(note: &ChosenNote, texts: &mut Texts, left_out: &mut LeftOut) -> Option<String> {
-    let text = texts.remove(&(note.partition, note.offset)).filter(|text| TextHash::of(text) == note.text_hash);
-    let Some(text) = text else {
-        left_out.gone += 1;
+    let rank = note.rank();
+    let Some(text) = texts.kept.remove(&rank) else {
+        *(if texts.is_beyond(&rank) { &mut left_out.too_many } else { &mut left_out.gone }) += 1;
         return None;
     };
     let length = text.chars().count();
@@ -133,4 +175,86 @@ fn line_of(note: &ChosenNote, texts: &mut Texts, left_out: &mut LeftOut) -> Opti
     let (tasks, spans, soft) = (note.tasks.clone(), note.spans.clone(), note.soft.clone());
     let document = GoldDocument { id: note.note_id.clone(), text, tasks, spans, soft };
     Some(document.to_line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retraining::RetrainingConfig;
+    use crate::retraining::book::Book;
+    use crate::retraining::book::tests::{change, example};
+    use std::fs;
+    use std::path::Path;
+    use stillroom_connectors::{Appended, EmbeddedLog};
+    use stillroom_dataflow::ExampleSource;
+
+    const NOTES: u64 = 50;
+
+    /// As examples have them.
+    fn text(note: u64) -> String {
+        format!("text {note}")
+    }
+
+    /// Every third by people, every fifth held out.
+    fn choice() -> Choice {
+        let source = |note: u64| match note.is_multiple_of(3) {
+            true => ExampleSource::Human("dr".to_owned()),
+            false => ExampleSource::Teachers,
+        };
+        let of = |note: u64| change(1, example(note, 0, source(note), note.is_multiple_of(5)), 1);
+        let mut book = Book::default();
+        book.apply((0..NOTES).map(of).collect());
+        Choice::of(&book, &RetrainingConfig { dev: 0.5, ..RetrainingConfig::default() }).unwrap()
+    }
+
+    fn log(folder: &Path) -> EmbeddedLog {
+        let log = EmbeddedLog::open(folder.join("log")).unwrap();
+        log.create_topic("notes", 1).unwrap();
+        let record = |note: u64| {
+            let value = serde_json::json!({ "note_id": format!("n{note}"), "text": text(note) }).to_string();
+            Appended { key: Some(format!("n{note}").into()), value: Some(value.into()), ..Appended::default() }
+        };
+        log.append("notes", &(0..NOTES).map(record).collect::<Vec<_>>()).unwrap();
+        log
+    }
+
+    /// What is written where texts may have so many bytes: the snapshot, and the notes of its documents.
+    fn written(text_bytes_max: u64) -> Result<(Snapshot, Vec<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path());
+        let run = RunFolder(folder.path().join("run"));
+        fs::create_dir(run.path()).unwrap();
+        let topic = (NotesTopic { log: &log, wire: &Wire::Plain, name: "notes" }, text_bytes_max);
+        let snapshot = write(choice(), TopicOffsets::new(), topic, (&run, &AtomicBool::new(false)))?.unwrap();
+        let lines = [run.train(), run.dev(), run.held_out()].map(|path| fs::read_to_string(path).unwrap()).concat();
+        let id =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        let mut ids: Vec<String> = lines.lines().map(id).collect();
+        ids.sort();
+        Ok((snapshot, ids))
+    }
+
+    #[test]
+    fn the_first_texts_that_fit_stay_and_the_others_are_counted() {
+        let choice = choice();
+        let mut notes: Vec<ChosenNote> = [choice.train, choice.dev, choice.held_out].concat();
+        notes.sort_by_cached_key(ChosenNote::rank);
+        let bytes = |notes: &[ChosenNote]| notes.iter().map(|note| text(note.offset).len() as u64).sum::<u64>();
+        for (count, more) in [(notes.len(), 0), (notes.len() - 1, 1), (30, 0), (30, 1), (12, 0)] {
+            let (snapshot, ids) = written(bytes(&notes[..count]) + more).unwrap();
+            let mut expected: Vec<String> = notes[..count].iter().map(|note| note.note_id.clone()).collect();
+            expected.sort();
+            assert_eq!(ids, expected, "{count}");
+            let LeftOut { too_many, gone, .. } = snapshot.left_out;
+            assert_eq!((too_many, gone), ((notes.len() - count) as u64, 0), "{count}");
+            let counted = snapshot.notes.train + snapshot.notes.dev + snapshot.notes.held_out;
+            assert_eq!(counted, count as u64);
+        }
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_learn_from_is_said() {
+        let refused = written(1).unwrap_err().to_string();
+        assert!(refused.contains("are beyond notes_max or text_bytes_max: nothing is left"), "{refused}");
+    }
 }

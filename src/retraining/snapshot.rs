@@ -58,7 +58,7 @@ pub(crate) struct TaskCounts {
 pub(crate) struct LeftOut {
     /// Whose text is also that of a note that is held out, or, of those to learn from, of one to choose by.
     pub(crate) same_text: u64,
-    /// Beyond `notes_max`.
+    /// Beyond `notes_max` or `text_bytes_max`.
     pub(crate) too_many: u64,
     /// Whose record has expired, or holds another text.
     pub(crate) gone: u64,
@@ -88,6 +88,17 @@ pub(crate) struct ChosenNote {
     pub(crate) by_people: TaskSet,
     /// The patient, or the note where none is known.
     whose: String,
+}
+
+/// The place of a note in the order in which notes stay where there are too many: those that people annotated come
+/// first, and a hash decides between equals.
+pub(crate) type Rank = (bool, [u8; 32], u32, u64);
+
+impl ChosenNote {
+    /// Its place in the order in which notes stay.
+    pub(crate) fn rank(&self) -> Rank {
+        (self.by_people.is_empty(), draw("limit", &self.note_id), self.partition, self.offset)
+    }
 }
 
 /// The notes that were chosen.
@@ -189,7 +200,7 @@ fn without(notes: &mut Vec<ChosenNote>, texts: &HashSet<&TextHash>) -> u64 {
 fn limit(notes: &mut Vec<ChosenNote>, notes_max: usize) -> u64 {
     let beyond = notes.len().saturating_sub(notes_max);
     if beyond > 0 {
-        notes.sort_by_cached_key(|note| (note.by_people.is_empty(), draw("limit", &note.note_id), note.partition));
+        notes.sort_by_cached_key(ChosenNote::rank);
         notes.truncate(notes_max);
         notes.sort();
     }

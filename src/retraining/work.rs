@@ -62,7 +62,8 @@ impl Work {
             Documents::Written(snapshot) => snapshot,
             Documents::Chosen(choice, offsets) => {
                 let wire = Wire::open(config)?;
-                let topic = NotesTopic { log: log.as_ref(), wire: &wire, name: &config.engine.topics.notes };
+                let name = &config.engine.topics.notes;
+                let topic = (NotesTopic { log: log.as_ref(), wire: &wire, name }, config.retraining.text_bytes_max);
                 let Some(snapshot) = documents::write(choice, offsets, topic, (&self.folder, stop))? else {
                     return Ok(None);
                 };
@@ -87,8 +88,8 @@ fn described(snapshot: &Snapshot) -> String {
     let LeftOut { same_text, too_many, gone, outside } = left_out;
     format!(
         "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
-         {same_text} with a text of another part, {too_many} beyond notes_max, {gone} that are gone or have changed, \
-         {outside} with mentions outside of their texts",
+         {same_text} with a text of another part, {too_many} beyond notes_max or text_bytes_max, {gone} that are gone \
+         or have changed, {outside} with mentions outside of their texts",
         notes.train,
         notes.dev,
         notes.held_out,
