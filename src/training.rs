@@ -58,6 +58,37 @@ pub(crate) fn leash(path: &Path) -> Result<File> {
     Ok(lock)
 }
 
+/// Bounds what this process may have in memory: its data, which are heap and stacks, as what is read of files in place
+/// can be given up and read again. What needs more ends the process, and leaves no core, which would have texts of
+/// notes in it. 0 is no bound.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub(crate) fn bound_memory(bytes_max: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    if bytes_max == 0 {
+        return Ok(());
+    }
+    let bound = |resource: Resource, bytes: u64| {
+        // A bound that is there already is never raised.
+        let bytes = getrlimit(resource).maximum.map_or(bytes, |maximum| maximum.min(bytes));
+        setrlimit(resource, Rlimit { current: Some(bytes), maximum: Some(bytes) })
+    };
+    bound(Resource::Core, 0)
+        .and_then(|()| bound(Resource::Data, bytes_max))
+        .with_context(|| format!("cannot bound the memory to {bytes_max} bytes"))
+}
+
+/// Elsewhere there is no such bound.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub(crate) fn bound_memory(_bytes_max: u64) -> Result<()> {
+    Ok(())
+}
+
 /// What trains: a processor, in `f32`, or a GPU.
 ///
 /// # Errors

@@ -7,7 +7,8 @@ use crate::recipe::RecipeConfig;
 use crate::runtime::threads_or_cores;
 use crate::teaching::merging::{Labels, Merging};
 use crate::training::{
-    DEV_DOCUMENTS_MAX, PATIENCE, base_folder, corpus_of, document, hash_of, leash, train_student, training_device,
+    DEV_DOCUMENTS_MAX, PATIENCE, base_folder, bound_memory, corpus_of, document, hash_of, leash, train_student,
+    training_device,
 };
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -110,10 +111,14 @@ pub(crate) struct Train {
     /// Train once nobody else has the lock of this file, and end when stdin is closed: for the process that retrains.
     #[arg(long, value_name = "FILE", hide = true)]
     leash: Option<PathBuf>,
+    /// Bytes of data that this process may have, 0 without a bound: for the process that retrains.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, hide = true)]
+    memory_bytes_max: u64,
 }
 
 impl Train {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        bound_memory(self.memory_bytes_max)?;
         let _lock = self.leash.as_deref().map(leash).transpose()?;
         let recipe = Recipe { distillation: self.distilling.distillation(), ..self.recipe.seeded(self.seed) };
         if let Some((setting, reason)) = recipe.refused() {

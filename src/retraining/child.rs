@@ -1,5 +1,5 @@
 //! The training of a run: `stillroom train` as a process of its own, which gives way to whatever else runs here, has a
-//! memory of its own, and never outlives who started it.
+//! memory of its own within a bound, and never outlives who started it.
 //!
 //! It holds the lock of a file while it trains, and ends when its stdin is closed, as it is by whatever ends this
 //! process. The next one waits for the lock, so that no two write the same student, and goes on from the last
@@ -19,6 +19,11 @@ use std::time::Duration;
 
 /// Lines of what a training said that are told when it fails.
 const LINES_TOLD_MAX: usize = 20;
+
+/// What a process says, or the system in its name, that gets no more memory, or no thread as there is none for its
+/// stack.
+const SHORT_OF_MEMORY: [&str; 3] =
+    ["memory allocation of ", "Cannot allocate memory", "Resource temporarily unavailable"];
 
 /// Neither the end of a process nor a stop wakes who waits for both.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -61,8 +66,20 @@ pub(crate) fn train(
     if is_told_to_end(status) {
         return Ok(false);
     }
-    let said = last.and_then(|last| last.join().ok()).unwrap_or_default();
-    bail!("the training ended with {status}: {}", Vec::from(said).join("\n"))
+    let said = Vec::from(last.and_then(|last| last.join().ok()).unwrap_or_default()).join("\n");
+    let memory_bytes_max = config.memory_bytes_max;
+    if memory_bytes_max > 0 && is_short_of_memory(&said) {
+        bail!(
+            "the training needed more than memory_bytes_max = {memory_bytes_max}; raise it, or lower batch or \
+             notes_max: it ended with {status}: {said}"
+        );
+    }
+    bail!("the training ended with {status}: {said}")
+}
+
+/// Whether a process ended as it got no more memory, by the end of what it said.
+fn is_short_of_memory(said: &str) -> bool {
+    SHORT_OF_MEMORY.iter().any(|part| said.contains(part))
 }
 
 /// Whether a process ended by SIGHUP, SIGINT, SIGTERM, or SIGKILL, as when memory is short.
@@ -108,7 +125,8 @@ fn command(under_way: &UnderWay, config: &RetrainingConfig, folder: &RunFolder) 
             command
         }
     };
-    command.current_dir(folder.path()).args(arguments(under_way, config));
+    // A backtrace would take the place of what went wrong among the lines that are told.
+    command.env("RUST_BACKTRACE", "0").current_dir(folder.path()).args(arguments(under_way, config));
     Ok(command)
 }
 
@@ -129,6 +147,7 @@ fn arguments(under_way: &UnderWay, config: &RetrainingConfig) -> Vec<OsString> {
         ("name", config.name.clone()),
         ("device", config.device.clone()),
         ("threads", config.threads().to_string()),
+        ("memory-bytes-max", config.memory_bytes_max.to_string()),
         ("patience", config.patience.to_string()),
         ("dev-documents-max", config.dev_documents_max.to_string()),
         ("seed", config.seed.to_string()),

@@ -88,6 +88,11 @@ pub(crate) struct RetrainingConfig {
     /// Bytes that the texts of all notes of a run may have together, 1 to 1 TiB: they are in memory when they are
     /// written to `dir`. Notes with references go first; what does not fit is left out. Default 268435456, 256 MiB.
     pub(crate) text_bytes_max: u64,
+    /// Bytes that the training of a run may have in memory, 0 to 1 PiB; 0 is no bound. It is a bound of the process's
+    /// data (`RLIMIT_DATA`), where the system has it, as Linux does: a training that needs more fails and says so,
+    /// before the system ends whatever it chooses, such as the extraction that runs beside it. A large base, a large
+    /// `recipe.batch` and many notes need more. Default 8589934592, 8 GiB.
+    pub(crate) memory_bytes_max: u64,
     /// How it learns.
     pub(crate) recipe: RecipeConfig,
 }
@@ -123,6 +128,7 @@ impl Default for RetrainingConfig {
             rollback_drop: 0.05,
             rollback_notes_min: 50,
             text_bytes_max: 256 << 20,
+            memory_bytes_max: 8 << 30,
             recipe: RecipeConfig::default(),
         }
     }
@@ -164,6 +170,7 @@ impl RetrainingConfig {
         }
         in_range("retraining.rollback_notes_min", self.rollback_notes_min, 1..=1_000_000)?;
         in_range("retraining.text_bytes_max", self.text_bytes_max, 1..=1 << 40)?;
+        in_range("retraining.memory_bytes_max", self.memory_bytes_max, 0..=1 << 50)?;
         let is_part = |share: f64| share > 0.0 && share < 1.0;
         let shares = [
             ("f1_drop", self.f1_drop, (0.0..=1.0).contains(&self.f1_drop), "from 0 to 1"),

@@ -290,6 +290,21 @@ fn more_to_measure_by_makes_no_other_student() {
     assert!(second["reason"].as_str().unwrap().contains("1000 are needed to measure it"), "{second}");
 }
 
+#[test]
+fn a_training_that_needs_more_memory_than_it_may_have_fails_and_says_so() {
+    // Enough for its documents to be read, and too little for the tiny student to learn.
+    let bytes_max = 8 << 20;
+    let ward = Ward::new(&format!("memory_bytes_max = {bytes_max}\n"));
+    let refused = ward.run(&["retrain"]);
+    check_no_text(&refused);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{}", stderr(&refused));
+    let expected = format!("the training needed more than memory_bytes_max = {bytes_max}; raise it, or lower batch");
+    assert!(stderr(&refused).contains(&expected), "{}", stderr(&refused));
+    let state: Value = serde_json::from_slice(&fs::read(ward.site.path("retraining/state.json")).unwrap()).unwrap();
+    assert_eq!(state["under_way"], Value::Null, "it is not tried again as it is");
+    assert!(ward.site.activations().is_empty());
+}
+
 /// Every note is in the part of its patient as it stands now, and in no other.
 fn check_parts(ward: &Ward, snapshot: &str, [held_out, learned]: [Vec<usize>; 2]) {
     let [train, dev, measured] = ["train.jsonl", "dev.jsonl", "heldout.jsonl"].map(|name| ward.part(snapshot, name));
