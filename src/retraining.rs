@@ -6,7 +6,7 @@
 //!                                            └─► triggers ◄─ live F1, drift
 //! ```
 //!
-//! Where live F1 says that a student that was promoted does worse than the one before, that one serves again ([`watch`]).
+//! Where live F1 says that a promoted student does worse than the one before, that one serves again ([`watch`]).
 //!
 //! It runs beside the extraction topology, in a process of its own, and needs nothing of it but the log: it commits
 //! nothing, and takes no transactional id. What there is to learn and how notes drift it says on a topic of its own
