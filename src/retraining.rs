@@ -257,7 +257,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Why a trigger starts a run, if one does.
-    fn triggered(&self, live: &LiveF1, drifts: &[Retraining]) -> Option<Cause> {
+    fn triggered(&mut self, live: &LiveF1, drifts: &[Retraining]) -> Option<Cause> {
         let retraining = &self.config.retraining;
         let drifted = drift::worst(drifts, retraining.drift_psi);
         let (new, fallen, drifted) = (self.book.new_examples(), live.fallen(), drifted.as_ref());

@@ -58,8 +58,9 @@ pub(crate) fn notes_at(
         // There may be no topic of notes yet.
         return Ok(Notes::new());
     }
-    let with_place =
-        |(partition, offsets): (u32, BTreeSet<u64>)| (partition, offsets.into_iter().map(|offset| (offset, (partition, offset))).collect());
+    let with_place = |(partition, offsets): (u32, BTreeSet<u64>)| {
+        (partition, offsets.into_iter().map(|offset| (offset, (partition, offset))).collect())
+    };
     let wanted: Wanted<(u32, u64)> = wanted.into_iter().map(with_place).collect();
     let (topic, mut notes) = (NotesTopic { log, wire, name: &config.engine.topics.notes }, Notes::new());
     let is_whole = topic.read(wanted, &AtomicBool::new(false), |place, note| {
