@@ -101,9 +101,15 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
 /// Sees to it that the topics are there.
 ///
 /// # Errors
-/// Names a topic that is missing or too small.
+/// Names a topic that is missing or too small; those of retraining may be missing.
 pub(crate) fn prepare_topics(config: &Config, log: &dyn Log) -> Result<()> {
-    Ok(log.prepare(&plan_topics(config, log)?)?)
+    let topics = &config.engine.topics;
+    let mut plans = plan_topics(config, log)?;
+    if config.kafka.uses_broker() && !config.kafka.create_topics {
+        // What notes become does not depend on them, so a cluster that lacks them has not to wait for them.
+        plans.retain(|plan| plan.name != topics.retraining && plan.name != topics.shadow);
+    }
+    Ok(log.prepare(&plans)?)
 }
 
 /// What a process that follows reads on from: the progress, with where the outputs end.

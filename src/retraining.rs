@@ -204,9 +204,10 @@ impl<'a> Driver<'a> {
     /// The run that is under way, after the interval if its candidate could not be measured, or one that a trigger
     /// starts.
     fn next_job(&mut self, live: &LiveF1, drifts: &[Retraining]) -> Result<Option<Job>> {
+        let is_asked = self.place.request.is_there();
         let State { under_way, history } = &mut self.place.state;
         let has_failed = under_way.as_ref().is_some_and(|under_way| under_way.has_failed);
-        if has_failed && history.is_within(&self.config.retraining, now()) {
+        if has_failed && !is_asked && history.is_within(&self.config.retraining, now()) {
             return Ok(None);
         }
         match self.resumed()? {

@@ -204,10 +204,12 @@ fn check_partitions(plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
 fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Result<()> {
     let topics = &config.engine.topics;
     let is_labelled = plan.name == topics.labels && !config.teachers.ask.is_empty();
-    let is_written = output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress;
+    let of_retraining = [&topics.retraining, &topics.shadow].contains(&&plan.name);
+    let is_written =
+        output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress || of_retraining;
     // An output gets the partitions that its input gets.
     let needed = match is_written || is_labelled {
-        true if plan.name != topics.progress && plan.name != topics.quality && !is_labelled => {
+        true if plan.name != topics.progress && plan.name != topics.quality && !is_labelled && !of_retraining => {
             &["Describe", "Read", "Write", "Alter"][..]
         }
         true => &["Describe", "Read", "Write"],

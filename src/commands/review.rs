@@ -24,13 +24,13 @@ pub(crate) enum Review {
 pub(crate) struct List {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Lines at most.
+    /// So many of the surest lines, and the others of their notes and tasks.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
     /// Words of this task alone, disease, medication or symptom; may be given again; all three by default.
     #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
-    /// Words where the student gives what it says this probability at least.
+    /// Lines where the student gives what it says this probability at least, and the others of their notes and tasks.
     #[arg(long, value_name = "P", default_value_t = 0.8, value_parser = probability)]
     confidence: f64,
     /// Notes that the student reads at most, the newest first.

@@ -8,7 +8,7 @@ use crate::retraining::run_folder::SNAPSHOT;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_connectors::Log;
 
 /// The run that a trigger starts on what the log says now, or that is under way; what came of it. Nothing when no
@@ -24,10 +24,15 @@ pub(crate) fn at_first_look(config: &Config, log: Arc<dyn Log>, stop: &Arc<Atomi
         return Ok(None);
     }
     eprintln!("{}", driver.status());
-    let Some(Job { work, documents }) = driver.next_job(&LiveF1::default(), &[])? else { return Ok(None) };
-    let outcome = work.complete(documents, config, (&driver.log, stop));
-    driver.ended(&work, &outcome)?;
-    outcome
+    // A training that was killed goes on, as often as a run is tried.
+    while let Some(Job { work, documents }) = driver.next_job(&LiveF1::default(), &[])? {
+        let outcome = work.complete(documents, config, (&driver.log, stop));
+        driver.ended(&work, &outcome)?;
+        if !matches!(outcome, Ok(None)) || stop.load(Ordering::SeqCst) {
+            return outcome;
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a run in this folder has written all that it learns from and is measured by: what comes to the log from then

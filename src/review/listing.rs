@@ -22,9 +22,9 @@ const CONTEXT_CODE_POINTS: usize = 80;
 pub(crate) struct Wanted {
     /// Of these tasks.
     pub(crate) tasks: TaskSet,
-    /// Where the student is so sure at least, 0 to 1.
+    /// Of notes and tasks with a row where the student is so sure at least, 0 to 1.
     pub(crate) confidence_min: f64,
-    /// So many at most, those first where the student is surest.
+    /// All of the notes and tasks of the first so many such rows, those first where the student is surest.
     pub(crate) rows_max: usize,
     /// Of so many notes at most, the newest.
     pub(crate) notes_max: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Row {
 pub(crate) struct Listed {
     /// In the order of their ranks.
     pub(crate) rows: Vec<Row>,
-    /// Those that there were, with those beyond the wanted number.
+    /// Those that there were in all.
     pub(crate) found: usize,
     /// Notes that were read.
     pub(crate) notes: usize,
@@ -100,9 +100,8 @@ pub(crate) fn list(config: &Config, log: &dyn Log, wanted: &Wanted) -> Result<Li
     for ((unreviewed, note), read) in with_notes.iter().zip(&read) {
         rows.extend(rows_of((unreviewed, note), read, &said.of(&unreviewed.id), &reader));
     }
-    rows.retain(|row| row.confidence >= wanted.confidence_min);
     let found = rows.len();
-    rank(&mut rows, wanted.rows_max);
+    choose(&mut rows, wanted);
     Ok(Listed { rows, found, notes: with_notes.len(), older, gone: chosen - with_notes.len() })
 }
 
@@ -190,13 +189,17 @@ fn rows_of(
     rows
 }
 
-/// Leaves so many rows, those first where the student is surest; of equal ones by note and place.
-fn rank(rows: &mut Vec<Row>, rows_max: usize) {
+/// Leaves the rows that are wanted, those first where the student is surest; of equal ones by note and place. A note has all of its
+/// rows of a task or none: whoever judges it speaks for the whole.
+fn choose(rows: &mut Vec<Row>, wanted: &Wanted) {
     rows.sort_by(|one, other| {
         let place = |row: &Row| (row.note_id.clone(), row.task, row.start);
         other.confidence.total_cmp(&one.confidence).then_with(|| place(one).cmp(&place(other)))
     });
-    rows.truncate(rows_max);
+    let of = |row: &Row| (row.note_id.clone(), row.text_hash.clone(), row.task);
+    let surest = rows.iter().take_while(|row| row.confidence >= wanted.confidence_min).take(wanted.rows_max);
+    let chosen: BTreeSet<(String, TextHash, Task)> = surest.map(of).collect();
+    rows.retain(|row| chosen.contains(&of(row)));
 }
 
 #[cfg(test)]
@@ -225,11 +228,20 @@ mod tests {
     }
 
     #[test]
-    fn the_surest_come_first() {
-        let mut rows = vec![row("b", 3, 0.9), row("a", 7, 0.95), row("b", 1, 0.9), row("a", 9, 0.9), row("c", 0, 0.5)];
-        rank(&mut rows, 4);
-        let order: Vec<(&str, u32)> = rows.iter().map(|row| (row.note_id.as_str(), row.start)).collect();
-        assert_eq!(order, [("a", 7), ("a", 9), ("b", 1), ("b", 3)]);
+    fn the_surest_come_first_with_all_of_their_notes() {
+        let all = || vec![row("b", 3, 0.9), row("a", 7, 0.95), row("b", 1, 0.9), row("a", 9, 0.6), row("c", 0, 0.5)];
+        let check = |confidence_min: f64, rows_max: usize, expected: &[(&str, u32)]| {
+            let mut rows = all();
+            choose(&mut rows, &Wanted { tasks: Task::ALL.into(), confidence_min, rows_max, notes_max: 9 });
+            let order: Vec<(&str, u32)> = rows.iter().map(|row| (row.note_id.as_str(), row.start)).collect();
+            assert_eq!(order, expected, "{confidence_min} {rows_max}");
+        };
+        check(0.0, 9, &[("a", 7), ("b", 1), ("b", 3), ("a", 9), ("c", 0)]);
+        check(0.9, 9, &[("a", 7), ("b", 1), ("b", 3), ("a", 9)]);
+        check(0.95, 9, &[("a", 7), ("a", 9)]);
+        check(0.0, 2, &[("a", 7), ("b", 1), ("b", 3), ("a", 9)]);
+        check(0.0, 0, &[]);
+        check(1.0, 9, &[]);
     }
 
     #[test]

@@ -94,8 +94,9 @@ impl<'a> Script<'a> {
         if let Some(model) = self.retrain()? {
             // It is loaded while notes flow, and takes over between two of them.
             while self.has_more() && !tagging.is_by(&model) {
-                self.write(FLOW_EVENTS)?;
-                std::thread::park_timeout(FLOW_EVERY);
+                if self.write(FLOW_EVENTS)? {
+                    std::thread::park_timeout(FLOW_EVERY);
+                }
             }
         }
         self.write_all()
@@ -110,12 +111,12 @@ impl<'a> Script<'a> {
         self.events.peek().is_some() && !self.is_stopped()
     }
 
-    /// Appends the next events, but for those that the log holds.
-    fn write(&mut self, events: usize) -> Result<()> {
+    /// Appends the next events, but for those that the log holds. Whether any was appended.
+    fn write(&mut self, events: usize) -> Result<bool> {
         let chunk = self.events.by_ref().take(events);
         let (of_notes, of_references): (Vec<_>, Vec<_>) = chunk.partition(DemoEvent::is_note);
-        self.notes.append(&of_notes)?;
-        self.references.append(&of_references)
+        let (notes, references) = (self.notes.append(&of_notes)?, self.references.append(&of_references)?);
+        Ok(notes + references > 0)
     }
 
     /// Waits until the engine has committed so much, or a stop.
@@ -160,8 +161,10 @@ impl<'a> Script<'a> {
         let mut left = self.events.clone().count() / 2;
         while is_running() && !self.is_stopped() {
             if left > 0 && has_documents(&self.config.retraining.dir) {
-                self.write(FLOW_EVENTS)?;
                 left = left.saturating_sub(FLOW_EVENTS);
+                if !self.write(FLOW_EVENTS)? {
+                    continue;
+                }
             }
             std::thread::park_timeout(FLOW_EVERY);
         }
@@ -187,7 +190,8 @@ impl Appender {
         Ok(Appender { producer: EmbeddedProducer::open(log, topic)?, held: log.ends(topic)? })
     }
 
-    fn append(&mut self, events: &[DemoEvent]) -> Result<()> {
+    /// How many were appended.
+    fn append(&mut self, events: &[DemoEvent]) -> Result<usize> {
         let partitions = self.held.len() as u32;
         let mut records = Vec::new();
         for (key, value) in events.iter().map(DemoEvent::record) {
@@ -196,7 +200,8 @@ impl Appender {
                 _ => records.push((Some(key), value)),
             }
         }
+        let appended = records.len();
         self.producer.append(records)?;
-        Ok(())
+        Ok(appended)
     }
 }

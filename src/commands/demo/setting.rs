@@ -93,6 +93,8 @@ fn retraining(dir: PathBuf) -> RetrainingConfig {
     RetrainingConfig {
         dir,
         labels_min: LABELS_MIN,
+        // Who starts a demo again whose run failed has mended what was wrong.
+        interval_min_minutes: 0,
         held_out: HELD_OUT,
         threads: THREADS,
         patience: recipe.epochs,

@@ -244,25 +244,17 @@ impl KafkaCommitter {
         }
         // Another producer takes this one's place, and the log says what became of the transaction.
         loop {
-            let error = match producer(&self.log).and_then(|producer| Ok((producer, self.log.progress()?))) {
-                Ok((producer, found)) => {
-                    self.producer = producer;
-                    self.replaced_at = Some(Instant::now());
-                    match Found::of(&found, progress, &self.progress) {
-                        Found::New => return Ok(true),
-                        Found::Old => return Ok(false),
-                        Found::Foreign => {
-                            return Err(LogError::Fenced {
-                                transactional_id: self.log.settings.transactional_id.clone(),
-                            });
-                        }
-                        Found::Older => LogError::Kafka {
-                            action: format!("read the progress at epoch {}", self.progress.epoch),
-                            cause: format!("the cluster has that of epoch {}", found.epoch),
-                            remedy: "check that no broker has lost records of the topic of progress",
-                        },
-                    }
+            let error = match self.replace_producer(progress) {
+                Ok(Found::New) => return Ok(true),
+                Ok(Found::Old) => return Ok(false),
+                Ok(Found::Foreign) => {
+                    return Err(LogError::Fenced { transactional_id: self.log.settings.transactional_id.clone() });
                 }
+                Ok(Found::Older) => LogError::Kafka {
+                    action: format!("read the progress at epoch {}", self.progress.epoch),
+                    cause: "the cluster has that of an earlier epoch".to_owned(),
+                    remedy: "check that no broker has lost records of the topic of progress",
+                },
                 Err(error) => error,
             };
             if began.elapsed() > COMMIT_WAIT_MAX {
@@ -271,6 +263,29 @@ impl KafkaCommitter {
             self.producer.context().warn(&format!("a commit waits for the cluster: {error}"));
             wait_to_retry();
         }
+    }
+}
+
+impl KafkaCommitter {
+    /// Puts another producer in the place of this one, unless another process has gone on with the log: that one must not be fenced by
+    /// whom it took over from. What became of the commit to `progress`.
+    fn replace_producer(&mut self, progress: &Progress) -> Result<Found, LogError> {
+        if self.found(progress)? == Found::Foreign {
+            return Ok(Found::Foreign);
+        }
+        self.producer = producer(&self.log)?;
+        self.replaced_at = Some(Instant::now());
+        // Nobody can move it any more.
+        self.found(progress)
+    }
+
+    /// What the log says of the commit to `progress`. Without its topic it says nothing: brokers that start do not know all at once.
+    fn found(&self, progress: &Progress) -> Result<Found, LogError> {
+        let topic = &self.log.settings.progress_topic;
+        if self.log.topic(topic)?.is_none() {
+            return Err(LogError::NoTopic { topic: topic.clone() });
+        }
+        Ok(Found::of(&self.log.progress()?, progress, &self.progress))
     }
 }
 
