@@ -28,6 +28,7 @@ mod reading;
 mod request;
 mod run;
 mod run_folder;
+mod same_notes;
 mod shadowing;
 mod snapshot;
 mod told;
@@ -97,7 +98,7 @@ pub(crate) fn follow(
         }
         let drifts = drift.drifts(config);
         driver.publish(&mut published, &drifts)?;
-        watch::look(config, (driver.log.as_ref(), &driver.wire), &mut live, tell)?;
+        watch::look(config, (driver.log.as_ref(), &driver.wire), &mut live, (&driver.book, stop), tell)?;
         if running.is_none() {
             running = driver.next_job(&live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
         }

@@ -6,9 +6,13 @@
 //! by the new student take nothing from it.
 
 use crate::config::Config;
+use crate::gate::DOCUMENTS_MIN;
 use crate::promotion::Switch;
 use crate::retraining::RetrainingConfig;
+use crate::retraining::book::Book;
+use crate::retraining::documents::NotesTopic;
 use crate::retraining::live::LiveF1;
+use crate::retraining::same_notes;
 use crate::retraining::told::Told;
 use crate::retraining::triggers::{deviations, f1_interval};
 use crate::wire::Wire;
@@ -16,8 +20,9 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use stillroom_connectors::Log;
+use stillroom_connectors::{GoldDocument, Log};
 use stillroom_schemas::{Activation, ActivationCause, Counts, ModelId, QualityKey, Task};
 
 /// Counts in words by task and annotator.
@@ -55,12 +60,16 @@ pub(crate) struct Watch {
     /// When a rollback failed last.
     #[serde(skip)]
     failed_at: Option<Instant>,
+    /// Whether the one before does worse on the notes that are held out, so that live figures decide nothing: found
+    /// out once by each process.
+    #[serde(skip)]
+    stays: bool,
 }
 
 impl Watch {
     /// Knows no figure yet.
     pub(crate) fn new(pair: Pair) -> Watch {
-        Watch { pair, before: Figures::new(), now: Figures::new(), failed_at: None }
+        Watch { pair, before: Figures::new(), now: Figures::new(), failed_at: None, stays: false }
     }
 
     /// Takes in a figure in words against a reference, of whichever student.
@@ -180,24 +189,27 @@ pub(crate) struct RolledBack {
 /// When the log or what is remembered cannot be read, what is remembered not be written, or nothing be told.
 pub(crate) fn look(
     config: &Config,
-    topics: (&dyn Log, &Wire),
+    (log, wire): (&dyn Log, &Wire),
     live: &mut LiveF1,
+    held_out: (&Book, &AtomicBool),
     tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
 ) -> Result<()> {
     let retraining = &config.retraining;
     if retraining.f1_drop <= 0.0 && retraining.rollback_drop <= 0.0 {
         return Ok(());
     }
-    live.look(config, topics)?;
-    let Some(watch) = live.watch().filter(|watch| !watch.is_within(retraining)) else { return Ok(()) };
+    live.look(config, (log, wire))?;
+    let Some(watch) = live.watch().filter(|watch| !watch.stays && !watch.is_within(retraining)) else { return Ok(()) };
     let Some(worse) = watch.worse(retraining) else { return Ok(()) };
-    eprintln!("rolling back: {worse}");
-    match roll_back(config, worse) {
-        Ok(rolled_back) => {
+    eprintln!("{worse}");
+    let topic = NotesTopic { log, wire, name: &config.engine.topics.notes };
+    match roll_back(config, topic, held_out, watch, worse) {
+        Ok(Some(rolled_back)) => {
             // What has fallen is of a student that serves no more.
             *live = LiveF1::default();
             tell(Told::RolledBack(&rolled_back))
         }
+        Ok(None) => Ok(()),
         Err(error) => {
             eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
             watch.failed();
@@ -206,12 +218,20 @@ pub(crate) fn look(
     }
 }
 
-/// Lets the student serve again that served before, if its files and golden notes are right.
+/// Lets the student serve again that served before, if its files and golden notes are right. Live figures of both are of
+/// different notes, so it does not where it is worse on those that are held out now; where these are too few to tell,
+/// live figures decide. Nothing when the one that was promoted stays, or `stop` is set meanwhile.
 ///
 /// # Errors
-/// When they are not, another student was activated since, or the log cannot be read or written.
-fn roll_back(config: &Config, worse: Worse) -> Result<RolledBack> {
-    // What runs golden notes has no more of the processor than what trains.
+/// When it must not serve, another student was activated since, or the log cannot be read or written.
+fn roll_back(
+    config: &Config,
+    topic: NotesTopic<'_>,
+    (book, stop): (&Book, &AtomicBool),
+    watch: &mut Watch,
+    worse: Worse,
+) -> Result<Option<RolledBack>> {
+    // What reads notes has no more of the processor than what trains.
     let mut verifying = config.clone();
     verifying.student.threads = config.retraining.threads();
     let switch = Switch::open(verifying)?;
@@ -219,8 +239,31 @@ fn roll_back(config: &Config, worse: Worse) -> Result<RolledBack> {
         Pair::of(&switch.activations).as_ref() == Some(&worse.pair),
         "another student was activated since; its own figures decide"
     );
+    let Some(documents) = same_notes::documents(book, &config.retraining, topic, stop)? else { return Ok(None) };
+    let on_same = worse_on(&switch, &worse.pair.before, &documents)?;
+    if !on_same.is_empty() {
+        watch.stays = true;
+        let tasks = on_same.iter().map(|task| task.name()).collect::<Vec<&str>>().join(" and ");
+        let Pair { promoted, before } = &worse.pair;
+        eprintln!("{} does worse on {tasks} of the same held-out notes, so {} stays", before.0, promoted.0);
+        return Ok(None);
+    }
+    eprintln!("rolling back to {}", worse.pair.before.0);
     let Activation { model, previous, activated_at, .. } = switch.roll_back(&worse.pair.before)?;
-    Ok(RolledBack { rolled_back: previous, serving: model, activated_at, worse })
+    Ok(Some(RolledBack { rolled_back: previous, serving: model, activated_at, worse }))
+}
+
+/// The tasks on which a student is worse than the one that serves, of those that there are enough documents of.
+///
+/// # Errors
+/// When it must not serve, or a document cannot be read.
+fn worse_on(switch: &Switch, before: &ModelId, documents: &[GoldDocument]) -> Result<Vec<Task>> {
+    let count = |task: Task| documents.iter().filter(|document| document.tasks.contains(&task)).count();
+    // What cannot be loaded is what one wants to be rid of.
+    if Task::ALL.into_iter().all(|task| count(task) < DOCUMENTS_MIN) || switch.load_serving().is_err() {
+        return Ok(Vec::new());
+    }
+    Ok(switch.measure(&switch.verify(before)?, documents)?.worse())
 }
 
 #[cfg(test)]

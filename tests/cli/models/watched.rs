@@ -55,7 +55,7 @@ fn a_student_that_does_worse_than_the_one_before_is_rolled_back() {
     let mut command = stillroom();
     command.current_dir(site.folder.path()).args(["run", "--topology", "retraining", "-c", "stillroom.toml"]);
     let mut following = Running::start(command);
-    following.hear("rolling back: F1 of disease against dr is");
+    following.hear("F1 of disease against dr is");
     following.hear("the rollback fails, and is tried again");
     assert_eq!(site.activations(), promoted);
 
