@@ -98,8 +98,13 @@ pub(crate) fn follow(
         }
         let drifts = drift.drifts(config);
         driver.publish(&mut published, &drifts)?;
-        watch::look(config, (driver.log.as_ref(), &driver.wire), &mut live, (&driver.book, stop), tell)?;
-        if running.is_none() {
+        let topics = (driver.log.as_ref(), &driver.wire);
+        if let Some(rolled_back) = watch::look(config, topics, &mut live, (&driver.book, stop))? {
+            // Neither a fall nor a drift of the student that went starts a run: the next look is at who serves now.
+            driver.place.state.history.rolled_back(now());
+            driver.place.save()?;
+            tell(Told::RolledBack(&rolled_back))?;
+        } else if running.is_none() {
             running = driver.next_job(&live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
         }
         driver.wait(running.as_ref());

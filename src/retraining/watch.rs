@@ -13,7 +13,6 @@ use crate::retraining::book::Book;
 use crate::retraining::documents::NotesTopic;
 use crate::retraining::live::LiveF1;
 use crate::retraining::same_notes;
-use crate::retraining::told::Told;
 use crate::retraining::triggers::{deviations, f1_interval};
 use crate::wire::Wire;
 use anyhow::{Result, ensure};
@@ -186,34 +185,35 @@ pub(crate) struct RolledBack {
 /// that fails is said, and tried again after the interval between runs.
 ///
 /// # Errors
-/// When the log or what is remembered cannot be read, what is remembered not be written, or nothing be told.
+/// When the log or what is remembered cannot be read, or what is remembered not be written.
 pub(crate) fn look(
     config: &Config,
     (log, wire): (&dyn Log, &Wire),
     live: &mut LiveF1,
     held_out: (&Book, &AtomicBool),
-    tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
-) -> Result<()> {
+) -> Result<Option<RolledBack>> {
     let retraining = &config.retraining;
     if retraining.f1_drop <= 0.0 && retraining.rollback_drop <= 0.0 {
-        return Ok(());
+        return Ok(None);
     }
     live.look(config, (log, wire))?;
-    let Some(watch) = live.watch().filter(|watch| !watch.stays && !watch.is_within(retraining)) else { return Ok(()) };
-    let Some(worse) = watch.worse(retraining) else { return Ok(()) };
+    let Some(watch) = live.watch().filter(|watch| !watch.stays && !watch.is_within(retraining)) else {
+        return Ok(None);
+    };
+    let Some(worse) = watch.worse(retraining) else { return Ok(None) };
     eprintln!("{worse}");
     let topic = NotesTopic { log, wire, name: &config.engine.topics.notes };
     match roll_back(config, topic, held_out, watch, worse) {
         Ok(Some(rolled_back)) => {
             // What has fallen is of a student that serves no more.
             *live = LiveF1::default();
-            tell(Told::RolledBack(&rolled_back))
+            Ok(Some(rolled_back))
         }
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(None),
         Err(error) => {
             eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
             watch.failed();
-            Ok(())
+            Ok(None)
         }
     }
 }
