@@ -85,34 +85,27 @@ pub(crate) fn follow(
     driver.place.follow()?;
     driver.place.state.history.ended_at.get_or_insert(now());
     driver.place.save()?;
-    let (mut live, mut is_told) = (LiveF1::default(), false);
-    let (mut drift, mut published) = (LiveDrift::default(), Published::default());
-    let mut running: Option<Running> = None;
-    while !stop.load(Ordering::SeqCst) && driver.look()? {
-        if !is_told {
-            eprintln!("{}", driver.status());
-            is_told = true;
-        }
-        if !drift.look(config, (driver.log.as_ref(), &driver.wire), stop)? {
-            continue;
-        }
-        let drifts = drift.drifts(config);
-        driver.publish(&mut published, &drifts)?;
-        let topics = (driver.log.as_ref(), &driver.wire);
-        if let Some(rolled_back) = watch::look(config, topics, &mut live, (&driver.book, stop))? {
-            // Neither a fall nor a drift of the student that went starts a run: the next look is at who serves now.
-            driver.place.state.history.rolled_back(now());
-            driver.place.save()?;
-            tell(Told::RolledBack(&rolled_back))?;
-        } else if running.is_none() {
-            running = driver.next_job(&live, &drifts)?.map(|job| driver.spawn(job)).transpose()?;
-        }
-        driver.wait(running.as_ref());
-        if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
-            driver.take_in(ended, tell)?;
-        }
+    let (mut followed, mut running) = (Followed::default(), None);
+    let mut goes_on = Ok(true);
+    while matches!(goes_on, Ok(true)) {
+        goes_on = driver.turn(&mut followed, &mut running, tell);
     }
-    running.map_or(Ok(()), |running| driver.take_in(running, tell))
+    if goes_on.is_err() {
+        // A run that is under way ends as at a stop, which costs it no attempt.
+        stop.store(true, Ordering::SeqCst);
+    }
+    let ended = running.map_or(Ok(()), |running| driver.take_in(running, tell));
+    goes_on.and(ended)
+}
+
+/// What is followed beside what there is to learn.
+#[derive(Default)]
+struct Followed {
+    live: LiveF1,
+    drift: LiveDrift,
+    published: Published,
+    /// Whether it was said what there is.
+    is_told: bool,
 }
 
 /// One run now, on what there is; the one that is under way, if there is one. Nothing when `stop` is set meanwhile: it
@@ -186,6 +179,41 @@ impl<'a> Driver<'a> {
     /// Reads on to where the topics end now, unless it is stopped.
     fn look(&mut self) -> Result<bool> {
         self.follower.look((self.log.as_ref(), &self.wire), &mut self.book, self.stop)
+    }
+
+    /// One look, and what follows from it: a rollback, a run, or the end of one. Whether there is to be another.
+    fn turn(
+        &mut self,
+        followed: &mut Followed,
+        running: &mut Option<Running>,
+        tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
+    ) -> Result<bool> {
+        if self.stop.load(Ordering::SeqCst) || !self.look()? {
+            return Ok(false);
+        }
+        let Followed { live, drift, published, is_told } = followed;
+        if !std::mem::replace(is_told, true) {
+            eprintln!("{}", self.status());
+        }
+        if !drift.look(self.config, (self.log.as_ref(), &self.wire), self.stop)? {
+            return Ok(true);
+        }
+        let drifts = drift.drifts(self.config);
+        self.publish(published, &drifts)?;
+        let topics = (self.log.as_ref(), &self.wire);
+        if let Some(rolled_back) = watch::look(self.config, topics, live, (&self.book, self.stop))? {
+            // Neither a fall nor a drift of the student that went starts a run: the next look is at who serves now.
+            self.place.state.history.rolled_back(now());
+            self.place.save()?;
+            tell(Told::RolledBack(&rolled_back))?;
+        } else if running.is_none() {
+            *running = self.next_job(live, &drifts)?.map(|job| self.spawn(job)).transpose()?;
+        }
+        self.wait(running.as_ref());
+        if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
+            self.take_in(ended, tell)?;
+        }
+        Ok(true)
     }
 
     /// For people: what there is.
