@@ -199,7 +199,9 @@ impl<'a> Driver<'a> {
             return Ok(true);
         }
         let drifts = drift.drifts(self.config);
-        self.publish(published, &drifts)?;
+        if let Err(error) = self.publish(published, &drifts) {
+            eprintln!("what there is to learn cannot be said: {error:#}");
+        }
         let topics = (self.log.as_ref(), &self.wire);
         if let Some(rolled_back) = watch::look(self.config, topics, live, (&self.book, self.stop))? {
             // Neither a fall nor a drift of the student that went starts a run: the next look is at who serves now.
