@@ -12,6 +12,8 @@
 //! all that was handed over before. A note that it finds was tagged in an epoch that is committed, and what enters now gets a later
 //! one: no note is tagged twice in one epoch, where `Score` could not tell the two predictions apart.
 //!
+//! It may wait, and what serves may not: where the log fails, all is looked for anew after a rest, and the run goes on.
+//!
 //! One thread a process, which waits for the log so that readers need not.
 
 mod rereading;
@@ -35,6 +37,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How often it looks whether readers have room, if epochs are not shorter.
 const OFFER_EVERY: Duration = Duration::from_millis(5);
+
+/// How long it rests after the log has failed: brokers that are away are not asked without end, and what is left can wait.
+const LOG_REST: Duration = Duration::from_secs(10);
 
 /// After a rest so much of a second's notes may come at once, or those of two epochs if these are longer.
 const BURST_MIN: Duration = Duration::from_millis(250);
@@ -124,18 +129,26 @@ impl Retagger {
             rest = self.look_every;
             let tenure = self.students.last_tenure();
             match work.take_if(|(of, _)| *of == tenure) {
-                Some((_, Some(mut rereading))) => {
-                    rest = self.hand_over(&mut rereading)?;
-                    let left = if rereading.is_done() { None } else { Some(rereading) };
-                    work = Some((tenure, left));
-                }
+                Some((_, Some(mut rereading))) => match self.hand_over(&mut rereading) {
+                    Ok(next) => {
+                        rest = next;
+                        let left = if rereading.is_done() { None } else { Some(rereading) };
+                        work = Some((tenure, left));
+                    }
+                    Err(error) => rest = put_off(&error),
+                },
                 Some((_, None)) => work = Some((tenure, None)),
                 None if self.has_begun(&tenure) => {
                     // What is left for an earlier student is found again.
                     drop(work.take());
-                    let Some(left) = self.scan(&tenure, control)? else { break };
-                    work = Some((tenure.clone(), Some(Rereading::new(&self.notes, tenure.model, left))));
-                    rest = Duration::ZERO;
+                    match self.scan(&tenure, control)? {
+                        Scanned::Offsets(left) => {
+                            work = Some((tenure.clone(), Some(Rereading::new(&self.notes, tenure.model, left))));
+                            rest = Duration::ZERO;
+                        }
+                        Scanned::Failed(error) => rest = put_off(&error),
+                        Scanned::Over => break,
+                    }
                 }
                 None => work = None,
             }
@@ -153,28 +166,47 @@ impl Retagger {
         self.retired.before() >= tenure.begin.max(self.first_live) && self.turns.are_settled()
     }
 
-    /// Where the notes are that are live and not tagged by this student; nothing if the run ends.
-    fn scan(&self, tenure: &Tenure, control: &Control) -> Result<Option<Offsets>> {
-        let mut source = (self.sources.bounded)()?;
-        let partitions = source.partitions(&self.states)?;
-        for partition in (0..partitions).filter(|partition| self.place.reader_of(*partition).is_some()) {
-            source.assign(&self.states, partition, 0)?;
-        }
+    /// Where the notes are that are live and not tagged by this student.
+    ///
+    /// # Errors
+    /// When what was read is no state.
+    fn scan(&self, tenure: &Tenure, control: &Control) -> Result<Scanned> {
+        let mut source = match self.open_states() {
+            Ok(source) => source,
+            Err(error) => return Ok(Scanned::Failed(error)),
+        };
         let mut stale = Stale::default();
         while !source.is_finished() {
             if self.is_over(Duration::ZERO, control) {
-                return Ok(None);
+                return Ok(Scanned::Over);
             }
-            for record in source.poll(RETAG_READ_BYTES, self.look_every)? {
+            let records = match source.poll(RETAG_READ_BYTES, self.look_every) {
+                Ok(records) => records,
+                Err(error) => return Ok(Scanned::Failed(error.into())),
+            };
+            for record in records {
                 stale.see(record.position.partition, state_of(&record)?, &tenure.model);
             }
         }
         let (offsets, notes) = stale.into_offsets();
         tracing::info!(model = tenure.model.0, notes, "live notes are to be tagged again");
-        Ok(Some(offsets))
+        Ok(Scanned::Offsets(offsets))
+    }
+
+    /// A source of the states of this process, from their first on.
+    fn open_states(&self) -> Result<Box<dyn Source>> {
+        let mut source = (self.sources.bounded)()?;
+        let partitions = source.partitions(&self.states)?;
+        for partition in (0..partitions).filter(|partition| self.place.reader_of(*partition).is_some()) {
+            source.assign(&self.states, partition, 0)?;
+        }
+        Ok(source)
     }
 
     /// Hands over as many records as the pace and the readers allow; how long to rest then.
+    ///
+    /// # Errors
+    /// When the log cannot be read: nothing was handed over then.
     fn hand_over(&mut self, rereading: &mut Rereading) -> Result<Duration> {
         let allowed = self.pace.allowed(Instant::now());
         if allowed == 0 || !self.turns.are_free() {
@@ -189,6 +221,22 @@ impl Retagger {
         self.turns.hand_over(records.into_iter().filter_map(|record| Some((reader_of(&record)?, record))));
         Ok(Duration::ZERO)
     }
+}
+
+/// What came of a scan.
+enum Scanned {
+    /// Where the notes are.
+    Offsets(Offsets),
+    /// The log could not be read.
+    Failed(anyhow::Error),
+    /// The run ends.
+    Over,
+}
+
+/// Says that the log has failed; how long to rest then. What is left follows from the states, so nothing is lost.
+fn put_off(error: &anyhow::Error) -> Duration {
+    tracing::warn!("notes are tagged again later: {error:#}");
+    LOG_REST
 }
 
 /// So many notes a second, and after a rest those of a moment at once.
