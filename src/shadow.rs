@@ -123,6 +123,8 @@ pub(crate) struct Shadow {
     topics: Topics,
     /// The next offset to read.
     next: TopicOffsets,
+    /// Where the candidate began to read notes, by partition.
+    begin: BTreeMap<u32, u64>,
     ledger: Ledger,
     publisher: Publisher,
     tasks: TaskSet,
@@ -172,6 +174,7 @@ impl Shadow {
             log,
             wire,
             topics: engine.topics.clone(),
+            begin: begin.get(&engine.topics.notes).cloned().unwrap_or_default(),
             next: begin,
             ledger: Ledger::default(),
             publisher,
@@ -239,7 +242,11 @@ impl Shadow {
             for record in source.poll(SAID_BYTES, POLL_WAIT)? {
                 self.has_read(&record);
                 if *record.topic == *self.topics.state {
-                    self.states.send((record.position.partition, state_of(&record)?));
+                    let (partition, state) = (record.position.partition, state_of(&record)?);
+                    // The candidate reads no earlier notes, and what is said of them would be kept for nothing.
+                    if state.offset >= self.begin.get(&partition).copied().unwrap_or_default() {
+                        self.states.send((partition, state));
+                    }
                 } else {
                     self.inputs.send(Input::Record(record));
                 }
