@@ -4,10 +4,11 @@
 //! student tagged; a note that is amended counts again. Out: of each measure, over all notes, by type and by site, how
 //! far the last `drift_notes` notes are from the first ones, as a population stability index ([`psi`]). What is
 //! compared are the shares of notes between the deciles of the first ones, or of their entities by task; an index that
-//! chance might make is no drift, whatever it is.
+//! chance might make is no drift, whatever it is. An old note that is tagged again after a promotion is no note of today:
+//! states of live notes rise by the offsets of their notes, and those of notes that are tagged again do not.
 //!
 //! State: 5 measures of [`GROUPS_MAX`] groups at most, with 28 to 56 bytes for each of `drift_notes` notes: 2 MB at the
-//! default, 360 MB at the most. Where several partitions are read they take turns, and the first and last notes are
+//! default, 360 MB at the most; and 8 bytes for each note that was tagged again, until its extraction is read. Where several partitions are read they take turns, and the first and last notes are
 //! those in the order of reading.
 
 mod psi;
@@ -20,14 +21,15 @@ use crate::wire::Wire;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use series::{Entities, Mix, Series, Shift};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Display, Formatter};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use stillroom_connectors::Log;
+use stillroom_connectors::{Log, Source};
 use stillroom_dataflow::{Record, WireFormat, Words};
 use stillroom_schemas::{
     About, Coverage, Drift, Extraction, Measure, ModelId, NoteState, Prediction, Retraining, RetrainingKey, Task,
-    TopicOffsets,
+    TextHash, TopicOffsets,
 };
 
 /// Groups of notes that are followed at most: all notes, and the types and sites that come first.
@@ -91,6 +93,10 @@ pub(crate) struct LiveDrift {
     /// The next offset to read.
     next: TopicOffsets,
     groups: BTreeMap<Group, Measures>,
+    /// The greatest offset of a note that a state names, by partition, whoever tagged it.
+    newest: BTreeMap<u32, u64>,
+    /// Notes that were tagged again, by [`digest`], whose extractions were not read.
+    again: HashSet<u64>,
 }
 
 impl LiveDrift {
@@ -109,27 +115,35 @@ impl LiveDrift {
             *self = LiveDrift { serving: Some((activations.len(), serving.model)), ..LiveDrift::default() };
         }
         let topics = &config.engine.topics;
-        let mut source = wire.source(log.bounded()?);
-        for topic in [&topics.state, &topics.extractions] {
-            if log.partitions(topic)?.is_none() {
-                continue;
-            }
-            let next = self.next.entry(topic.clone()).or_default();
-            for partition in 0..source.partitions(topic)? {
-                let next = *next.entry(partition).or_default();
-                assign_or_first(source.as_mut(), (topic, partition), next)?;
-            }
-        }
+        // States tell which notes were tagged again, so extractions are read after them, and end before.
+        let extractions = self.source(&topics.extractions, (log, wire))?;
+        let states = self.source(&topics.state, (log, wire))?;
         let format = wire.format();
-        while !source.is_finished() {
-            if stop.load(Ordering::SeqCst) {
-                return Ok(false);
-            }
-            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-                self.read(record, config, format.as_ref());
+        for mut source in [states, extractions].into_iter().flatten() {
+            while !source.is_finished() {
+                if stop.load(Ordering::SeqCst) {
+                    return Ok(false);
+                }
+                for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+                    self.read(record, config, format.as_ref());
+                }
             }
         }
         Ok(true)
+    }
+
+    /// What is not read of a topic, up to where it ends now; nothing where there is no such topic.
+    fn source(&mut self, topic: &str, (log, wire): (&dyn Log, &Wire)) -> Result<Option<Box<dyn Source>>> {
+        if log.partitions(topic)?.is_none() {
+            return Ok(None);
+        }
+        let mut source = wire.source(log.bounded()?);
+        let next = self.next.entry(topic.to_owned()).or_default();
+        for partition in 0..source.partitions(topic)? {
+            let next = *next.entry(partition).or_default();
+            assign_or_first(source.as_mut(), (topic, partition), next)?;
+        }
+        Ok(Some(source))
     }
 
     /// How far every measure has shifted of which there are enough notes.
@@ -166,7 +180,7 @@ impl LiveDrift {
         let notes = config.retraining.drift_notes;
         let is_state = *topic == *config.engine.topics.state;
         let read = match is_state {
-            true => self.read_state(&value, notes),
+            true => self.read_state(&value, position.partition, notes),
             false => format.to_json(&topic, &value).ok().and_then(|json| self.read_extraction(&json, notes)),
         };
         if read.is_none() {
@@ -179,11 +193,19 @@ impl LiveDrift {
     }
 
     /// Takes in what is remembered of a note, if it is that.
-    fn read_state(&mut self, value: &[u8], notes: usize) -> Option<()> {
+    fn read_state(&mut self, value: &[u8], partition: u32, notes: usize) -> Option<()> {
         let state: NoteState = serde_json::from_slice(value).ok()?;
+        let is_new = self.newest.get(&partition).is_none_or(|newest| state.offset > *newest);
+        if is_new {
+            self.newest.insert(partition, state.offset);
+        }
         let Some(prediction) = state.prediction.filter(|prediction| self.is_serving(&prediction.model)) else {
             return Some(());
         };
+        if !is_new {
+            self.again.insert(digest(&state.note_id, state.revision, &prediction.text_hash));
+            return Some(());
+        }
         let Prediction { note_type, site, words, spans, .. } = prediction;
         let words = Words::from_bytes(&words)?;
         if words.is_empty() {
@@ -205,6 +227,9 @@ impl LiveDrift {
         let extraction: Extraction = serde_json::from_slice(json).ok()?;
         let Coverage { words, word_pieces, .. } = extraction.coverage;
         if words == 0 || !self.is_serving(&extraction.model) {
+            return Some(());
+        }
+        if self.again.remove(&digest(&extraction.note_id, extraction.revision, &extraction.text_hash)) {
             return Some(());
         }
         let pieces = word_pieces as f32 / words as f32;
@@ -241,6 +266,13 @@ pub(crate) fn worst(drifts: &[Retraining], drift_psi: f64) -> Option<Drifted> {
         is_drift.then_some(Drifted { measure, task, note_type, site, psi: drift.psi })
     });
     drifted.max_by(|one, other| one.psi.total_cmp(&other.psi))
+}
+
+/// What stands for a revision of a note.
+fn digest(note_id: &str, revision: u64, text_hash: &TextHash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (note_id, revision, &text_hash.0).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A number to so many parts of one.

@@ -3,9 +3,10 @@
 use super::*;
 use crate::config::LogConfig;
 use crate::retraining::RetrainingConfig;
+use std::cell::Cell;
 use std::path::Path;
 use stillroom_connectors::{Appended, EmbeddedLog};
-use stillroom_schemas::{Activation, ActivationCause, OffsetUnit, Span, TextHash};
+use stillroom_schemas::{Activation, ActivationCause, OffsetUnit, Span};
 
 /// On each side.
 const NOTES: usize = 50;
@@ -17,6 +18,8 @@ const WORDS: u32 = 20;
 struct Ward {
     config: Config,
     log: EmbeddedLog,
+    /// Of the next note.
+    offset: Cell<u64>,
 }
 
 impl Ward {
@@ -30,7 +33,7 @@ impl Ward {
         for topic in [&topics.state, &topics.extractions, &topics.models] {
             log.create_topic(topic, 1).unwrap();
         }
-        Ward { config, log }
+        Ward { config, log, offset: Cell::new(0) }
     }
 
     fn append(&self, topic: &str, key: &str, value: Vec<u8>) {
@@ -49,8 +52,13 @@ impl Ward {
         self.append(&self.config.engine.topics.models, model, serde_json::to_vec(&activation).unwrap());
     }
 
-    /// A note of a site with so many words of a disease, by this student.
+    /// A live note of a site with so many words of a disease, by this student.
     fn tag(&self, model: &str, site: &str, tagged: u32) {
+        self.tag_at(self.offset.replace(self.offset.get() + 1), (model, site, tagged));
+    }
+
+    /// The same of a note that may have been tagged before.
+    fn tag_at(&self, offset: u64, (model, site, tagged): (&str, &str, u32)) {
         let spans = vec![Span { task: Task::Disease, start: 0, end: 2 * tagged }];
         let prediction = Prediction {
             model: ModelId(model.to_owned()),
@@ -62,8 +70,8 @@ impl Ward {
         };
         let state = NoteState {
             note_id: "n".to_owned(),
-            revision: 0,
-            offset: 0,
+            revision: offset,
+            offset,
             prediction: Some(prediction),
             dead_lettered: None,
         };
@@ -71,11 +79,11 @@ impl Ward {
     }
 
     /// A note that was cut into so many word pieces.
-    fn cut(&self, model: &str, word_pieces: u32) {
+    fn cut(&self, model: &str, revision: u64, word_pieces: u32) {
         let extraction = Extraction {
             note_id: "n".to_owned(),
             patient_id: None,
-            revision: 0,
+            revision,
             note_type: Some("letter".to_owned()),
             site: None,
             text_hash: TextHash::of(""),
@@ -152,7 +160,7 @@ fn a_vocabulary_that_does_not_know_the_words_is_told() {
     let (ward, mut drift) = (Ward::new(folder.path()), LiveDrift::default());
     ward.activate("s@1");
     for word_pieces in [WORDS + 5, 2 * WORDS] {
-        (0..NOTES).for_each(|_| ward.cut("s@1", word_pieces));
+        (0..NOTES).for_each(|_| ward.cut("s@1", 0, word_pieces));
     }
     let drifts = ward.look(&mut drift);
     let of_type: Vec<&Retraining> = drifts.iter().filter(|said| said.key.note_type.is_some()).collect();
@@ -160,6 +168,36 @@ fn a_vocabulary_that_does_not_know_the_words_is_told() {
     let found = of_type[0].drift.as_ref().unwrap();
     assert_eq!((of_type[0].key.measure, found.before, found.now), (Some(Measure::WordPieces), Some(1.25), Some(2.0)));
     assert!(worst(&drifts, 0.25).is_some_and(|worst| worst.measure == Measure::WordPieces), "{found:?}");
+}
+
+#[test]
+fn old_notes_that_are_tagged_again_are_no_notes_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ward, mut drift) = (Ward::new(folder.path()), LiveDrift::default());
+    let notes = NOTES as u64;
+    let live = |model: &str, note: u64| {
+        ward.tag(model, "south", note as u32 % 10);
+        ward.cut(model, note, WORDS + 5);
+    };
+    (0..notes).for_each(|note| live("before@1", note));
+    ward.activate("s@1");
+    for note in 0..2 * notes {
+        live("s@1", notes + note);
+        if let Some(old) = note.checked_sub(notes) {
+            ward.tag_at(old, ("s@1", "south", 15));
+            ward.cut("s@1", old, 2 * WORDS);
+        }
+        // Both by one look and by many.
+        if note % 7 == 0 && note < notes + 20 {
+            ward.look(&mut drift);
+        }
+    }
+    for drift in [&mut drift, &mut LiveDrift::default()] {
+        let drifts = ward.look(drift);
+        assert!(drifts.iter().any(|said| said.key.measure == Some(Measure::WordPieces)), "{drifts:?}");
+        assert!(drifts.iter().all(|said| said.drift.as_ref().unwrap().psi == 0.0), "{drifts:?}");
+        assert!(drift.again.is_empty());
+    }
 }
 
 #[test]
