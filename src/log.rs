@@ -91,6 +91,7 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
         plan(&topics.dead_letters, of_letters, Cleanup::Delete, large(original)),
         plan(&topics.quality, 1, Cleanup::Compact, None),
         plan(&topics.retraining, 1, Cleanup::Compact, None),
+        plan(&topics.shadow, 1, Cleanup::Compact, None),
     ];
     if config.kafka.uses_broker() {
         plans.push(plan(&topics.progress, 1, Cleanup::Compact, None));

@@ -15,6 +15,7 @@ mod publisher;
 mod tests;
 
 pub(crate) use ledger::Figures;
+pub(crate) use publisher::prepare_topic;
 
 use crate::config::Config;
 use crate::engine::{Topics, state_of};

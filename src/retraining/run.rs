@@ -4,6 +4,7 @@
 
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::log::open_written_log;
 use crate::promotion::{Switch, check_followed};
 use crate::retraining::child;
 use crate::retraining::place::UnderWay;
@@ -11,7 +12,7 @@ use crate::retraining::run_folder::RunFolder;
 use crate::retraining::shadowing;
 use crate::retraining::snapshot::Snapshot;
 use crate::retraining::triggers::Cause;
-use crate::shadow::Figures;
+use crate::shadow::{Figures, prepare_topic};
 use crate::students::{self, Verified};
 use crate::training::base_folder;
 use anyhow::{Context, Result};
@@ -86,7 +87,7 @@ pub(crate) fn complete(
     config: &Config,
     (folder, stop): (&RunFolder, &AtomicBool),
 ) -> Result<Option<Report>> {
-    if !folder.is_trained() && !child::train(under_way, &config.retraining, (folder, stop))? {
+    if !folder.is_trained() && !train(under_way, config, (folder, stop))? {
         return Ok(None);
     }
     // What measures has no more of the processor than what trains.
@@ -138,6 +139,15 @@ pub(crate) fn complete(
         switch.to(verified, ActivationCause::Promotion)?;
     }
     Ok(Some(Report { shadow, ..report(Some(gate), refusal) }))
+}
+
+/// Trains; not before there is the topic that the candidate needs when it reads along, which may be hours later. Whether
+/// it came so far.
+fn train(under_way: &UnderWay, config: &Config, place: (&RunFolder, &AtomicBool)) -> Result<bool> {
+    if config.retraining.shadow_notes > 0 {
+        prepare_topic(open_written_log(config)?.as_ref(), &config.engine.topics.shadow)?;
+    }
+    child::train(under_way, &config.retraining, place)
 }
 
 /// What comes of reading along, if the candidate is to; nothing when it was stopped.

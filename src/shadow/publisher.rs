@@ -31,13 +31,7 @@ impl Publisher {
     /// # Errors
     /// When the log cannot be read or written, or the topic not be made.
     pub(super) fn open(log: Arc<dyn Log>, topic: &str, models: [&ModelId; 2]) -> Result<Publisher> {
-        let plan = TopicPlan {
-            name: topic.to_owned(),
-            partitions: PARTITION + 1,
-            cleanup: Cleanup::Compact,
-            record_bytes_max: None,
-        };
-        log.prepare(&[plan])?;
+        prepare_topic(log.as_ref(), topic)?;
         let left = left_of(log.bounded()?, topic, models)?;
         let mut appender = log.appender(topic)?;
         if !left.is_empty() {
@@ -61,6 +55,20 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// Sees to it that the topic is there.
+///
+/// # Errors
+/// When it is missing and may not be made, or the log cannot be reached.
+pub(crate) fn prepare_topic(log: &dyn Log, topic: &str) -> Result<()> {
+    let plan = TopicPlan {
+        name: topic.to_owned(),
+        partitions: PARTITION + 1,
+        cleanup: Cleanup::Compact,
+        record_bytes_max: None,
+    };
+    Ok(log.prepare(&[plan])?)
 }
 
 /// The keys of figures that stand on the topic and are of these students.
