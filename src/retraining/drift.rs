@@ -8,8 +8,8 @@
 //! states of live notes rise by the offsets of their notes, and those of notes that are tagged again do not.
 //!
 //! State: 5 measures of [`GROUPS_MAX`] groups at most, with 28 to 56 bytes for each of `drift_notes` notes: 2 MB at the
-//! default, 360 MB at the most; and 8 bytes for each note that was tagged again, until its extraction is read. Where several partitions are read they take turns, and the first and last notes are
-//! those in the order of reading.
+//! default, 360 MB at the most; and 8 bytes for each note that was tagged again, until its extraction is read. Where
+//! several partitions are read they take turns, and the first and last notes are those in the order of reading.
 
 mod psi;
 mod series;
