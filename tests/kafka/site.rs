@@ -161,7 +161,7 @@ impl Site {
             self.precision,
         );
         let of_engine = ["notes", "references", "labels", "models", "extractions", "quality", "state", "dead_letters"];
-        for topic in of_engine.into_iter().chain(["progress", "retraining"]) {
+        for topic in of_engine.into_iter().chain(["progress", "retraining", "shadow"]) {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
         // Another process of the pipeline may be reading it.
