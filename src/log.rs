@@ -91,8 +91,10 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
         plan(&topics.dead_letters, of_letters, Cleanup::Delete, large(original)),
         plan(&topics.quality, 1, Cleanup::Compact, None),
         plan(&topics.retraining, 1, Cleanup::Compact, None),
-        plan(&topics.shadow, 1, Cleanup::Compact, None),
     ];
+    if config.retraining.shadow_notes > 0 {
+        plans.push(plan(&topics.shadow, 1, Cleanup::Compact, None));
+    }
     if config.kafka.uses_broker() {
         plans.push(plan(&topics.progress, 1, Cleanup::Compact, None));
     }
