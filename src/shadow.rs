@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::engine::{Topics, state_of};
 use crate::log::open_written_log;
 use crate::promotion::Switch;
-use crate::retraining::assign_or_first;
+use crate::retraining::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::runtime::StudentConfig;
 use crate::students::Verified;
 use crate::teaching::asking;
@@ -50,12 +50,6 @@ use timely::worker::Worker;
 
 /// Bytes of notes that are read at once: what the candidate may read beyond the last note that it is to read.
 const NOTES_BYTES: usize = 64 << 10;
-
-/// Bytes of states, references and labels that are read at once.
-const SAID_BYTES: usize = 4 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Neither a stop nor the log wakes who waits for both; a student's answer wakes the worker.
 const WAIT: Duration = Duration::from_millis(50);
@@ -240,7 +234,7 @@ impl Shadow {
             }
         }
         while !source.is_finished() {
-            for record in source.poll(SAID_BYTES, POLL_WAIT)? {
+            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
                 self.has_read(&record);
                 if *record.topic == *self.topics.state {
                     let (partition, state) = (record.position.partition, state_of(&record)?);

@@ -1,22 +1,16 @@
 //! Publishes the figures of a shadow.
 
 use crate::engine::QualityBook;
+use crate::retraining::{BATCH_BYTES, POLL_WAIT};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use stillroom_connectors::{Appended, Appender, Cleanup, Log, Source, TopicPlan};
 use stillroom_dataflow::Output;
 use stillroom_schemas::{ModelId, QualityKey};
 
 /// The one partition of the topic.
 const PARTITION: u32 = 0;
-
-/// Bytes of figures that are read at once.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Writes figures that have changed, as they stand on the topic of quality: under their key, and null when no such notes are
 /// left. The topic is stillroom's own, so values are plain JSON.
