@@ -8,12 +8,35 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 use stillroom::engine::Topics;
-use stillroom::generator::DemoStream;
+use stillroom::generator::{DemoEvent, DemoStream};
 use stillroom_connectors::{EmbeddedLog, EmbeddedProducer};
 use stillroom_dataflow::Record;
 use stillroom_schemas::{DeadLetter, Progress, Totals};
 
 const PARTITIONS: u32 = 3;
+
+/// The demo's events, put before a pipeline as it reads them: there is always more to do, however fast or slow the machine.
+pub(crate) struct Source {
+    events: DemoStream,
+    pub(crate) put: Vec<DemoEvent>,
+}
+
+impl Source {
+    /// Records ahead of the pipeline: many times what it can read in the moment before a kill.
+    const AHEAD: u64 = 200;
+
+    pub(crate) fn new() -> Source {
+        Source { events: DemoStream::new(5, u64::MAX), put: Vec::new() }
+    }
+
+    /// Puts what is missing.
+    pub(crate) fn keep_ahead(&mut self, site: &Site, progress: &Progress) {
+        let missing = Source::AHEAD.saturating_sub(site.unread(progress)) as usize;
+        let from = self.put.len();
+        self.put.extend(self.events.by_ref().take(missing));
+        site.append_events(&self.put[from..]);
+    }
+}
 
 /// A pipeline.
 pub(crate) struct Site {
@@ -38,13 +61,20 @@ impl Site {
 
     /// The demo's events: notes, amendments, withdrawals, broken ones and references.
     pub(crate) fn with_demo(notes: u64) -> Site {
+        Site::with_events(&DemoStream::new(5, notes).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn with_events(events: &[DemoEvent]) -> Site {
         let site = Site::new(PARTITIONS);
-        let events: Vec<_> = DemoStream::new(5, notes).collect();
-        for topic in [&site.topics.notes, &site.topics.references] {
-            let of_topic = events.iter().filter(|event| event.is_note() == (*topic == site.topics.notes));
-            site.append(topic, of_topic.map(|event| event.record()));
-        }
+        site.append_events(events);
         site
+    }
+
+    fn append_events(&self, events: &[DemoEvent]) {
+        for topic in [&self.topics.notes, &self.topics.references] {
+            let of_topic = events.iter().filter(|event| event.is_note() == (*topic == self.topics.notes));
+            self.append(topic, of_topic.map(|event| event.record()));
+        }
     }
 
     /// Appends records, a key and a value each.
@@ -98,10 +128,17 @@ impl Site {
 
     /// Whether all notes and references are committed.
     pub(crate) fn is_done(&self, progress: &Progress) -> bool {
-        [&self.topics.notes, &self.topics.references].iter().all(|topic| {
-            let read = |partition| progress.inputs.get(*topic).and_then(|offsets| offsets.get(partition)).copied();
-            self.log.ends(topic).unwrap().iter().all(|(partition, end)| read(partition).unwrap_or(0) == *end)
-        })
+        self.unread(progress) == 0
+    }
+
+    /// Notes and references that are not committed.
+    pub(crate) fn unread(&self, progress: &Progress) -> u64 {
+        let of_topic = |topic: &String| {
+            let read = |partition| progress.inputs.get(topic).and_then(|offsets| offsets.get(&partition)).copied();
+            let ends = self.log.ends(topic).unwrap().into_iter();
+            ends.map(|(partition, end)| end - read(partition).unwrap_or(0)).sum::<u64>()
+        };
+        of_topic(&self.topics.notes) + of_topic(&self.topics.references)
     }
 
     /// The committed records of a topic.

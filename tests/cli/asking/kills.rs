@@ -1,7 +1,7 @@
 //! Kills while teachers answer.
 
 use super::{labelled, labels_read, put};
-use crate::site::{Committed, Site};
+use crate::site::{Committed, Site, Source};
 use crate::support::stderr;
 use crate::vendor::{ANSWER_USD, OPEN_MAX, Reply, Vendor, spent_today};
 use rand::rngs::SmallRng;
@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stillroom_schemas::{Comparison, Quality, TextHash};
 
-const NOTES: u64 = 200;
 const KILLS: usize = 6;
 
 /// Texts that the program has under way at once.
@@ -35,28 +34,27 @@ const LAST: &str = "Note last: fever.";
 
 #[test]
 fn kills_cost_what_was_under_way_and_nothing_that_was_committed() {
-    let whole = Site::with_demo(NOTES);
-    put(&whole, "last", 0, LAST);
-    whole.finish(1);
-
     let mut random = SmallRng::seed_from_u64(9);
     let vendor = Vendor::start(|_| {
         // Slower than the stream, as vendors are.
         std::thread::sleep(Duration::from_millis(20));
         Reply::Fever("stop")
     });
-    let mut site = Site::with_demo(NOTES);
+    let (mut site, mut source) = (Site::with_events(&[]), Source::new());
     site.extra = vendor.teachers(site.folder.path(), "ask = ['mine']");
     // What is labelled, and how often that had been asked about when it was.
     let (mut kept, mut asked) = (BTreeSet::new(), BTreeMap::new());
     for kill in 0..KILLS {
         let running = site.start(1 + kill % 2);
         let (answered, read) = (vendor.answered(), labels_read(&site, &site.progress()));
-        site.wait(|progress| vendor.answered() > answered + 8 && labels_read(&site, progress) > read);
+        site.wait(|progress| {
+            source.keep_ahead(&site, progress);
+            vendor.answered() > answered + 8 && labels_read(&site, progress) > read
+        });
         // At some moment of asking, answering, keeping and writing.
         std::thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
         running.kill();
-        assert!(!site.is_done(&site.progress()), "kill {kill} came too late: give the runs more to do");
+        assert!(!site.is_done(&site.progress()), "kill {kill} came when nothing was under way");
         let labelled = labelled(&site);
         assert!(labelled.is_superset(&kept), "kill {kill}: a label that was there is gone");
         kept = labelled;
@@ -84,6 +82,9 @@ fn kills_cost_what_was_under_way_and_nothing_that_was_committed() {
     site.wait(|progress| labels_read(&site, progress) == written);
     assert!(running.terminate().status.success());
 
+    let whole = Site::with_events(&source.put);
+    put(&whole, "last", 0, LAST);
+    whole.finish(1);
     assert_eq!(without_teachers(&site), without_teachers(&whole));
     let of_end = vendor.asked();
     for (text, times) in asked {
