@@ -1,5 +1,6 @@
 //! The binary, as users call it.
 
+mod annotated;
 mod asking;
 mod corpus;
 mod demo;

@@ -2,13 +2,13 @@
 
 mod labelled;
 
+use crate::annotated::{
+    DISEASE, LABELLED_BY_ONE, LABELS, MEDICATION, NOTES, TODAY, Words, id, places, said, text, words_of,
+};
 use crate::asking::labels_read;
 use crate::site::Site;
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
-use labelled::{
-    AMENDED, ANNOTATED, DISEASE, LABELLED_BY_ONE, LABELS, MEDICATION, NO, NOTES, OPEN, TODAY, WITHDRAWN, Words, YES,
-    id, labelled, places, put, said, text, words_of,
-};
+use labelled::{AMENDED, ANNOTATED, NO, OPEN, WITHDRAWN, YES, labelled, put};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
