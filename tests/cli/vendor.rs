@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tiny_http::{Header, Request, Response, Server};
@@ -13,6 +14,12 @@ pub(crate) const OPEN_MAX: usize = 4;
 /// Tokens of an answer, and what it costs with the prices of gpt-4o: 100 in and 10 out.
 const TOKENS: (u64, u64) = (100, 10);
 pub(crate) const ANSWER_USD: f64 = 0.00035;
+
+/// What a token in and a token out cost with these prices.
+const TOKEN_USD: (f64, f64) = (2.5e-6, 1e-5);
+
+/// Tokens of an answer that the profile allows.
+const TOKENS_OUT_MAX: u64 = 50;
 
 /// What becomes of a request.
 #[derive(Clone, Copy)]
@@ -33,6 +40,8 @@ type Script = dyn Fn(&str) -> Reply + Send + Sync;
 struct Books {
     asked: BTreeMap<String, u64>,
     answered: BTreeMap<String, u64>,
+    /// Bytes of a request.
+    bytes: BTreeMap<String, usize>,
     /// Requests that are left open.
     open: Vec<Request>,
 }
@@ -59,7 +68,7 @@ impl Vendor {
     /// A teacher by this vendor.
     pub(crate) fn profile(&self) -> String {
         format!(
-            "api = 'openai'\nbase = '{}'\nmodel = 'gpt-4o-2024-08-06'\ntokens_out_max = 50\nrequests_open_max = {OPEN_MAX}\n",
+            "api = 'openai'\nbase = '{}'\nmodel = 'gpt-4o-2024-08-06'\ntokens_out_max = {TOKENS_OUT_MAX}\nrequests_open_max = {OPEN_MAX}\n",
             self.base
         )
     }
@@ -86,6 +95,12 @@ impl Vendor {
     pub(crate) fn answered(&self) -> u64 {
         self.answers().values().sum()
     }
+
+    /// What a request about each text that was asked about costs at worst, in dollars: a token a byte of it, and the longest answer.
+    pub(crate) fn worst_usd(&self) -> Vec<f64> {
+        let of_answer = TOKENS_OUT_MAX as f64 * TOKEN_USD.1;
+        self.books.lock().unwrap().bytes.values().map(|bytes| *bytes as f64 * TOKEN_USD.0 + of_answer).collect()
+    }
 }
 
 impl Drop for Vendor {
@@ -95,9 +110,15 @@ impl Drop for Vendor {
 }
 
 fn answer(mut asked: Request, books: &Mutex<Books>, script: &Script) {
-    let body: Value = serde_json::from_reader(asked.as_reader()).unwrap();
+    let mut bytes = Vec::new();
+    asked.as_reader().read_to_end(&mut bytes).unwrap();
+    let body: Value = serde_json::from_slice(&bytes).unwrap();
     let text = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
-    *books.lock().unwrap().asked.entry(text.to_owned()).or_default() += 1;
+    {
+        let mut books = books.lock().unwrap();
+        *books.asked.entry(text.to_owned()).or_default() += 1;
+        books.bytes.insert(text.to_owned(), bytes.len());
+    }
     let findings = json!({ "findings": [
         { "task": "symptom", "text": "fever", "before": "" },
         { "task": "disease", "text": "not in the note", "before": "" },

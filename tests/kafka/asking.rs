@@ -13,6 +13,12 @@ use stillroom_schemas::{Comparison, Label, Quality, Reference, Span, Task, TextH
 
 const NOTES: usize = 60;
 
+/// Connections that may break in a run: under load one does now and then, and more are a defect.
+const BROKEN_MAX: u64 = NOTES as u64 / 10;
+
+/// What the figures of two processes are off by at most, as they are printed.
+const ROUNDING_USD: f64 = 2e-6;
+
 fn text(number: usize) -> String {
     format!("Note {number}: fever and chills.")
 }
@@ -46,7 +52,7 @@ fn reference(number: usize) -> Appended {
 }
 
 /// Waits until all notes are committed and so many labels have come back.
-fn wait_for_labels(site: &Site, labels: u64) {
+pub(crate) fn wait_for_labels(site: &Site, labels: u64) {
     site.wait_for_end();
     let topic = site.topic("labels");
     site.wait(|progress| progress.inputs.get(&topic).is_some_and(|read| read.values().sum::<u64>() == labels));
@@ -71,6 +77,29 @@ fn spent(output: &Output) -> f64 {
     spent_today(&stderr(output))
 }
 
+/// Checks what the processes of a pipeline have spent in all, if the vendor has refused so many of their requests; how many others
+/// had their connections broken. Those were sent again, and count at their worst, as they may be billed: what each label cost, and how
+/// many requests it took, stands in the label.
+fn check_spent(site: &Site, spent: f64, (vendor, refused): (&Vendor, u64)) -> u64 {
+    let labels = site.kcat("labels", "read_committed").into_iter();
+    let labels = labels.map(|record| serde_json::from_str::<Label>(&record.payload.unwrap()).unwrap());
+    let paid: Vec<Label> = labels.filter(|label| label.reference.annotator == "mine").collect();
+    let usd: f64 = paid.iter().map(|label| label.usd.unwrap()).sum();
+    assert!((spent - usd).abs() < ROUNDING_USD, "{spent} USD were spent, and {usd} by the labels");
+    let (sent, due) = (paid.iter().map(|label| label.requests).sum::<u64>(), NOTES as u64 + refused);
+    assert!((due..=due + BROKEN_MAX).contains(&sent), "{sent} requests, and {due} are due");
+    let (broken, worst) = (sent - due, vendor.worst_usd());
+    let of_broken = spent - NOTES as f64 * ANSWER_USD;
+    // The texts are not all of one length.
+    let least = broken as f64 * worst.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = broken as f64 * worst.iter().copied().fold(0.0, f64::max);
+    assert!(
+        (least - ROUNDING_USD..=most + ROUNDING_USD).contains(&of_broken),
+        "{spent} USD with {broken} requests that broke off, which cost {least} to {most} USD"
+    );
+    broken
+}
+
 #[test]
 fn two_processes_that_ask_come_to_the_figures_of_one() {
     let Some(broker) = Broker::shared() else { return };
@@ -92,7 +121,7 @@ fn two_processes_that_ask_come_to_the_figures_of_one() {
         (0..NOTES).map(move |number| (teacher.clone(), format!("n{number}"), TextHash::of(&text(number))))
     };
     assert_eq!(labelled(&alone), of_each("mine").chain(of_each("names")).collect());
-    assert!((spent_alone - NOTES as f64 * ANSWER_USD).abs() < 1e-6, "{spent_alone} USD");
+    let broken_alone = check_spent(&alone, spent_alone, (&vendor, 1));
 
     let mut cluster = Cluster::new(&broker);
     let site = &mut cluster.site;
@@ -102,8 +131,12 @@ fn two_processes_that_ask_come_to_the_figures_of_one() {
     wait_for_labels(&cluster.site, 2 * NOTES as u64);
     let spent = [second.terminate(), first.wait()].map(|output| spent(&output));
     assert!(spent.iter().all(|spent| *spent > 0.0), "each has asked: {spent:?}");
-    assert!((spent.iter().sum::<f64>() - spent_alone).abs() < 1e-6, "{spent:?}");
-    assert!(vendor.answers().values().all(|times| *times == 2), "once by one process, and once by one of the two");
+    let broken = broken_alone + check_spent(&cluster.site, spent.iter().sum(), (&vendor, 0));
+    assert!(vendor.answers().values().all(|times| *times >= 2), "once by one process, and once by one of the two");
+    let (answers, asked) = (vendor.answered(), vendor.asked().values().sum::<u64>());
+    let once_each = 2 * NOTES as u64;
+    assert!(answers <= once_each + broken, "{answers} answers, of which {broken} may have come to nobody");
+    assert!(asked <= once_each + 1 + broken, "{asked} requests, of which one was refused and {broken} broke off");
     assert_eq!(labelled(&cluster.site), labelled(&alone));
     let (found, expected) = (cluster.site.committed(), alone.committed());
     assert_eq!(found, expected);

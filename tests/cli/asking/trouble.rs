@@ -73,7 +73,7 @@ fn a_vendor_that_hangs() {
     assert!(labelled(&site).is_empty());
     assert_eq!(vendor.asked().len(), OPEN_MAX, "no more requests than its profile allows");
     // What was under way may be billed.
-    assert!(spent_today(&said) > OPEN_MAX as f64 * ANSWER_USD, "{said}");
+    assert!(spent_today(&said) >= vendor.worst_usd().iter().sum::<f64>() - 1e-6, "{said}");
 }
 
 #[test]
