@@ -29,7 +29,8 @@ impl Cluster {
         Cluster { site, hosts }
     }
 
-    fn command(&self, process: usize, workers: usize) -> Command {
+    /// `run` as one of the processes.
+    pub(crate) fn command(&self, process: usize, workers: usize) -> Command {
         let mut command = stillroom();
         command.arg("run").arg("-c").arg(self.site.config(workers)).arg("--processes").arg(&self.hosts);
         command.args(["--process", &process.to_string()]).env("STILLROOM_LOG", "stillroom=info");

@@ -1,6 +1,8 @@
 //! `stillroom` on Apache Kafka itself, read back by kcat. `./test` starts the broker; without one these tests say so and are
 //! skipped.
 
+#[path = "../cli/annotated.rs"]
+mod annotated;
 mod asking;
 mod cluster;
 mod exactly_once;
@@ -8,9 +10,12 @@ mod framed;
 mod letters;
 mod outage;
 mod outcomes;
+mod retag;
+mod review;
 #[path = "../cli/running.rs"]
 mod running;
 mod security;
+mod shadow;
 mod site;
 mod students;
 #[path = "../cli/support.rs"]

@@ -118,6 +118,12 @@ impl Site {
         self.log.append(&self.topic("references"), &of_references).unwrap();
     }
 
+    /// Appends records to one of its topics, a key and a value each.
+    pub(crate) fn append(&self, topic: &str, records: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) {
+        let appended = |(key, value)| Appended { key: Some(key), value, ..Appended::default() };
+        self.log.append(&self.topic(topic), &records.into_iter().map(appended).collect::<Vec<_>>()).unwrap();
+    }
+
     /// Appends one note.
     pub(crate) fn put(&self, id: &str, text: &str) {
         self.put_all([id.to_owned()], text);

@@ -28,9 +28,22 @@ fn train(site: &Site, name: &str, rate: &str) -> PathBuf {
 }
 
 /// `stillroom models` on the pipeline; the last line of its output.
-fn models(site: &Site, arguments: &[&str]) -> String {
+pub(crate) fn models(site: &Site, arguments: &[&str]) -> String {
     let output = site.command(&[&["models"], arguments].concat()).output().unwrap();
     stdout(&output).lines().last().unwrap_or_default().to_owned()
+}
+
+/// Gives the pipeline of a cluster a registry and two students, the folders `first`, which serves, and `second`; their ids.
+pub(crate) fn two_students(site: &mut Site) -> [String; 2] {
+    site.student = train(site, "first", "1e-5");
+    // In the precision of golden notes, as networks as small as this are at the mercy of 8 bits.
+    site.precision = "f32";
+    let engine = site.extra.replacen("[cluster]", "activation_ms = 300\n[cluster]", 1);
+    site.extra = format!("{engine}\n[models]\nregistry = {:?}\n", site.folder.path().join("registry"));
+    let second = train(site, "second", "1e-2");
+    let second = models(site, &["add", second.to_str().unwrap()]);
+    let listed: Value = serde_json::from_str(&models(site, &["list", "--json"])).unwrap();
+    [listed["serving"].as_str().unwrap().to_owned(), second]
 }
 
 /// The students of every partition's extractions, in the order of commits, and how many there are.
@@ -64,18 +77,9 @@ fn put_until(site: &Site, round: &str, model: &str) -> usize {
 fn two_processes_have_one_student() {
     let Some(broker) = Broker::shared() else { return };
     let mut cluster = Cluster::new(&broker);
-    let site = &mut cluster.site;
-    site.student = train(site, "first", "1e-5");
-    // In the precision of golden notes, as networks as small as this are at the mercy of 8 bits.
-    site.precision = "f32";
-    let engine = site.extra.replacen("[cluster]", "activation_ms = 300\n[cluster]", 1);
-    site.extra = format!("{engine}\n[models]\nregistry = {:?}\n", site.folder.path().join("registry"));
-    let second = train(site, "second", "1e-2");
-    let second = models(site, &["add", second.to_str().unwrap()]);
+    let [first, second] = two_students(&mut cluster.site);
 
     let [first_process, other] = cluster.start(1);
-    let listed: Value = serde_json::from_str(&models(&cluster.site, &["list", "--json"])).unwrap();
-    let first = listed["serving"].as_str().unwrap().to_owned();
     let mut notes = put_until(&cluster.site, "first", &first);
     models(&cluster.site, &["promote", "second", "--force"]);
     notes += put_until(&cluster.site, "second", &second);
