@@ -8,7 +8,7 @@
 use crate::engine::cluster::Cluster;
 use crate::engine::config::EngineConfig;
 use crate::engine::control::Control;
-use crate::engine::turn::Turn;
+use crate::engine::turn::{Again, Turn};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -226,15 +226,15 @@ impl Reader {
             }
             let epoch = self.clock.now();
             let is_pressed = self.is_pressed;
-            let again = self.turn.as_mut().map_or_else(Vec::new, |turn| turn.take(epoch, is_pressed));
-            if records.is_empty() && again.is_empty() && epoch == last {
+            let again = self.turn.as_mut().and_then(|turn| turn.take(is_pressed));
+            if records.is_empty() && again.is_none() && epoch == last {
                 continue;
             }
-            if self.share.is_cluster && !(records.is_empty() && again.is_empty()) {
+            if self.share.is_cluster && !(records.is_empty() && again.is_none()) {
                 self.clock.voice.say_epoch(epoch);
             }
             let live = batch_of(epoch, records);
-            let again = (!again.is_empty()).then(|| batch_of_again(epoch, again));
+            let again = again.map(|again| batch_of_again(epoch, again));
             bytes = if epoch == last { bytes } else { 0 };
             last = epoch;
             for batch in std::iter::once(live).chain(again) {
@@ -312,13 +312,13 @@ fn batch_of(epoch: Epoch, records: Vec<Record>) -> Batch {
         inputs.push(Input::Record(record));
     }
     inputs.extend(next.into_iter().map(|((topic, partition), next)| Input::Next { topic, partition, next }));
-    Batch { epoch, inputs, bytes }
+    Batch { epoch, inputs, bytes, entry: None }
 }
 
 /// Records that entered before, and move no offset.
-fn batch_of_again(epoch: Epoch, records: Vec<Record>) -> Batch {
+fn batch_of_again(epoch: Epoch, Again { records, entry }: Again) -> Batch {
     let bytes = records.iter().map(size_of_record).sum();
-    Batch { epoch, inputs: records.into_iter().map(Input::Again).collect(), bytes }
+    Batch { epoch, inputs: records.into_iter().map(Input::Again).collect(), bytes, entry: Some(entry) }
 }
 
 /// Bytes of a record, counting the memory around its key and value.

@@ -138,7 +138,7 @@ pub(crate) fn state_of(record: &Record) -> Result<NoteState> {
 fn send(feeds: &[FeedSender], epoch: Epoch, chunks: &mut [Chunk], bytes: usize, control: &Control) -> Result<()> {
     for (feed, chunk) in feeds.iter().zip(chunks) {
         let Chunk { inputs, .. } = std::mem::take(chunk);
-        let mut batch = Batch { epoch, inputs, bytes: bytes / feeds.len() };
+        let mut batch = Batch { epoch, inputs, bytes: bytes / feeds.len(), entry: None };
         loop {
             batch = match feed.send(batch, Duration::from_millis(50)) {
                 Ok(()) | Err(FeedError::Closed) => break,

@@ -12,7 +12,8 @@
 //! all that was handed over before. A note that it finds was tagged in an epoch that is committed, and what enters now gets a later
 //! one: no note is tagged twice in one epoch, where `Score` could not tell the two predictions apart.
 //!
-//! It may wait, and what serves may not: where the log fails, all is looked for anew after a rest, and the run goes on.
+//! It may wait, and what serves may not: where the log fails, it is tried again after a rest, and the run goes on. What is left is known
+//! then, and not looked for anew, so that nothing is handed over twice.
 //!
 //! One thread a process, which waits for the log so that readers need not.
 
@@ -129,14 +130,11 @@ impl Retagger {
             rest = self.look_every;
             let tenure = self.students.last_tenure();
             match work.take_if(|(of, _)| *of == tenure) {
-                Some((_, Some(mut rereading))) => match self.hand_over(&mut rereading) {
-                    Ok(next) => {
-                        rest = next;
-                        let left = if rereading.is_done() { None } else { Some(rereading) };
-                        work = Some((tenure, left));
-                    }
-                    Err(error) => rest = put_off(&error),
-                },
+                Some((_, Some(mut rereading))) => {
+                    rest = self.hand_over(&mut rereading).unwrap_or_else(|error| put_off(&error));
+                    let left = if rereading.is_done() { None } else { Some(rereading) };
+                    work = Some((tenure, left));
+                }
                 Some((_, None)) => work = Some((tenure, None)),
                 None if self.has_begun(&tenure) => {
                     // What is left for an earlier student is found again.
@@ -233,7 +231,7 @@ enum Scanned {
     Over,
 }
 
-/// Says that the log has failed; how long to rest then. What is left follows from the states, so nothing is lost.
+/// Says that the log has failed; how long to rest then. What is left is kept, or follows from the states, so nothing is lost.
 fn put_off(error: &anyhow::Error) -> Duration {
     tracing::warn!("notes are tagged again later: {error:#}");
     LOG_REST

@@ -61,7 +61,7 @@ pub use score::{PredictionUpsert, ReferenceKey, ReferenceUpsert, Score};
 pub use scoring::{Scores, score_spans};
 pub use sink::{Report, Sink};
 pub use soft::{Share, SoftSpan, SoftSpans};
-pub use source::{Admission, Batch, Feed, FeedError, FeedSender, Input, Retirement, feed, source};
+pub use source::{Admission, Batch, Entry, Feed, FeedError, FeedSender, Input, Retirement, feed, source};
 pub use spans::{ScoredSpan, entities_of, spans_of};
 pub use students::{LoadStudent, StudentLease, Students, Tenure};
 pub use tag::{Activations, Tag, TagConfig, TaggedNote};

@@ -54,6 +54,34 @@ pub struct Batch {
     pub inputs: Vec<Input>,
     /// Bytes of keys and values.
     pub bytes: usize,
+    /// Told when it enters, if anybody wants to know.
+    pub entry: Option<Entry>,
+}
+
+/// The epoch in which a batch enters. It is not always that of the batch: one that is held back enters later, and what it was stamped
+/// with may be committed before.
+#[derive(Clone, Debug)]
+pub struct Entry(Arc<AtomicU64>);
+
+/// No batch enters in it: it is the end of all input.
+const NOT_ENTERED: Epoch = Epoch::MAX;
+
+impl Default for Entry {
+    fn default() -> Entry {
+        Entry(Arc::new(AtomicU64::new(NOT_ENTERED)))
+    }
+}
+
+impl Entry {
+    /// The epoch; nothing before the batch has entered.
+    pub fn epoch(&self) -> Option<Epoch> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|epoch| *epoch != NOT_ENTERED)
+    }
+
+    /// Says that the batch enters now.
+    fn tell(&self, epoch: Epoch) {
+        self.0.store(epoch, Ordering::SeqCst);
+    }
 }
 
 /// How far a source may run ahead of what is committed.
@@ -187,7 +215,7 @@ pub enum FeedError {
 /// let (sender, feed) = feed(4);
 /// let next = |next| Input::Next { topic: "notes".into(), partition: 0, next };
 /// for epoch in [7, 8] {
-///     let batch = Batch { epoch, inputs: vec![next(epoch)], bytes: 10 };
+///     let batch = Batch { epoch, inputs: vec![next(epoch)], bytes: 10, entry: None };
 ///     sender.send(batch, Duration::ZERO).unwrap();
 /// }
 /// feed.retirement().advance(9); // as if all were committed
@@ -291,6 +319,10 @@ impl Gate {
             return None;
         }
         let batch = self.held.take()?;
+        if let Some(entry) = &batch.entry {
+            // Before the source leaves the epoch, so before that can be committed.
+            entry.tell(epoch);
+        }
         match self.open.back_mut() {
             _ if batch.inputs.is_empty() => {}
             Some((last, bytes)) if *last == epoch => *bytes += batch.bytes,
@@ -313,7 +345,7 @@ mod tests {
 
     fn batch(epoch: Epoch, bytes: usize) -> Batch {
         let next = Input::Next { topic: Arc::from("t"), partition: 0, next: 0 };
-        Batch { epoch, inputs: if bytes == 0 { vec![] } else { vec![next] }, bytes }
+        Batch { epoch, inputs: if bytes == 0 { vec![] } else { vec![next] }, bytes, entry: None }
     }
 
     /// Runs a script of batches `epoch:bytes` and commits `<epoch` through a gate of 2 epochs and 10 bytes.
@@ -356,6 +388,21 @@ mod tests {
     #[test]
     fn a_batch_beyond_the_bound_enters_alone() {
         check("1:1 2:50 <2 3:1 <3", "1+ held@2 2+ held@3 3+");
+    }
+
+    #[test]
+    fn a_batch_that_is_held_back_tells_when_it_enters_and_not_what_it_was_stamped_with() {
+        let mut gate = Gate::new(Admission { epochs_open_max: 2, bytes_open_max: 10 });
+        let entry = Entry::default();
+        gate.held = Some(batch(5, 6));
+        assert!(gate.admit(0, 0).is_some());
+        gate.held = Some(Batch { entry: Some(entry.clone()), ..batch(5, 6) });
+        assert!(gate.admit(5, 0).is_none());
+        let now = gate.hold_back(5);
+        assert_eq!((now, entry.epoch()), (6, None), "it has not entered");
+        // What it was stamped with is committed.
+        assert!(gate.admit(now, 6).is_some());
+        assert_eq!(entry.epoch(), Some(6));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Live notes that are tagged again after another student has taken over.
 
+mod changing;
+
 use super::students::activation;
 use super::*;
 use crate::engine::{OpenSource, RetagSources};
@@ -74,10 +76,20 @@ fn run_until(
     fault: Fault,
     is_reached: impl Fn(&Progress) -> bool + Send + 'static,
 ) -> Result<Progress> {
-    let config = EngineConfig { retag_notes_per_second: 100_000, activation_ms: 0, ..config(workers, seed) };
     let stop = Arc::new(AtomicBool::new(false));
     let (adding, is_reached) = (Adding::default(), Box::new(is_reached));
     let observer = Until { adding, is_reached, stop: Arc::clone(&stop) };
+    run_observed(log, (workers, seed), fault, (Box::new(observer), stop))
+}
+
+/// Runs on a log, tagging live notes again, until the observer or somebody else says so.
+fn run_observed(
+    log: &MemoryLog,
+    (workers, seed): (usize, u64),
+    fault: Fault,
+    (observer, stop): (Box<dyn Observer>, Arc<AtomicBool>),
+) -> Result<Progress> {
+    let config = EngineConfig { retag_notes_per_second: 100_000, activation_ms: 0, ..config(workers, seed) };
     let open = |is_bounded| -> OpenSource {
         let log = log.clone();
         Box::new(move || Ok(log.source(seed, is_bounded, usize::MAX)))
@@ -86,7 +98,7 @@ fn run_until(
         // So little ahead of what is committed that notes change while others are tagged again.
         sources: (0..workers).map(|worker| log.source(seed + worker as u64, false, 4)).collect(),
         history: log.source(seed, true, usize::MAX),
-        role: Role::Commits { committer: log.committer(fault), observer: Box::new(observer) },
+        role: Role::Commits { committer: log.committer(fault), observer },
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
         students: students_from(MODEL),
