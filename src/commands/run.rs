@@ -260,12 +260,13 @@ impl LogRun<'_> {
     }
 }
 
-/// By which live notes are read again, if the configuration says so. States are stillroom's own, and plain.
+/// By which live notes are read again, if the configuration says so. States are stillroom's own, and plain, which the wire lets pass.
 fn retag_sources(log: &Arc<dyn Log>, wire: wire::Wire) -> RetagSources {
-    let (of_states, of_notes) = (Arc::clone(log), Arc::clone(log));
+    let wire = Arc::new(wire);
+    let (of_bounded, of_tail) = ((Arc::clone(&wire), Arc::clone(log)), (wire, Arc::clone(log)));
     RetagSources {
-        bounded: Box::new(move || Ok(of_states.bounded()?)),
-        tail: Box::new(move || Ok(wire.source(of_notes.tail()?))),
+        bounded: Box::new(move || Ok(of_bounded.0.source(of_bounded.1.bounded()?))),
+        tail: Box::new(move || Ok(of_tail.0.source(of_tail.1.tail()?))),
     }
 }
 

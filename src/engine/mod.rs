@@ -168,7 +168,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         Ok((start, _)) => Ok(start.clone()),
         Err(progress) => progress(),
     };
-    let reading = Reading { config, place, clock: &clock, control: &control, retag: (retag, &students) };
+    let reading = Reading { config, place, clock: &clock, control: &control, retag: (retag, &students, &wire) };
     match start {
         Ok(start) => reading.read(history, sources, feeds, &start)?,
         Err(error) => {
@@ -201,7 +201,7 @@ struct Reading<'a> {
     place: Place,
     clock: &'a EpochClock,
     control: &'a Arc<Control>,
-    retag: (Option<RetagSources>, &'a Students),
+    retag: (Option<RetagSources>, &'a Students, &'a Arc<dyn WireFormat>),
 }
 
 impl Reading<'_> {

@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! states ─► scan ─► offsets ─► topic of notes ─► records ─► pace ─► Turn ─► reader ─► Input::Again
+//!                      ▲              │ gone
+//!                      └── copies ◄───┘
 //! ```
 //!
 //! What is to be done is kept nowhere: it follows from the states that are committed, at the start and whenever a student has begun to
@@ -17,7 +19,9 @@
 //!
 //! One thread a process, which waits for the log so that readers need not.
 
+mod copies;
 mod rereading;
+mod stale;
 
 use crate::engine::config::{EngineConfig, RETAG_READ_BYTES};
 use crate::engine::control::{Control, join, spawn};
@@ -26,12 +30,13 @@ use crate::engine::restore::state_of;
 use crate::engine::turn::{Turn, Turns};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rereading::{Offsets, Rereading, Stale};
+use rereading::Rereading;
+use stale::{Places, Stale};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Source;
-use stillroom_dataflow::{Epoch, FeedSender, Record, Retirement, Students, Tenure};
+use stillroom_dataflow::{Epoch, FeedSender, Record, Retirement, Students, Tenure, WireFormat};
 
 /// How often the thread looks whether another student tags, if epochs are not shorter.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -50,7 +55,7 @@ pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>> + Send>;
 
 /// The sources by which notes are read again.
 pub struct RetagSources {
-    /// One that ends each partition where what is committed ends.
+    /// One that ends each partition where it ends now: of an output topic, where what is committed ends.
     pub bounded: OpenSource,
     /// One that does not end, as those of the readers.
     pub tail: OpenSource,
@@ -62,7 +67,7 @@ pub(crate) struct Retagging(Option<(Sender<()>, JoinHandle<Option<()>>)>);
 impl Retagging {
     /// Starts the thread, unless nothing is to be read again; with what each reader takes its part from.
     pub(crate) fn start(
-        (sources, students): (Option<RetagSources>, &Students),
+        (sources, students, wire): (Option<RetagSources>, &Students, &Arc<dyn WireFormat>),
         (config, place, first_live): (&EngineConfig, Place, Epoch),
         feeds: &[FeedSender],
         control: &Arc<Control>,
@@ -79,6 +84,7 @@ impl Retagging {
             states: config.topics.state.clone(),
             place,
             students: students.clone(),
+            wire: Arc::clone(wire),
             retired: first.retirement(),
             first_live,
             pace: Pace::new(per_second, BURST_MIN.max(2 * config.tick())),
@@ -109,6 +115,7 @@ struct Retagger {
     states: String,
     place: Place,
     students: Students,
+    wire: Arc<dyn WireFormat>,
     retired: Retirement,
     first_live: Epoch,
     pace: Pace,
@@ -140,7 +147,7 @@ impl Retagger {
                     // What is left for an earlier student is found again.
                     drop(work.take());
                     match self.scan(&tenure, control)? {
-                        Scanned::Offsets(left) => {
+                        Scanned::Places(left) => {
                             work = Some((tenure.clone(), Some(Rereading::new(&self.notes, tenure.model, left))));
                             rest = Duration::ZERO;
                         }
@@ -186,9 +193,9 @@ impl Retagger {
                 stale.see(record.position.partition, state_of(&record)?, &tenure.model);
             }
         }
-        let (offsets, notes) = stale.into_offsets();
+        let (places, notes) = stale.into_places();
         tracing::info!(model = tenure.model.0, notes, "live notes are to be tagged again");
-        Ok(Scanned::Offsets(offsets))
+        Ok(Scanned::Places(places))
     }
 
     /// A source of the states of this process, from their first on.
@@ -206,6 +213,10 @@ impl Retagger {
     /// # Errors
     /// When the log cannot be read: nothing was handed over then.
     fn hand_over(&mut self, rereading: &mut Rereading) -> Result<Duration> {
+        if rereading.is_searching() {
+            rereading.search(&self.sources.bounded, self.wire.as_ref(), self.offer_every)?;
+            return Ok(Duration::ZERO);
+        }
         let allowed = self.pace.allowed(Instant::now());
         if allowed == 0 || !self.turns.are_free() {
             return Ok(self.pace.rest().max(self.offer_every).min(self.look_every));
@@ -224,7 +235,7 @@ impl Retagger {
 /// What came of a scan.
 enum Scanned {
     /// Where the notes are.
-    Offsets(Offsets),
+    Places(Places),
     /// The log could not be read.
     Failed(anyhow::Error),
     /// The run ends.

@@ -4,7 +4,7 @@ use crate::engine::Topics;
 use anyhow::{Result, bail};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(crate) struct MemoryLog(Arc<Mutex<Shared>>);
 #[derive(Default)]
 struct Shared {
     topics: BTreeMap<String, Vec<Vec<Record>>>,
+    /// Records that are there no more, by topic, partition and offset.
+    compacted: BTreeSet<(String, u32, u64)>,
     progress: Progress,
     /// Bytes of values that sources gave to readers, and the most that this was ahead of what is committed.
     polled: usize,
@@ -51,8 +53,8 @@ impl MemoryLog {
     /// A log that begins as this one is now.
     pub(crate) fn copy(&self) -> MemoryLog {
         let shared = self.lock();
-        let (topics, progress) = (shared.topics.clone(), shared.progress.clone());
-        MemoryLog(Arc::new(Mutex::new(Shared { topics, progress, polled: 0, ahead_max: 0 })))
+        let (topics, progress, compacted) = (shared.topics.clone(), shared.progress.clone(), shared.compacted.clone());
+        MemoryLog(Arc::new(Mutex::new(Shared { topics, compacted, progress, polled: 0, ahead_max: 0 })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -78,6 +80,18 @@ impl MemoryLog {
         let counts = |at: &usize| records[at + 1..].iter().all(|later| later.key != records[*at].key);
         let at = (0..records.len()).rev().filter(counts).find(|at| records[*at].value.is_some());
         change(records[at.expect("a record to change")].value.as_mut().expect("a value"));
+    }
+
+    /// Removes records that a later one of the same key follows, as the compaction of a topic does.
+    pub(crate) fn compact(&self, topic: &str) {
+        let mut shared = self.lock();
+        let mut gone = Vec::new();
+        for (partition, records) in (0..).zip(&shared.topics[topic]) {
+            let is_behind = |at: &usize| records[at + 1..].iter().any(|later| later.key == records[*at].key);
+            let behind = (0..records.len()).filter(is_behind);
+            gone.extend(behind.map(|at| (topic.to_owned(), partition, at as u64)));
+        }
+        shared.compacted.extend(gone);
     }
 
     pub(crate) fn records(&self, topic: &str) -> Vec<Vec<Record>> {
@@ -142,9 +156,12 @@ impl Source for MemorySource {
                 if !polled.is_empty() && bytes + size(record) > bytes_max {
                     break;
                 }
+                *next += 1;
+                if shared.compacted.contains(&(topic.clone(), *partition, record.position.offset)) {
+                    continue;
+                }
                 bytes += size(record);
                 polled.push(record.clone());
-                *next += 1;
             }
         }
         shared.polled += bytes;

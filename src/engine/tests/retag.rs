@@ -1,6 +1,7 @@
 //! Live notes that are tagged again after another student has taken over.
 
 mod changing;
+mod compacted;
 
 use super::students::activation;
 use super::*;

@@ -1,0 +1,97 @@
+//! Which notes are to be read again.
+
+use std::collections::{BTreeMap, HashMap};
+use stillroom_schemas::{ModelId, NoteState, TextHash};
+
+/// What a state says of the record of a live note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Of the note.
+    pub(super) revision: u64,
+    /// Where the record stands, or stood.
+    pub(super) offset: u64,
+    /// Of the text.
+    pub(super) text_hash: TextHash,
+}
+
+/// A note that is to be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The note.
+    pub(super) note_id: String,
+    /// Its record.
+    pub(super) known: Known,
+}
+
+/// Notes by partition, and by the offset in the topic of notes that is to be read: that of their record, or of a copy of it.
+pub(super) type Places = BTreeMap<u32, BTreeMap<u64, Wanted>>;
+
+/// Live notes whose last state names another student.
+#[derive(Default)]
+pub(super) struct Stale {
+    partitions: BTreeMap<u32, HashMap<String, Known>>,
+}
+
+impl Stale {
+    /// Takes note of a state; those of one note come in the order in which they were committed.
+    pub(super) fn see(&mut self, partition: u32, state: NoteState, model: &ModelId) {
+        let NoteState { note_id, revision, offset, prediction, .. } = state;
+        let notes = self.partitions.entry(partition).or_default();
+        match prediction {
+            Some(said) if said.model != *model => {
+                notes.insert(note_id, Known { revision, offset, text_hash: said.text_hash });
+            }
+            // Withdrawn, dead-lettered, or tagged by the student that serves.
+            _ => {
+                notes.remove(&note_id);
+            }
+        }
+    }
+
+    /// Where they are, and how many.
+    pub(super) fn into_places(self) -> (Places, usize) {
+        let wanted = |(note_id, known): (String, Known)| (known.offset, Wanted { note_id, known });
+        let of_partition = |(partition, notes): (u32, HashMap<String, Known>)| {
+            (partition, notes.into_iter().map(wanted).collect::<BTreeMap<u64, Wanted>>())
+        };
+        let places: Places = self.partitions.into_iter().map(of_partition).collect();
+        let notes = places.values().map(BTreeMap::len).sum();
+        (places, notes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillroom_schemas::Prediction;
+
+    /// States as `note offset student`, without a student of notes that are not live.
+    #[test]
+    fn the_last_state_of_a_note_counts() {
+        let stale_of = |states: &str| {
+            let mut stale = Stale::default();
+            for state in states.split(';') {
+                let mut words = state.split_whitespace();
+                let (note_id, offset) = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
+                let prediction = words.next().map(|model| Prediction {
+                    model: ModelId(model.to_owned()),
+                    text_hash: TextHash::of(""),
+                    note_type: None,
+                    site: None,
+                    words: Vec::new(),
+                    spans: Vec::new(),
+                });
+                let state = NoteState { note_id, revision: 0, offset, prediction, dead_lettered: None };
+                stale.see(0, state, &ModelId("b".to_owned()));
+            }
+            let (places, notes) = stale.into_places();
+            let offsets: Vec<u64> = places.into_values().flat_map(BTreeMap::into_keys).collect();
+            assert_eq!(offsets.len(), notes);
+            offsets
+        };
+        assert_eq!(stale_of("x 4 a; y 2 a; z 3 b"), [2, 4]);
+        assert_eq!(stale_of("x 0 a; x 5 a; y 1 a; y 6 b"), [5], "amended");
+        assert_eq!(stale_of("x 0 a; x 7; y 1 a"), [1], "withdrawn");
+        assert_eq!(stale_of("x 0 a; x 0 b; y 1 b; y 1 a"), [1], "tagged again, and back");
+    }
+}
