@@ -1,5 +1,7 @@
 //! `entry.json`: who a student is, and what its files must be.
 
+use crate::Training;
+use crate::training::read;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_schemas::ModelId;
@@ -16,7 +18,7 @@ pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const DIGITS_MIN: usize = 4;
 
 /// A student of the registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its name and version.
     pub model: ModelId,
@@ -28,6 +30,9 @@ pub struct Entry {
     pub added_at: String,
     /// The version of stillroom that added it.
     pub stillroom: String,
+    /// Where it comes from; absent in an entry of a version that did not say so.
+    #[serde(default, deserialize_with = "read", skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// Its files by name.
     pub files: BTreeMap<String, StoredFile>,
 }
@@ -42,7 +47,7 @@ pub struct StoredFile {
 }
 
 /// What is said of a student that is added; the registry reads off its files what they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewEntry {
     /// Its name and version, as `name@digits`: the beginning of `weights_hash`, four digits or more.
     pub model: ModelId,
@@ -54,13 +59,15 @@ pub struct NewEntry {
     pub added_at: String,
     /// The version of stillroom that adds it.
     pub stillroom: String,
+    /// Where it comes from, as far as that is known.
+    pub training: Option<Training>,
 }
 
 impl NewEntry {
     /// The entry of a student that has these files.
     pub(crate) fn with(self, files: BTreeMap<String, StoredFile>) -> Entry {
-        let NewEntry { model, weights_hash, parent, added_at, stillroom } = self;
-        Entry { model, weights_hash, parent, added_at, stillroom, files }
+        let NewEntry { model, weights_hash, parent, added_at, stillroom, training } = self;
+        Entry { model, weights_hash, parent, added_at, stillroom, training, files }
     }
 }
 
@@ -109,7 +116,11 @@ impl Entry {
         if !version_of(&self.model).is_some_and(|version| self.weights_hash.starts_with(version)) {
             return Err("has weights of another version than the student's".to_owned());
         }
-        self.moment().map(|_| ()).ok_or_else(|| format!("has {:?} as added_at, which is no time", self.added_at))
+        if self.moment().is_none() {
+            return Err(format!("has {:?} as added_at, which is no time", self.added_at));
+        }
+        let training = self.training.as_ref().map_or(Ok(()), Training::check);
+        training.map_err(|reason| format!("has a block `training` that {reason}"))
     }
 
     /// When it was added; nothing if it does not say.
@@ -136,7 +147,8 @@ pub(crate) fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn is_sha256(text: &str) -> bool {
+/// Whether it is a SHA-256 as 64 lower-case hexadecimal digits.
+pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && is_lower_hex(text)
 }
 

@@ -20,8 +20,10 @@ mod entry;
 mod error;
 mod registry;
 mod store;
+mod training;
 
 pub use config::ModelsConfig;
 pub use entry::{Entry, NewEntry, StoredFile};
 pub use error::{ModelsError, StoreError};
 pub use registry::Registry;
+pub use training::{Estimate, LearnedData, Standing, TaskExamples, TaskFigure, Training};

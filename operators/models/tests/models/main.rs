@@ -3,6 +3,7 @@
 mod bucket;
 mod damages;
 mod finding;
+mod origin;
 mod server;
 mod support;
 mod writing;

@@ -90,6 +90,7 @@ impl Site {
             parent: None,
             added_at: "2026-01-02T03:04:05Z".to_owned(),
             stillroom: "0.1.0".to_owned(),
+            training: None,
         };
         Student { folder, entry }
     }
