@@ -1,29 +1,10 @@
 //! Figures with the intervals that a bootstrap over documents gives them: what `study` reports and what the promotion of a student
 //! is decided by.
 
-use serde::{Deserialize, Serialize};
-use std::fmt::{self, Display, Formatter};
 use stillroom_dataflow::Bootstrap;
 use stillroom_schemas::Counts;
 
-/// A figure and the interval that holds it for 95 % of bootstrap samples of the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Estimate {
-    /// The figure.
-    pub(crate) value: f64,
-    /// The lower end.
-    pub(crate) low: f64,
-    /// The upper end.
-    pub(crate) high: f64,
-}
-
-/// For people: the figure to three decimals, and its interval.
-impl Display for Estimate {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let Estimate { value, low, high } = self;
-        write!(formatter, "{value:.3} ({low:.3} to {high:.3})")
-    }
-}
+pub(crate) use stillroom_models::Estimate;
 
 /// F1 of the first less F1 of the second, both of the same samples.
 pub(crate) fn difference(pairs: &[(Counts, Counts)], bootstrap: Bootstrap) -> Estimate {

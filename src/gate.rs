@@ -9,46 +9,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use stillroom_connectors::GoldDocument;
 use stillroom_dataflow::{Bootstrap, score_spans};
+use stillroom_models::{Standing, TaskFigure};
 use stillroom_schemas::{Counts, Entity, Span, Task};
 use stillroom_student::Student;
 
 /// The fewest documents that tell two students apart on a task: of one alone every bootstrap sample is the same, and any difference
 /// would be beyond chance.
 pub(crate) const DOCUMENTS_MIN: usize = 20;
-
-/// How two students do on the documents that were annotated for a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TaskFigure {
-    task: Task,
-    documents: usize,
-    /// Words that the serving student tagged.
-    serving: Counts,
-    /// Words that the candidate tagged.
-    candidate: Counts,
-    /// F1 of the candidate less that of the serving student, both of the same samples of the documents.
-    difference: Estimate,
-}
-
-/// What the interval of a difference says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It lies above 0.
-    Better,
-    /// It lies below 0.
-    Worse,
-    /// It has 0 in it: the documents do not tell the two apart.
-    Level,
-}
-
-impl TaskFigure {
-    fn standing(&self) -> Standing {
-        match self.difference {
-            Estimate { low, .. } if low > 0.0 => Standing::Better,
-            Estimate { high, .. } if high < 0.0 => Standing::Worse,
-            _ => Standing::Level,
-        }
-    }
-}
 
 /// The figures of a candidate beside those of the serving student, for each task that the serving student has a head for, whether
 /// documents were annotated for it or not, and each other one that the candidate has one for and documents were.
@@ -125,21 +92,31 @@ impl Gate {
 
     /// A line for each task, below a head.
     pub(crate) fn table(&self) -> Vec<String> {
-        let head = "task        documents   serving  candidate  difference  95 %";
-        let row = |figure: &TaskFigure| {
-            let TaskFigure { task, documents, serving, candidate, difference: Estimate { value, low, high } } = figure;
-            let standing = match figure.standing() {
-                Standing::Better => "better",
-                Standing::Worse => "worse",
-                Standing::Level => "not told apart",
-            };
-            let (task, serving, candidate) = (task.name(), serving.f1(), candidate.f1());
-            format!(
-                "{task:<11} {documents:>9} {serving:>9.4} {candidate:>10.4} {value:>+11.4}  {low:+.4} to {high:+.4}  {standing}"
-            )
-        };
-        std::iter::once(head.to_owned()).chain(self.0.iter().map(row)).collect()
+        table(&self.0)
     }
+
+    /// The figures themselves.
+    pub(crate) fn into_figures(self) -> Vec<TaskFigure> {
+        self.0
+    }
+}
+
+/// A line for each task, below a head.
+pub(crate) fn table(figures: &[TaskFigure]) -> Vec<String> {
+    let head = "task        documents   serving  candidate  difference  95 %";
+    let row = |figure: &TaskFigure| {
+        let TaskFigure { task, documents, serving, candidate, difference: Estimate { value, low, high } } = figure;
+        let standing = match figure.standing() {
+            Standing::Better => "better",
+            Standing::Worse => "worse",
+            Standing::Level => "not told apart",
+        };
+        let (task, serving, candidate) = (task.name(), serving.f1(), candidate.f1());
+        format!(
+            "{task:<11} {documents:>9} {serving:>9.4} {candidate:>10.4} {value:>+11.4}  {low:+.4} to {high:+.4}  {standing}"
+        )
+    };
+    std::iter::once(head.to_owned()).chain(figures.iter().map(row)).collect()
 }
 
 /// The figure of a task from the counts of each document, those of the candidate first.
