@@ -7,6 +7,7 @@ use crate::files;
 use crate::manifest::{DataFile, Recipe};
 use crate::optimizer::Learner;
 use crate::parameters;
+use crate::took::SoFar;
 use burn::backend::Autodiff;
 use burn::module::Module;
 use burn::record::{BinFileRecorder, FullPrecisionSettings, Recorder};
@@ -26,6 +27,9 @@ pub(crate) struct State {
     pub(crate) step: usize,
     /// Mean dev F1 after each completed pass.
     pub(crate) dev_f1: Vec<f64>,
+    /// What it took; absent where a version that did not count it began the run.
+    #[serde(default)]
+    pub(crate) so_far: Option<SoFar>,
     slot: usize,
 }
 
@@ -104,7 +108,7 @@ impl Checkpoints {
         device: &B::Device,
     ) -> Result<(Learner<B>, State), StudentError> {
         if !self.folder.join("state.json").exists() {
-            return Ok((learner, State::default()));
+            return Ok((learner, State { so_far: Some(SoFar::default()), ..State::default() }));
         }
         let state: State = read_json(&self.folder, "state.json")?;
         let recorder = BinFileRecorder::<FullPrecisionSettings>::new();

@@ -31,6 +31,7 @@ mod shapes;
 mod soft;
 mod student;
 mod tagger;
+mod took;
 mod train;
 mod weights;
 
@@ -44,4 +45,5 @@ pub use gpus::{Gpu, gpus};
 pub use manifest::{DataFile, Distillation, Manifest, Recipe};
 pub use shapes::padded_pieces;
 pub use student::{Student, base_files};
+pub use took::Took;
 pub use train::{Corpus, Progress, TrainConfig, train};

@@ -2,6 +2,7 @@
 
 use crate::calibration::Calibration;
 use crate::dropout::RATE_MIN;
+use crate::took::Took;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_schemas::{Counts, ModelId, Task};
@@ -38,6 +39,9 @@ pub struct Manifest {
     /// Name and version of the students that it learned from, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teachers: Vec<ModelId>,
+    /// What the training took. Absent in a student of a version that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
 }
 
 /// The hyperparameters of a training run.

@@ -99,8 +99,14 @@ fn a_student_learns_and_an_interrupted_run_ends_where_a_whole_one_does() {
     // As a run leaves it that was killed while it removed its checkpoint.
     std::fs::create_dir(broken.out.join("checkpoint.done")).unwrap();
     std::fs::write(broken.out.join("checkpoint.done/state.json"), "").unwrap();
+    let state = std::fs::read(broken.out.join("checkpoint/state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
     let resumed = run(&broken, |_| {}).unwrap();
-    assert_eq!(resumed, Manifest { command: resumed.command.clone(), ..manifest });
+    assert_eq!(resumed, Manifest { command: resumed.command.clone(), took: resumed.took, ..manifest });
+    let ([whole_took, took], so_far) = ([manifest.took, resumed.took].map(Option::unwrap), &state["so_far"]);
+    assert!(so_far["tokens"].as_u64().unwrap() > 0 && so_far["seconds"].as_f64().unwrap() > 0.0, "{so_far}");
+    assert!(took.seconds > so_far["seconds"].as_f64().unwrap(), "what was before the kill counts: {took:?} {so_far}");
+    assert!([whole_took, took].iter().all(|took| took.tokens_per_second.unwrap() > 0.0), "{whole_took:?} {took:?}");
     let left = ["checkpoint", "checkpoint.done"].map(|name| broken.out.join(name).exists());
     assert_eq!(left, [false; 2]);
 
@@ -272,7 +278,7 @@ fn with_every_option_an_interrupted_run_ends_where_a_whole_one_does() {
     }));
     assert!(killed.is_err());
     let resumed = train_on(&broken, &mut |_| {}).unwrap();
-    assert_eq!(resumed, Manifest { command: resumed.command.clone(), ..manifest });
+    assert_eq!(resumed, Manifest { command: resumed.command.clone(), took: resumed.took, ..manifest });
 }
 
 /// The stored tensors whose names begin with one of `prefixes`.

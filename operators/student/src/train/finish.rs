@@ -8,9 +8,10 @@ use crate::{Student, StudentError, files};
 
 impl<B: StudentBackend> Run<'_, B> {
     /// Measures the student as it was stored, chooses its temperatures and thresholds, and writes the manifest.
-    pub(super) fn finish(self) -> Result<Manifest, StudentError> {
+    pub(super) fn finish(mut self) -> Result<Manifest, StudentError> {
         let student = Student::load(&self.config.out)?;
         let Measured { thresholds, calibration, counts } = measure(&student, self.dev, self.config.threads.max(1))?;
+        self.look();
         let manifest = Manifest {
             name: self.config.name.clone(),
             weights_hash: files::sha256(&files::read(&self.config.out.join("model.safetensors"))?),
@@ -25,6 +26,7 @@ impl<B: StudentBackend> Run<'_, B> {
             calibration,
             thresholds,
             teachers: self.identity.teachers.clone(),
+            took: self.state.so_far.map(|so_far| so_far.took()),
         };
         files::write_json(&self.config.out.join("manifest.json"), &manifest)?;
         self.checkpoints.remove()?;

@@ -39,6 +39,8 @@ pub(super) struct Run<'a, B: StudentBackend> {
     pub(super) learner: Learner<B>,
     pub(super) checkpoints: Checkpoints,
     pub(super) state: State,
+    /// From when on time is not yet counted in the state.
+    pub(super) since: Instant,
     pub(super) pools: Vec<ThreadPool>,
     /// On a GPU, or as on a GPU.
     pub(super) padded: Option<PaddedStep>,
@@ -51,7 +53,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         dev: &'a [Corpus],
         device: B::Device,
     ) -> Result<Self, StudentError> {
-        let recipe = config.recipe.clone();
+        let (since, recipe) = (Instant::now(), config.recipe.clone());
         B::seed(&device, recipe.seed);
         let architecture = BertConfig::load(&config.base)?;
         let (tokenizer, tokenizer_hash) = load_tokenizer(&config.base, &architecture)?;
@@ -96,6 +98,7 @@ impl<'a, B: StudentBackend> Run<'a, B> {
             learner,
             checkpoints,
             state,
+            since,
             pools,
             padded,
         })
@@ -115,13 +118,18 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         let (began, mut tokens, mut saved) = (Instant::now(), 0, Instant::now());
         for batch in order.chunks(self.config.recipe.batch).skip(self.state.step) {
             let step = self.state.epoch * self.steps_per_pass() + self.state.step;
+            let step_began = Instant::now();
             let loss = self.step(batch, learning_rate(&self.config.recipe, step, steps))?;
             self.state.step += 1;
-            tokens += batch.iter().map(|&index| self.examples[index].window.ids.len()).sum::<usize>();
+            let of_step = batch.iter().map(|&index| self.examples[index].window.ids.len()).sum::<usize>();
+            tokens += of_step;
+            if let Some(so_far) = &mut self.state.so_far {
+                so_far.step(of_step, step_began.elapsed());
+            }
             let tokens_per_second = tokens as f64 / began.elapsed().as_secs_f64();
             observe(Progress::Step { step: step + 1, steps, loss, tokens_per_second });
             if saved.elapsed() > CHECKPOINT_EVERY {
-                self.checkpoints.save(&self.learner, &mut self.state)?;
+                self.save()?;
                 saved = Instant::now();
             }
         }
@@ -146,8 +154,20 @@ impl<'a, B: StudentBackend> Run<'a, B> {
         if best_index(&self.state.dev_f1) == Some(self.state.dev_f1.len() - 1) {
             self.save_student()?;
         }
-        self.checkpoints.save(&self.learner, &mut self.state)?;
+        self.save()?;
         Ok(dev_f1)
+    }
+
+    /// Counts what it took until now.
+    pub(super) fn look(&mut self) {
+        if let Some(so_far) = &mut self.state.so_far {
+            so_far.look(&mut self.since);
+        }
+    }
+
+    fn save(&mut self) -> Result<(), StudentError> {
+        self.look();
+        self.checkpoints.save(&self.learner, &mut self.state)
     }
 
     fn save_student(&self) -> Result<(), StudentError> {
