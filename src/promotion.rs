@@ -4,9 +4,9 @@ use crate::clock::utc_now;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::serving::{ModelsTopic, Serving};
-use crate::students::{self, Verified};
+use crate::students::{self, Staged, Verified};
 use anyhow::{Context, Result, bail, ensure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use stillroom_connectors::GoldDocument;
 use stillroom_models::Registry;
 use stillroom_schemas::{Activation, ActivationCause, ModelId};
@@ -61,6 +61,14 @@ impl Switch {
         students::verify(&self.registry, model, &self.config).with_context(|| format!("{} must not serve", model.0))
     }
 
+    /// Holds a student that is not in the registry yet to golden notes of its own, where it would serve.
+    ///
+    /// # Errors
+    /// When it must not serve.
+    pub(crate) fn check(&self, staged: &Staged) -> Result<()> {
+        staged.check(&self.config).with_context(|| format!("{} must not serve", staged.student.model().0))
+    }
+
     /// Whether no student was activated since this was opened.
     ///
     /// # Errors
@@ -69,12 +77,12 @@ impl Switch {
         Ok(self.topic.activations()?.len() == self.activations.len())
     }
 
-    /// How a candidate does beside the student that serves.
+    /// How a candidate, in this folder, does beside the student that serves.
     ///
     /// # Errors
     /// When a student cannot be loaded, or a document not be read.
-    pub(crate) fn measure(&self, candidate: &Verified, documents: &[GoldDocument]) -> Result<Gate> {
-        Gate::measure(&self.config.student, (&self.serving_folder()?, &candidate.folder), documents)
+    pub(crate) fn measure(&self, candidate: &Path, documents: &[GoldDocument]) -> Result<Gate> {
+        Gate::measure(&self.config.student, (&self.serving_folder()?, candidate), documents)
     }
 
     /// Lets a student serve.

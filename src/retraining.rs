@@ -23,6 +23,7 @@ mod ended;
 mod follower;
 mod live;
 mod one_look;
+mod origin;
 mod place;
 mod publish;
 mod reading;
@@ -62,7 +63,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stillroom_connectors::Log;
 use stillroom_dataflow::Example;
-use stillroom_schemas::{ModelId, Retraining};
+use stillroom_schemas::Retraining;
 use triggers::{Cause, Seen};
 use work::{Documents, Job, Running, Work};
 
@@ -130,10 +131,9 @@ pub(crate) fn once(config: &Config, log: Arc<dyn Log>, stop: &Arc<AtomicBool>) -
 /// What a run would learn from, and by whom it would be judged.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Preview {
+    /// With who serves.
     #[serde(flatten)]
     snapshot: Snapshot,
-    /// Who serves.
-    serving: ModelId,
     /// The folder of the base.
     base: PathBuf,
 }
@@ -151,7 +151,9 @@ pub(crate) fn preview(config: &Config, log: &dyn Log, stop: &AtomicBool) -> Resu
     }
     let choice = Choice::of(&book, &config.retraining)?;
     let UnderWay { serving, base, .. } = run::begin(config, choice.hash.clone(), Cause::Command)?;
-    Ok(Some(Preview { snapshot: choice.snapshot(follower.offsets().clone()), serving, base }))
+    let mut snapshot = choice.snapshot(&follower.origin());
+    snapshot.training.serving = Some(serving);
+    Ok(Some(Preview { snapshot, base }))
 }
 
 /// What follows the log and remembers runs.
@@ -313,7 +315,7 @@ impl<'a> Driver<'a> {
             self.place.request.remove()?;
         }
         self.book.learn(learned);
-        let documents = Documents::Chosen(choice, self.follower.offsets().clone());
+        let documents = Documents::Chosen(choice, self.follower.origin());
         Ok(Job { work: Work { under_way, folder }, documents })
     }
 

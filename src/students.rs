@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillroom_dataflow::{LoadStudent, TaggerPool};
-use stillroom_models::{Entry, NewEntry, Registry};
+use stillroom_models::{Entry, LearnedData, NewEntry, Registry, Training};
 use stillroom_schemas::{Activation, ModelId};
-use stillroom_student::{Manifest, Student, base_files, sha256};
+use stillroom_student::{DataFile, Manifest, Student, base_files, sha256};
+use tempfile::TempDir;
 
 /// Where a student comes from.
 const MANIFEST: &str = "manifest.json";
@@ -25,38 +26,108 @@ pub(crate) struct Added {
     pub(crate) is_new: bool,
 }
 
-/// Puts a student that stillroom trained into the registry, with golden notes. One that is there already stays as it is, also where
-/// this one does the same and another command made it.
+/// A student that stillroom trained, in a copy of its files: their folder may be read-only, or change meanwhile, and what is measured
+/// and what golden notes are made by is what is put into the registry.
+pub(crate) struct Staged {
+    stage: TempDir,
+    /// The hashes of its files, by name.
+    files: BTreeMap<String, String>,
+    /// The student.
+    pub(crate) student: Student,
+    manifest: Manifest,
+}
+
+impl Staged {
+    /// Copies a student.
+    ///
+    /// # Errors
+    /// When it cannot be loaded or copied, or has no manifest.
+    pub(crate) fn of(folder: &Path) -> Result<Staged> {
+        Student::load(folder).with_context(|| format!("cannot add the student in {}", folder.display()))?;
+        ensure!(
+            folder.join(MANIFEST).exists(),
+            "cannot add the student in {}: it has no {MANIFEST}; only students that stillroom trained have one",
+            folder.display()
+        );
+        let stage = tempfile::tempdir().context("cannot make a folder for temporary files")?;
+        let files = copy(folder, stage.path())?;
+        let (student, manifest) = (Student::load(stage.path())?, manifest(stage.path())?);
+        Ok(Staged { stage, files, student, manifest })
+    }
+
+    /// Where the copy is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.stage.path()
+    }
+
+    /// Holds it to golden notes of its own on the configured device, as [`verify`] does with a student of the registry.
+    ///
+    /// # Errors
+    /// When it cannot be run, or fails its golden notes.
+    pub(crate) fn check(&self, config: &Config) -> Result<()> {
+        self.make_golden()?;
+        golden::check(self.folder(), &config.student, &config.engine).map(|_| ())
+    }
+
+    /// Where it comes from, as its manifest says.
+    pub(crate) fn training(&self) -> Training {
+        let data = |DataFile { name, hash, documents }: &DataFile| LearnedData {
+            name: name.clone(),
+            hash: hash.clone(),
+            documents: *documents as u64,
+        };
+        let took = self.manifest.took;
+        Training {
+            data: self.manifest.train.iter().map(data).collect(),
+            seconds: took.map(|took| took.seconds),
+            tokens_per_second: took.and_then(|took| took.tokens_per_second),
+            memory_bytes: took.and_then(|took| took.memory_bytes),
+            ..Training::default()
+        }
+    }
+
+    /// Puts it into the registry, with golden notes. One that is there already stays as it is, also where this one does the same and
+    /// another command made it.
+    ///
+    /// # Errors
+    /// When the registry has another of its name and version, or cannot be written.
+    pub(crate) fn add(self, registry: &Registry, parent: Option<ModelId>, training: Training) -> Result<Added> {
+        let model = self.student.model().clone();
+        if let Some(entry) = registry.get(&model)?
+            && does_the_same(registry, &entry, (self.folder(), &self.files))?
+        {
+            return Ok(Added { entry, is_new: false });
+        }
+        self.make_golden()?;
+        let new = NewEntry {
+            model,
+            weights_hash: self.manifest.weights_hash.clone(),
+            parent,
+            added_at: utc_now(),
+            stillroom: env!("CARGO_PKG_VERSION").to_owned(),
+            training: Some(training),
+        };
+        let names: Vec<String> = self.files.keys().cloned().chain([golden::FILE.to_owned()]).collect();
+        Ok(Added { entry: registry.add(self.folder(), &names, new)?, is_new: true })
+    }
+
+    /// Sees to it that the copy has golden notes.
+    fn make_golden(&self) -> Result<()> {
+        match self.folder().join(golden::FILE).exists() {
+            true => Ok(()),
+            false => Golden::make(&self.student)?.save(self.folder()),
+        }
+    }
+}
+
+/// Puts a student that stillroom trained into the registry, with golden notes and what its manifest says of where it comes from.
 ///
 /// # Errors
-/// When it cannot be loaded or has no manifest, when the registry has another of its name and version, or cannot be written.
+/// As those of [`Staged::of`] and [`Staged::add`].
 pub(crate) fn add(registry: &Registry, folder: &Path, parent: Option<ModelId>) -> Result<Added> {
-    Student::load(folder).with_context(|| format!("cannot add the student in {}", folder.display()))?;
-    ensure!(
-        folder.join(MANIFEST).exists(),
-        "cannot add the student in {}: it has no {MANIFEST}; only students that stillroom trained have one",
-        folder.display()
-    );
-    // The folder may be read-only, or change meanwhile: what the golden notes are made by is what is put into the registry.
-    let stage = tempfile::tempdir().context("cannot make a folder for temporary files")?;
-    let files = copy(folder, stage.path())?;
-    let student = Student::load(stage.path())?;
-    let model = student.model().clone();
-    if let Some(entry) = registry.get(&model)?
-        && does_the_same(registry, &entry, (stage.path(), &files))?
-    {
-        return Ok(Added { entry, is_new: false });
-    }
-    Golden::make(&student)?.save(stage.path())?;
-    let new = NewEntry {
-        model,
-        weights_hash: manifest(stage.path())?.weights_hash,
-        parent,
-        added_at: utc_now(),
-        stillroom: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let names: Vec<String> = files.into_keys().chain([golden::FILE.to_owned()]).collect();
-    Ok(Added { entry: registry.add(stage.path(), &names, new)?, is_new: true })
+    let staged = Staged::of(folder)?;
+    let training = staged.training();
+    staged.add(registry, parent, training)
 }
 
 /// Whether what the registry has tags as the student of these files does: the manifests may differ in where each comes from.

@@ -3,6 +3,7 @@
 //! Kept: texts, of so many bytes together, until they are written. Notes have an order in which they stay, and of all
 //! that are there the first that fit are kept, in whatever order they are read.
 
+use crate::retraining::origin::Origin;
 use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::retraining::run_folder::RunFolder;
 use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Rank, Snapshot};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_connectors::{GoldDocument, Log, replace_file};
 use stillroom_dataflow::Record;
-use stillroom_schemas::{Note, TextHash, TopicOffsets};
+use stillroom_schemas::{Note, TextHash};
 
 /// Where notes stand.
 #[derive(Clone, Copy)]
@@ -113,7 +114,7 @@ impl NotesTopic<'_> {
 /// When the log cannot be read or the folder not be written, or so much is gone that nothing is left to learn from.
 pub(crate) fn write(
     mut choice: Choice,
-    offsets: TopicOffsets,
+    origin: &Origin,
     (topic, text_bytes_max): (NotesTopic<'_>, u64),
     (folder, stop): (&RunFolder, &AtomicBool),
 ) -> Result<Option<Snapshot>> {
@@ -155,7 +156,13 @@ pub(crate) fn write(
         choice.left_out.outside,
         choice.left_out.too_many
     );
-    let snapshot = choice.snapshot(offsets);
+    let learned = choice.train.iter().chain(&choice.dev);
+    let labels_usd = origin.labels_usd(learned, (topic.log, topic.wire), stop)?;
+    if stop.load(Ordering::SeqCst) {
+        return Ok(None);
+    }
+    let mut snapshot = choice.snapshot(origin);
+    snapshot.training.labels_usd = labels_usd;
     folder.write_snapshot(&snapshot)?;
     Ok(Some(snapshot))
 }
@@ -225,7 +232,7 @@ mod tests {
         let run = RunFolder(folder.path().join("run"));
         fs::create_dir(run.path()).unwrap();
         let topic = (NotesTopic { log: &log, wire: &Wire::Plain, name: "notes" }, text_bytes_max);
-        let snapshot = write(choice(), TopicOffsets::new(), topic, (&run, &AtomicBool::new(false)))?.unwrap();
+        let snapshot = write(choice(), &Origin::default(), topic, (&run, &AtomicBool::new(false)))?.unwrap();
         let lines = [run.train(), run.dev(), run.held_out()].map(|path| fs::read_to_string(path).unwrap()).concat();
         let id =
             |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();

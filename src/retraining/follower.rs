@@ -7,17 +7,20 @@
 
 use crate::config::Config;
 use crate::retraining::book::Book;
+use crate::retraining::origin::Origin;
 use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT};
 use crate::teaching::asking;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use stillroom_connectors::Log;
+use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_dataflow::{Epoch, ExampleChange, HeldOut, Input, Record, worker_config};
-use stillroom_schemas::TopicOffsets;
+use stillroom_schemas::{Task, TopicOffsets};
 use stillroom_topologies::{RetrainingParts, retraining};
 use timely::communication::Allocator;
 use timely::communication::allocator::Thread;
@@ -34,6 +37,8 @@ pub(crate) struct Follower {
     changes: Rc<RefCell<Vec<(Epoch, ExampleChange)>>>,
     worker: Worker,
     topics: [String; 3],
+    /// By whom teachers are merged.
+    ensembles: BTreeMap<Task, Ensemble>,
     /// The next offset to read.
     next: TopicOffsets,
 }
@@ -46,6 +51,7 @@ impl Follower {
     pub(crate) fn new(config: &Config, wire: &Wire) -> Result<Follower> {
         let topics = &config.engine.topics;
         let panel = asking::panel(&config.teachers, None)?;
+        let ensembles = panel.ensembles().clone();
         let parts = RetrainingParts {
             decode: config.engine.decode(wire.format()),
             tokenize: config.student.tokenize()?,
@@ -64,7 +70,7 @@ impl Follower {
             (input, examples.probe().0)
         });
         let topics = [&topics.notes, &topics.references, &topics.labels].map(String::clone);
-        Ok(Follower { input, probe, changes, worker, topics, next: TopicOffsets::new() })
+        Ok(Follower { input, probe, changes, worker, topics, ensembles, next: TopicOffsets::new() })
     }
 
     /// Reads on to where every partition ends now. Whether it came so far: not when `stop` is set meanwhile. A topic
@@ -101,6 +107,12 @@ impl Follower {
     /// How far each partition was read: what stands before these offsets is in the book.
     pub(crate) fn offsets(&self) -> &TopicOffsets {
         &self.next
+    }
+
+    /// Where the examples of the book come from.
+    pub(crate) fn origin(&self) -> Origin {
+        let [.., labels] = &self.topics;
+        Origin { offsets: self.next.clone(), ensembles: self.ensembles.clone(), labels: labels.clone() }
     }
 
     /// What records change, each batch at an epoch of its own.

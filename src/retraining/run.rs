@@ -1,9 +1,11 @@
 //! A run: documents, a candidate, its figures beside those of the student that serves, and whether it takes over.
 //!
-//! Each step leaves what it made in the run's folder, so a run that was killed goes on with the step that it was at.
+//! Each step leaves what it made in the run's folder, so a run that was killed goes on with the step that it was at. An
+//! entry of the registry is never changed, so a candidate is measured before it is put there, with all that is known of
+//! where it comes from.
 
 use crate::config::Config;
-use crate::gate::Gate;
+use crate::gate::{Gate, table};
 use crate::log::open_written_log;
 use crate::promotion::{Switch, check_followed};
 use crate::retraining::child;
@@ -13,28 +15,26 @@ use crate::retraining::shadowing;
 use crate::retraining::snapshot::Snapshot;
 use crate::retraining::triggers::Cause;
 use crate::shadow::{Figures, prepare_topic};
-use crate::students::{self, Verified};
+use crate::students::{Staged, Verified};
 use crate::training::base_folder;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
+use stillroom_models::Training;
 use stillroom_schemas::{ActivationCause, ModelId, Task};
 
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    /// What was learned from.
+    /// What was learned from, what that took, who served when the candidate was measured, and how both do on the notes
+    /// that are held out: as the registry has it of the candidate.
     #[serde(flatten)]
     pub(crate) snapshot: Snapshot,
     /// Why.
     pub(crate) cause: Cause,
-    /// Who served when the candidate was measured.
-    pub(crate) serving: ModelId,
     /// Who was trained.
     pub(crate) candidate: ModelId,
-    /// How both do on the notes that are held out; absent where these are too few.
-    pub(crate) figures: Option<Gate>,
     /// How both do on notes that came while the candidate read along; absent where it did not.
     pub(crate) shadow: Option<Figures>,
     /// Whether the candidate takes over.
@@ -46,17 +46,29 @@ pub(crate) struct Report {
 impl Report {
     /// For people: how both do, and what comes of it.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines = self.figures.as_ref().map(Gate::table).unwrap_or_default();
+        let Training { figures, serving, .. } = &self.snapshot.training;
+        let mut lines = figures.as_deref().map(table).unwrap_or_default();
         if let Some(shadow) = &self.shadow {
             lines.extend(shadow.lines());
             lines.extend(shadow.undecided().map(|why| format!("{why}, so the verdict of what is held out stands")));
         }
-        lines.push(match &self.reason {
-            Some(reason) => format!("{} does not serve: {reason}", self.candidate.0),
-            None => format!("{} serves in the place of {}", self.candidate.0, self.serving.0),
+        lines.push(match (&self.reason, serving) {
+            (Some(reason), _) => format!("{} does not serve: {reason}", self.candidate.0),
+            (None, Some(serving)) => format!("{} serves in the place of {}", self.candidate.0, serving.0),
+            (None, None) => format!("{} serves", self.candidate.0),
         });
         lines
     }
+}
+
+/// What a candidate's files, earlier activations and the notes that are held out say of it.
+enum Verdict {
+    /// It serves already, as the run was killed after its last step.
+    Serves,
+    /// It may serve.
+    Passes,
+    /// It may not.
+    Refused(String),
 }
 
 /// What a run starts from: who serves, and the base.
@@ -94,51 +106,83 @@ pub(crate) fn complete(
     let mut measuring = config.clone();
     measuring.student.threads = config.retraining.threads();
     let switch = Switch::open(measuring)?;
-    let added = students::add(&switch.registry, &folder.student(), Some(under_way.serving.clone()))?;
-    let candidate = added.entry.model;
+    let staged = Staged::of(&folder.student())?;
+    let (gate, verdict) = judge(under_way, (&switch, &staged), folder, config.retraining.held_out_min)?;
     // Another student than at the beginning, where that one was rolled back meanwhile.
-    let serves = Some(&switch.serving.model).filter(|serving| **serving != candidate).unwrap_or(&under_way.serving);
-    let report = |figures: Option<Gate>, reason: Option<String>| Report {
+    let serves = Some(&switch.serving.model).filter(|serving| **serving != *staged.student.model());
+    let serves = serves.unwrap_or(&under_way.serving);
+    let training = Training {
+        snapshot: snapshot.training.snapshot,
+        tasks: snapshot.training.tasks,
+        labels_usd: snapshot.training.labels_usd,
+        serving: Some(serves.clone()),
+        figures: gate.map(Gate::into_figures),
+        ..staged.training()
+    };
+    let added = staged.add(&switch.registry, Some(under_way.serving.clone()), training.clone())?.entry;
+    let candidate = added.model;
+    // Where this very run put it there before it was killed, it is not measured again once it serves or did.
+    let kept = added.training.filter(|kept| training.figures.is_none() && kept.snapshot == training.snapshot);
+    let snapshot = Snapshot { training: kept.unwrap_or(training), ..snapshot };
+    let report = |shadow: Option<Figures>, reason: Option<String>| Report {
         snapshot: snapshot.clone(),
         cause: under_way.cause.clone(),
-        serving: serves.clone(),
         candidate: candidate.clone(),
+        shadow,
         is_promoted: reason.is_none(),
-        figures,
-        shadow: None,
         reason,
     };
-    if candidate == switch.serving.model {
-        // The run was killed after its last step, or nothing was learned that would change the weights.
-        let reason = (candidate == under_way.serving).then(|| "it is the student that serves already".to_owned());
-        return Ok(Some(report(None, reason)));
-    }
-    if switch.activations.iter().any(|activation| activation.model == candidate) {
-        // The run was killed after its last step and somebody took it back, or the same was learned again.
-        let reason = "it served already, and another student took its place; promote it by hand".to_owned();
-        return Ok(Some(report(None, Some(reason))));
+    match verdict {
+        Verdict::Serves => return Ok(Some(report(None, None))),
+        Verdict::Refused(reason) => return Ok(Some(report(None, Some(reason)))),
+        Verdict::Passes => {}
     }
     let verified = match switch.verify(&candidate) {
         Ok(verified) => verified,
         Err(error) => return Ok(Some(report(None, Some(format!("{error:#}"))))),
     };
-    let documents = GoldDocuments::open(&folder.held_out())?.collect::<Result<Vec<GoldDocument>, _>>()?;
-    let serving = switch.load_serving()?;
-    let refused = check_followed(&serving, &verified.student).err().map(|error| format!("{error:#}"));
-    let refused = refused.or_else(|| too_few(serving.tasks(), &documents, config.retraining.held_out_min));
-    if let Some(reason) = refused {
-        return Ok(Some(report(None, Some(reason))));
-    }
-    let gate = switch.measure(&verified, &documents)?;
-    if let Some(refusal) = gate.too_few().or_else(|| gate.refusal()) {
-        return Ok(Some(report(Some(gate), Some(refusal))));
-    }
     let Some(shadow) = shadowed(config, (&switch, &verified), (folder, stop))? else { return Ok(None) };
     let refusal = shadow.as_ref().and_then(Figures::refusal);
     if refusal.is_none() {
         switch.to(verified, ActivationCause::Promotion)?;
     }
-    Ok(Some(Report { shadow, ..report(Some(gate), refusal) }))
+    Ok(Some(report(shadow, refusal)))
+}
+
+/// Whether a candidate may serve, with its figures if it could be measured.
+///
+/// # Errors
+/// When the student that serves or the documents cannot be read.
+fn judge(
+    under_way: &UnderWay,
+    (switch, staged): (&Switch, &Staged),
+    folder: &RunFolder,
+    held_out_min: u64,
+) -> Result<(Option<Gate>, Verdict)> {
+    let (candidate, refused) = (staged.student.model(), |reason: String| Ok((None, Verdict::Refused(reason))));
+    if *candidate == switch.serving.model {
+        // The run was killed after its last step, or nothing was learned that would change the weights.
+        return match *candidate == under_way.serving {
+            true => refused("it is the student that serves already".to_owned()),
+            false => Ok((None, Verdict::Serves)),
+        };
+    }
+    if switch.activations.iter().any(|activation| activation.model == *candidate) {
+        // The run was killed after its last step and somebody took it back, or the same was learned again.
+        return refused("it served already, and another student took its place; promote it by hand".to_owned());
+    }
+    if let Err(error) = switch.check(staged) {
+        return refused(format!("{error:#}"));
+    }
+    let documents = GoldDocuments::open(&folder.held_out())?.collect::<Result<Vec<GoldDocument>, _>>()?;
+    let serving = switch.load_serving()?;
+    let unfit = check_followed(&serving, &staged.student).err().map(|error| format!("{error:#}"));
+    if let Some(reason) = unfit.or_else(|| too_few(serving.tasks(), &documents, held_out_min)) {
+        return refused(reason);
+    }
+    let gate = switch.measure(staged.folder(), &documents)?;
+    let verdict = gate.too_few().or_else(|| gate.refusal()).map_or(Verdict::Passes, Verdict::Refused);
+    Ok((Some(gate), verdict))
 }
 
 /// Trains; not before there is the topic that the candidate needs when it reads along, which may be hours later. Whether

@@ -6,25 +6,26 @@
 
 use crate::retraining::RetrainingConfig;
 use crate::retraining::book::Book;
+use crate::retraining::origin::Origin;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_dataflow::{Example, ExampleKey, ExampleSource, SoftSpans};
+use stillroom_models::{TaskExamples, Training};
 use stillroom_schemas::{Span, Task, TaskSet, TextHash, TopicOffsets};
 
 /// What is written of a snapshot beside its documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// SHA-256 of what was chosen, in hexadecimal.
-    #[serde(rename = "snapshot")]
-    pub(crate) hash: String,
+    /// Its hash, examples of each task, and what labels cost: what the entry of a student begins with that is made of it.
+    #[serde(flatten)]
+    pub(crate) training: Training,
     /// How far every partition was read: from a log that ends there the same is chosen again.
     pub(crate) offsets: TopicOffsets,
     /// Notes of each part.
     pub(crate) notes: NoteCounts,
-    /// Examples of each task.
-    pub(crate) tasks: BTreeMap<Task, TaskCounts>,
     /// Notes that are in no part.
     pub(crate) left_out: LeftOut,
 }
@@ -37,19 +38,6 @@ pub(crate) struct NoteCounts {
     /// To choose passes and thresholds by.
     pub(crate) dev: u64,
     /// To measure by.
-    pub(crate) held_out: u64,
-}
-
-/// Examples of a task, each a note.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TaskCounts {
-    /// By people, to learn from or to choose by.
-    pub(crate) human: u64,
-    /// By teachers, to learn from or to choose by.
-    pub(crate) teachers: u64,
-    /// Mentions in these: where there are next to none, there is little to learn.
-    pub(crate) mentions: u64,
-    /// By people, to measure by.
     pub(crate) held_out: u64,
 }
 
@@ -142,11 +130,11 @@ impl Choice {
         Ok(Choice { hash: format!("{hash:x}"), train, dev, held_out, left_out })
     }
 
-    /// What is written of it.
-    pub(crate) fn snapshot(&self, offsets: TopicOffsets) -> Snapshot {
+    /// What is written of it; what labels cost is not known here.
+    pub(crate) fn snapshot(&self, origin: &Origin) -> Snapshot {
         let count = |notes: &Vec<ChosenNote>| notes.len() as u64;
         let notes = NoteCounts { train: count(&self.train), dev: count(&self.dev), held_out: count(&self.held_out) };
-        let mut tasks: BTreeMap<Task, TaskCounts> = BTreeMap::new();
+        let mut tasks: BTreeMap<Task, TaskExamples> = BTreeMap::new();
         for note in self.train.iter().chain(&self.dev) {
             for task in &note.tasks {
                 let counts = tasks.entry(*task).or_default();
@@ -155,10 +143,14 @@ impl Choice {
                 counts.mentions += note.spans.iter().filter(|span| span.task == *task).count() as u64;
             }
         }
+        for (task, examples) in tasks.iter_mut().filter(|(_, examples)| examples.teachers > 0) {
+            examples.ensemble = origin.ensembles.get(task).map(Ensemble::name);
+        }
         for task in self.held_out.iter().flat_map(|note| &note.tasks) {
             tasks.entry(*task).or_default().held_out += 1;
         }
-        Snapshot { hash: self.hash.clone(), offsets, notes, tasks, left_out: self.left_out }
+        let training = Training { snapshot: Some(self.hash.clone()), tasks, ..Training::default() };
+        Snapshot { training, offsets: origin.offsets.clone(), notes, left_out: self.left_out }
     }
 }
 
@@ -233,6 +225,7 @@ fn draw(purpose: &str, name: &str) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::retraining::book::tests::{change, example};
+    use stillroom_dataflow::ensemble::Rule;
     use stillroom_dataflow::{Share, SoftSpan};
 
     /// Of so many notes, a patient each, of whom every fifth is held out.
@@ -254,11 +247,18 @@ mod tests {
     #[test]
     fn each_patient_is_in_one_part() {
         let choice = Choice::of(&book(50), &config()).unwrap();
-        let snapshot = choice.snapshot(TopicOffsets::new());
+        let ensemble = Ensemble { teachers: vec!["a".to_owned(), "b".to_owned()], rule: Rule::Union };
+        let ensembles = Task::ALL.map(|task| (task, ensemble.clone())).into();
+        let offsets = [("notes".to_owned(), [(1, 7)].into())].into();
+        let snapshot = choice.snapshot(&Origin { ensembles, offsets, ..Origin::default() });
         // Ten are held out, of which people annotated five.
         assert_eq!(snapshot.notes, NoteCounts { train: 30, dev: 10, held_out: 5 });
-        let counts = TaskCounts { human: 20, teachers: 20, mentions: 40, held_out: 5 };
-        assert_eq!(snapshot.tasks, [(Task::Disease, counts)].into());
+        let ensemble = Some("a + b (union)".to_owned());
+        let examples = TaskExamples { human: 20, teachers: 20, ensemble, mentions: 40, held_out: 5 };
+        assert_eq!(snapshot.training.tasks, [(Task::Disease, examples)].into());
+        // What is written for the run is read by whoever goes on with it.
+        let written = serde_json::to_string(&snapshot).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&written).unwrap(), snapshot);
         assert!(choice.held_out.iter().all(|note| note.offset % 10 == 0));
         let is_learned = |note: &ChosenNote| !note.offset.is_multiple_of(5);
         assert!(choice.train.iter().chain(&choice.dev).all(is_learned));

@@ -263,7 +263,7 @@ fn worse_on(switch: &Switch, before: &ModelId, documents: &[GoldDocument]) -> Re
     if Task::ALL.into_iter().all(|task| count(task) < DOCUMENTS_MIN) || switch.load_serving().is_err() {
         return Ok(Vec::new());
     }
-    Ok(switch.measure(&switch.verify(before)?, documents)?.worse())
+    Ok(switch.measure(&switch.verify(before)?.folder, documents)?.worse())
 }
 
 #[cfg(test)]

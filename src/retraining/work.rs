@@ -2,17 +2,19 @@
 
 use crate::config::Config;
 use crate::retraining::documents::{self, NotesTopic};
+use crate::retraining::origin::Origin;
 use crate::retraining::place::UnderWay;
 use crate::retraining::run::{self, Report};
 use crate::retraining::run_folder::RunFolder;
-use crate::retraining::snapshot::{Choice, LeftOut, Snapshot, TaskCounts};
+use crate::retraining::snapshot::{Choice, LeftOut, Snapshot};
 use crate::wire::Wire;
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use stillroom_connectors::Log;
-use stillroom_schemas::{Task, TopicOffsets};
+use stillroom_models::TaskExamples;
+use stillroom_schemas::Task;
 
 /// A run to be done, and where its documents come from.
 pub(crate) struct Job {
@@ -33,8 +35,8 @@ pub(crate) struct Work {
 
 /// Where the documents of a run come from.
 pub(crate) enum Documents {
-    /// Their texts are to be read, at the places where notes stood when the topics were read up to these offsets.
-    Chosen(Choice, TopicOffsets),
+    /// Their texts are to be read, at the places where notes stood when the topics were read so far.
+    Chosen(Choice, Origin),
     /// They are in the folder.
     Written(Snapshot),
 }
@@ -60,11 +62,11 @@ impl Work {
     ) -> Result<Option<Report>> {
         let snapshot = match documents {
             Documents::Written(snapshot) => snapshot,
-            Documents::Chosen(choice, offsets) => {
+            Documents::Chosen(choice, origin) => {
                 let wire = Wire::open(config)?;
                 let name = &config.engine.topics.notes;
                 let topic = (NotesTopic { log: log.as_ref(), wire: &wire, name }, config.retraining.text_bytes_max);
-                let Some(snapshot) = documents::write(choice, offsets, topic, (&self.folder, stop))? else {
+                let Some(snapshot) = documents::write(choice, &origin, topic, (&self.folder, stop))? else {
                     return Ok(None);
                 };
                 snapshot
@@ -77,9 +79,9 @@ impl Work {
 
 /// For people: what is learned from, chosen by and measured by.
 fn described(snapshot: &Snapshot) -> String {
-    let Snapshot { hash, notes, tasks, left_out, .. } = snapshot;
-    let of_task = |(task, counts): (&Task, &TaskCounts)| {
-        let TaskCounts { human, teachers, mentions, held_out } = counts;
+    let Snapshot { training, notes, left_out, .. } = snapshot;
+    let of_task = |(task, examples): (&Task, &TaskExamples)| {
+        let TaskExamples { human, teachers, mentions, held_out, .. } = examples;
         format!(
             "\n  {}: {human} by people and {teachers} by teachers, {mentions} mentions in them, {held_out} held out",
             task.name()
@@ -87,12 +89,13 @@ fn described(snapshot: &Snapshot) -> String {
     };
     let LeftOut { same_text, too_many, gone, outside } = left_out;
     format!(
-        "snapshot {hash}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
+        "snapshot {}: {} notes to learn from, {} to choose by, {} held out to measure by{}\n  left out: \
          {same_text} with a text of another part, {too_many} beyond notes_max or text_bytes_max, {gone} that are gone \
          or have changed, {outside} with mentions outside of their texts",
+        training.snapshot.as_deref().unwrap_or_default(),
         notes.train,
         notes.dev,
         notes.held_out,
-        tasks.iter().map(of_task).collect::<String>()
+        training.tasks.iter().map(of_task).collect::<String>()
     )
 }

@@ -59,6 +59,11 @@ impl TeacherPanel {
         TeacherPanel { is_soft: true, ..self }
     }
 
+    /// The ensemble that was chosen for each task.
+    pub fn ensembles(&self) -> &BTreeMap<Task, Ensemble> {
+        &self.chosen
+    }
+
     /// What the chosen ensembles say of a text: the tasks that each teacher of the task's ensemble has labelled, and the spans.
     pub(crate) fn merge(&self, words: &Words, labels: &[LabelOf<'_>]) -> (TaskSet, Vec<Span>) {
         let chosen = self.chosen.iter().map(|(task, ensemble)| (*task, ensemble));

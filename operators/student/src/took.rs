@@ -87,7 +87,7 @@ mod tests {
         so_far.look(&mut since);
         so_far.look(&mut since);
         let difference = so_far.seconds - (since - began).as_secs_f64();
-        assert!(since > began && difference.abs() < 1e-9, "{difference}");
+        assert!(difference.abs() < 1e-9, "{difference}");
     }
 
     #[test]

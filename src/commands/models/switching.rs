@@ -40,7 +40,7 @@ impl Promote {
         let mut problems = Problems::default();
         if !self.gold.is_empty() {
             let documents = documents(&self.gold, &self.reading, &mut problems)?;
-            let gate = switch.measure(&verified, &documents)?;
+            let gate = switch.measure(&verified.folder, &documents)?;
             print_gate((&switch.serving.model, &candidate), &gate)?;
             if let Some(reason) = gate.too_few().filter(|_| !self.force) {
                 bail!("{} does not serve: {reason}; name more documents by --gold, or say --force", candidate.0);
