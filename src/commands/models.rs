@@ -2,6 +2,7 @@
 
 mod comparing;
 mod listing;
+mod origin;
 mod shadowing;
 mod switching;
 

@@ -1,6 +1,7 @@
 //! `stillroom models`: students in the registry, promoted and rolled back on a log in a folder.
 
 mod flowing;
+mod origin;
 mod shadow;
 mod watched;
 

@@ -1,6 +1,7 @@
 //! `stillroom retrain` and `run --topology retraining`: people annotate notes while they flow, and a better student
 //! takes over.
 
+mod origin;
 mod shadow;
 mod soft;
 

@@ -1,6 +1,6 @@
 //! `stillroom models list` and `show`: what the registry has.
 
-use crate::commands::models::open;
+use crate::commands::models::{open, origin};
 use crate::commands::{ConfigArgs, print_line};
 use crate::highlight::plain;
 use crate::serving::{Serving, activations};
@@ -65,7 +65,7 @@ fn as_json(rows: &[Row], activations: &[Activation], serving: Option<&ModelId>) 
     let student = |Row { entry, dev_f1 }: &Row| {
         json!({
             "model": entry.model, "added_at": entry.added_at, "parent": entry.parent, "dev_f1": dev_f1,
-            "is_serving": serving == Some(&entry.model),
+            "is_serving": serving == Some(&entry.model), "training": entry.training,
         })
     };
     let students: Vec<serde_json::Value> = rows.iter().map(student).collect();
@@ -141,9 +141,10 @@ fn about(entry: &Entry, manifest: &Manifest) -> Vec<String> {
         format!("parent     {}", plain(parent)),
         format!("made by    {}", plain(&manifest.command)),
     ];
-    let sources =
-        manifest.train.iter().map(|file| format!("learned    {}: {} documents", plain(&file.name), file.documents));
-    lines.extend(sources);
+    match &entry.training {
+        Some(training) => lines.extend(origin::lines(training)),
+        None => lines.extend(manifest.train.iter().map(|file| origin::learned(&file.name, file.documents as u64))),
+    }
     for (file, tasks) in &manifest.dev_counts {
         let figures = tasks.iter().map(|(task, counts)| format!("{} {:.4}", task.name(), counts.f1()));
         lines.push(format!("dev F1     {}: {}", plain(file), figures.collect::<Vec<_>>().join(", ")));

@@ -9,33 +9,43 @@ use stillroom_dataflow::label_key;
 use stillroom_schemas::TextHash;
 
 /// What the texts of notes begin with that teachers alone annotate: no other note has their text.
-const BEFORE: &str = "note : ";
+pub(super) const BEFORE: &str = "note : ";
 
 /// What a teacher says of the diseases of a note.
-fn label(ward: &Ward, number: usize, teacher: &str, spans: &[[u64; 2]]) {
-    let note_id = note_id(number);
+pub(super) fn label(number: usize, teacher: &str, spans: &[[u64; 2]]) -> Value {
     let text_hash = TextHash::of(&(BEFORE.to_owned() + document(number)["text"].as_str().unwrap()));
     let span = |[start, end]: &[u64; 2]| json!({ "task": "disease", "start": start, "end": end });
-    let said = json!({
-        "note_id": note_id,
+    json!({
+        "note_id": note_id(number),
         "annotator": teacher,
         "text_hash": text_hash,
         "tasks": ["disease"],
         "spans": spans.iter().map(span).collect::<Vec<Value>>(),
-    });
+    })
+}
+
+pub(super) fn append(ward: &Ward, label: &Value) {
+    let field = |name: &str| label[name].as_str().unwrap();
     let record = Appended {
-        key: Some(label_key(&note_id, teacher, &text_hash)),
-        value: Some(said.to_string().into_bytes()),
+        key: Some(label_key(field("note_id"), field("annotator"), &TextHash(field("text_hash").to_owned()))),
+        value: Some(label.to_string().into_bytes()),
         ..Appended::default()
     };
     ward.site.log.append(&ward.topics.labels, &[record]).unwrap();
 }
 
 /// Where the disease of a note is.
-fn disease(number: usize) -> [u64; 2] {
+pub(super) fn disease(number: usize) -> [u64; 2] {
     let entity = &document(number)["entities"][0];
     assert_eq!(entity["task"], "disease");
     ["start", "end"].map(|end| entity[end].as_u64().unwrap() + BEFORE.len() as u64)
+}
+
+/// By the ensemble of two teachers a disease is what both say.
+pub(super) fn choose_both(ward: &Ward) {
+    let chosen =
+        "[disease]\nf1 = 0.9\ninterval = [0.8, 1.0]\ndocuments = 9\nteachers = ['a', 'b']\nrule = 'intersection'\n";
+    fs::write(ward.site.path("ensemble.toml"), chosen).unwrap();
 }
 
 #[test]
@@ -46,12 +56,10 @@ fn what_teachers_disagree_about_is_learned_in_shares() {
     let patient = [BEFORE.len() as u64, (BEFORE.len() + "the patient".len()) as u64];
     for &number in &labelled {
         ward.write(number, BEFORE);
-        label(&ward, number, "a", &[patient, disease(number)]);
-        label(&ward, number, "b", &[disease(number)]);
+        append(&ward, &label(number, "a", &[patient, disease(number)]));
+        append(&ward, &label(number, "b", &[disease(number)]));
     }
-    let chosen =
-        "[disease]\nf1 = 0.9\ninterval = [0.8, 1.0]\ndocuments = 9\nteachers = ['a', 'b']\nrule = 'intersection'\n";
-    fs::write(ward.site.path("ensemble.toml"), chosen).unwrap();
+    choose_both(&ward);
 
     let hard = ["--set", "teachers.ensemble=ensemble.toml", "--set", "retraining.held_out_min=1000"];
     let hard = [&hard[..], &["--set", "retraining.recipe.epochs=1"]].concat();
