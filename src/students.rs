@@ -26,8 +26,8 @@ pub(crate) struct Added {
     pub(crate) is_new: bool,
 }
 
-/// A student that stillroom trained, in a copy of its files: their folder may be read-only, or change meanwhile, and what is measured
-/// and what golden notes are made by is what is put into the registry.
+/// A student that stillroom trained, in a copy of its files: their folder may be read-only, or change meanwhile, and
+/// what is measured and what golden notes are made by is what is put into the registry.
 pub(crate) struct Staged {
     stage: TempDir,
     /// The hashes of its files, by name.
@@ -86,8 +86,8 @@ impl Staged {
         }
     }
 
-    /// Puts it into the registry, with golden notes. One that is there already stays as it is, also where this one does the same and
-    /// another command made it.
+    /// Puts it into the registry, with golden notes. One that is there already stays as it is, also where this one does
+    /// the same and another command made it.
     ///
     /// # Errors
     /// When the registry has another of its name and version, or cannot be written.
@@ -120,7 +120,8 @@ impl Staged {
     }
 }
 
-/// Puts a student that stillroom trained into the registry, with golden notes and what its manifest says of where it comes from.
+/// Puts a student that stillroom trained into the registry, with golden notes and what its manifest says of where it
+/// comes from.
 ///
 /// # Errors
 /// As those of [`Staged::of`] and [`Staged::add`].

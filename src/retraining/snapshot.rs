@@ -19,7 +19,7 @@ use stillroom_schemas::{Span, Task, TaskSet, TextHash, TopicOffsets};
 /// What is written of a snapshot beside its documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// Its hash, examples of each task, and what labels cost: what the entry of a student begins with that is made of it.
+    /// Its hash, examples of each task, and what labels cost: as the entry has it of the student that is made of it.
     #[serde(flatten)]
     pub(crate) training: Training,
     /// How far every partition was read: from a log that ends there the same is chosen again.

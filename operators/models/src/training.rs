@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use stillroom_schemas::{Counts, ModelId, Task};
 
-/// What a student learned from, what that took, and how well it did before it was put into the registry. What is not known is absent,
-/// never 0.
+/// What a student learned from, what that took, and how well it did before it was put into the registry. What is not
+/// known is absent, never 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Training {
-    /// SHA-256 of what a run of retraining chose to learn from, to choose by and to measure by, as 64 lower-case hexadecimal digits.
-    /// Absent where no such run trained it.
+    /// SHA-256 of what a run of retraining chose to learn from, to choose by and to measure by, as 64 lower-case
+    /// hexadecimal digits. Absent where no such run trained it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// The documents that it learned from.
@@ -22,7 +22,8 @@ pub struct Training {
     /// Who said what was to be learned, by task.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tasks: BTreeMap<Task, TaskExamples>,
-    /// What the labels of teachers cost that it learned from, in US dollars. Absent where there are none, and where one does not say.
+    /// What the labels of teachers cost that it learned from, in US dollars. Absent where there are none, and where one
+    /// does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_usd: Option<f64>,
     /// Wall time of the training in seconds.
@@ -60,7 +61,8 @@ pub struct TaskExamples {
     pub human: u64,
     /// By teachers, to learn from or to choose by.
     pub teachers: u64,
-    /// Who these teachers are, and the rule that merged them, as `a + b (union)`, or the one teacher; absent where there are none.
+    /// Who these teachers are, and the rule that merged them, as `a + b (union)`, or the one teacher; absent where
+    /// there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<String>,
     /// Mentions in these: where there are next to none, there is little to learn.
@@ -212,7 +214,8 @@ mod tests {
     fn entry() -> Value {
         let hash = "a1".repeat(32);
         json!({
-            "model": model(), "weights_hash": hash, "parent": null, "added_at": "2026-01-02T03:04:05Z", "stillroom": "0.1.0",
+            "model": model(), "weights_hash": hash, "parent": null,
+            "added_at": "2026-01-02T03:04:05Z", "stillroom": "0.1.0",
             "files": { "model.safetensors": { "bytes": 7, "sha256": hash } },
         })
     }

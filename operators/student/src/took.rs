@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 /// What the training of a student took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Took {
-    /// Seconds of wall time from when the documents were read to when the student was measured, of all processes that it took; what a
-    /// kill undid is not among them.
+    /// Seconds of wall time from when the documents were read to when the student was measured, of all processes that
+    /// it took; what a kill undid is not among them.
     pub seconds: f64,
     /// Word pieces a second while steps were taken; absent where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// The most that a process which trained it had in memory, in bytes, whatever else it did; absent where the system does not tell.
+    /// The most that a process which trained it had in memory, in bytes, whatever else it did; absent where the system
+    /// does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
 }

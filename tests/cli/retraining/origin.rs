@@ -111,7 +111,7 @@ fn check_data(ward: &Ward, shown: &Value) {
     }
 }
 
-/// The figures are those that `compare` finds on the documents that were held out, and `show` prints them as `compare` does.
+/// The figures are those that `compare` finds on the documents that were held out, and `show` prints them as it does.
 fn check_figures(ward: &Ward, report: &Value, training: &Value) {
     let [serving, candidate] = ["serving", "candidate"].map(|who| report[who].as_str().unwrap());
     let held_out = format!("retraining/{}/heldout.jsonl", &report["snapshot"].as_str().unwrap()[..12]);
