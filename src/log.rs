@@ -2,9 +2,9 @@
 
 use crate::config::Config;
 use crate::engine::Topics;
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use std::sync::Arc;
-use stillroom_connectors::{Cleanup, EmbeddedLog, KafkaLog, KafkaSettings, Log, TopicPlan};
+use stillroom_connectors::{Cleanup, EmbeddedLog, KafkaLog, KafkaSettings, Log, LogError, TopicPlan};
 use stillroom_schemas::Progress;
 
 /// What Kafka takes in a topic without a configuration of its own.
@@ -52,6 +52,11 @@ pub(crate) fn open_kafka(config: &Config) -> Result<KafkaLog> {
         create_topics: kafka.create_topics,
         transaction_timeout_ms: kafka.transaction_timeout_ms,
     }))
+}
+
+/// Whether what failed did so as the log is away, which may pass.
+pub(crate) fn is_outage(error: &Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<LogError>()).any(LogError::is_outage)
 }
 
 /// The topics that an engine writes.

@@ -47,6 +47,7 @@ pub(crate) use run::Report;
 pub(crate) use told::Told;
 
 use crate::config::Config;
+use crate::log::is_outage;
 use crate::wire::Wire;
 use anyhow::{Context, Result, anyhow};
 use book::Book;
@@ -71,11 +72,12 @@ use work::{Documents, Job, Running, Work};
 const WAIT: Duration = Duration::from_millis(100);
 
 /// Follows the log until `stop` is set, and retrains whenever a trigger says so; `tell` is given what came of each run,
-/// and each student that was rolled back. A run that is under way then goes on with the next process.
+/// and each student that was rolled back. A run that is under way then goes on with the next process. A log that cannot be
+/// reached any more is waited for.
 ///
 /// # Errors
-/// When the log cannot be followed, another process retrains in the folder, or the folder cannot be written. A run that
-/// fails is said, and what it learned from stays new.
+/// When the log cannot be reached at the start or not be followed, another process retrains in the folder, or the folder
+/// cannot be written. A run that fails is said, and what it learned from stays new.
 pub(crate) fn follow(
     config: &Config,
     log: Arc<dyn Log>,
@@ -183,22 +185,44 @@ impl<'a> Driver<'a> {
         self.follower.look((self.log.as_ref(), &self.wire), &mut self.book, self.stop)
     }
 
-    /// One look, and what follows from it: a rollback, a run, or the end of one. Whether there is to be another.
+    /// One look, what follows from it, and the end of a run. Whether there is to be another.
     fn turn(
         &mut self,
         followed: &mut Followed,
         running: &mut Option<Running>,
         tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
     ) -> Result<bool> {
+        match self.act(followed, running, tell) {
+            Ok(()) => {}
+            // What was read stays, and the next look goes on from there. What was never there may have another name.
+            Err(error) if followed.is_told && is_outage(&error) => {
+                eprintln!("the log is looked at again when it can be reached: {error:#}")
+            }
+            Err(error) => return Err(error),
+        }
+        self.wait(running.as_ref());
+        if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
+            self.take_in(ended, tell)?;
+        }
+        Ok(!self.stop.load(Ordering::SeqCst))
+    }
+
+    /// One look, and what follows from it: a rollback, or a run. Nothing does when it is stopped.
+    fn act(
+        &mut self,
+        followed: &mut Followed,
+        running: &mut Option<Running>,
+        tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
+    ) -> Result<()> {
         if self.stop.load(Ordering::SeqCst) || !self.look()? {
-            return Ok(false);
+            return Ok(());
         }
         let Followed { live, drift, published, is_told } = followed;
         if !std::mem::replace(is_told, true) {
             eprintln!("{}", self.status());
         }
         if !drift.look(self.config, (self.log.as_ref(), &self.wire), self.stop)? {
-            return Ok(true);
+            return Ok(());
         }
         let drifts = drift.drifts(self.config);
         if let Err(error) = self.publish(published, &drifts) {
@@ -213,11 +237,7 @@ impl<'a> Driver<'a> {
         } else if running.is_none() {
             *running = self.next_job(live, &drifts)?.map(|job| self.spawn(job)).transpose()?;
         }
-        self.wait(running.as_ref());
-        if let Some(ended) = running.take_if(|running| running.thread.is_finished()) {
-            self.take_in(ended, tell)?;
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// For people: what there is.
@@ -260,7 +280,9 @@ impl<'a> Driver<'a> {
         let Some(under_way) = self.place.state.under_way.clone() else { return Ok(None) };
         let folder = self.place.run_folder(&under_way.snapshot);
         let Some(snapshot) = folder.snapshot()? else {
+            // What began it may begin it anew, on what there is now.
             self.place.finish(&folder, Kept::Nothing)?;
+            self.book.learn(self.place.learned()?);
             return Ok(None);
         };
         let Some(under_way) = self.place.attempt()? else {

@@ -87,11 +87,12 @@ impl LiveF1 {
         if before.as_ref().is_none_or(|known| known.activations != activations.len()) {
             *self = LiveF1 { known: Some(Known::of(config, &activations)?), ..LiveF1::default() };
         }
-        self.read_on(config, topics)?;
+        // What was read before the log failed is read no more.
+        let is_read = self.read_on(config, topics);
         if self.known != before {
             write(&config.retraining.dir.join(FILE), &self.known)?;
         }
-        Ok(())
+        is_read
     }
 
     /// Reads on to where the topic of quality ends now.

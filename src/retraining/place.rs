@@ -59,7 +59,7 @@ pub(crate) struct UnderWay {
     pub(crate) base: PathBuf,
     /// The heads that are trained.
     pub(crate) tasks: Vec<Task>,
-    /// How often it was begun or gone on with, without those that were ended by a stop.
+    /// How often it was begun or gone on with, without those that were ended by a stop, or as the log was away.
     pub(crate) attempts: u32,
     /// Whether its candidate could not be measured or promoted, which is tried again after the interval between runs.
     pub(crate) has_failed: bool,
@@ -138,7 +138,7 @@ impl Place {
         Ok(Some(attempted))
     }
 
-    /// Takes an attempt back, which was stopped.
+    /// Takes an attempt back, which was stopped, or had no log to go on with.
     ///
     /// # Errors
     /// When the folder cannot be written.

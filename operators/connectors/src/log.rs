@@ -367,6 +367,16 @@ pub enum LogError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Kafka gave no answer: its brokers, or the way there, are away, and may be back.
+    #[error("cannot {action}: {cause}; {remedy}")]
+    Unreachable {
+        /// What was tried.
+        action: String,
+        /// What is known of why not.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// An output cannot be written in the format of its topic.
     #[error("an output of the topic {topic} cannot be written in the topic's format; nothing was committed")]
     Wire {
@@ -387,4 +397,11 @@ pub enum LogError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl LogError {
+    /// Whether the log is away, and nothing else is wrong: the same may succeed when it is back.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, LogError::Unreachable { .. })
+    }
 }

@@ -151,7 +151,7 @@ pub(super) fn failed(action: impl Into<String>, error: &KafkaError, troubles: Op
     match told {
         // The client only knows that it waited in vain; why, the brokers' connections said.
         Some((why, reason)) if code.is_none_or(is_of_connection) => {
-            LogError::Kafka { action, cause: reason.clone(), remedy: remedy(why, &reason) }
+            LogError::Unreachable { action, remedy: remedy(why, &reason), cause: reason }
         }
         _ => {
             let cause = match error {
@@ -159,7 +159,10 @@ pub(super) fn failed(action: impl Into<String>, error: &KafkaError, troubles: Op
                 error => error.to_string(),
             };
             let remedy = remedy(code.unwrap_or(RDKafkaErrorCode::Unknown), &cause);
-            LogError::Kafka { action, cause, remedy }
+            match code.is_some_and(is_of_connection) {
+                true => LogError::Unreachable { action, cause, remedy },
+                false => LogError::Kafka { action, cause, remedy },
+            }
         }
     }
 }
@@ -233,5 +236,28 @@ fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
             "check bootstrap.servers and security.protocol, and that the brokers run and can be reached from here"
         }
         _ => "`stillroom check --connect` looks for the reason",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cluster_refuses_is_no_outage() {
+        use RDKafkaErrorCode as Code;
+        let check = |code: Code, troubles: Option<&Troubles>, expected: bool| {
+            let error = failed("try", &KafkaError::AdminOp(code), troubles);
+            assert_eq!(error.is_outage(), expected, "{code:?}: {error}");
+        };
+        let troubles = Troubles::default();
+        troubles.error(KafkaError::Global(Code::Resolve), "no such host");
+        for troubles in [None, Some(&troubles)] {
+            check(Code::OperationTimedOut, troubles, true);
+            check(Code::AllBrokersDown, troubles, true);
+            check(Code::TopicAuthorizationFailed, troubles, false);
+            check(Code::UnknownTopicOrPartition, troubles, false);
+            check(Code::MessageSizeTooLarge, troubles, false);
+        }
     }
 }

@@ -324,7 +324,9 @@ impl Committer for KafkaCommitter {
             match self.grow_outputs(&commit.outputs).and_then(|()| self.progress_after(&commit)) {
                 Ok(progress) => break progress,
                 // The cluster may be away for a moment.
-                Err(LogError::Kafka { .. }) if began.elapsed() < COMMIT_WAIT_MAX => wait_to_retry(),
+                Err(LogError::Kafka { .. } | LogError::Unreachable { .. }) if began.elapsed() < COMMIT_WAIT_MAX => {
+                    wait_to_retry();
+                }
                 Err(error) => return Err(error),
             }
         };

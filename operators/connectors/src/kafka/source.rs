@@ -217,7 +217,7 @@ impl KafkaSource {
         if matches!(found, Ok(Some(_))) || has_ended > had_ended {
             self.heard_at = Instant::now();
         } else if self.heard_at.elapsed() > SILENCE_MAX && has_ended < partitions.len() {
-            found = Err(LogError::Kafka {
+            found = Err(LogError::Unreachable {
                 action: "read a topic to its end".to_owned(),
                 cause: format!("nothing came for {} s", SILENCE_MAX.as_secs()),
                 remedy: "check that the brokers run and can be reached from here",
