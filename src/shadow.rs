@@ -19,7 +19,7 @@ pub(crate) use publisher::prepare_topic;
 
 use crate::config::Config;
 use crate::engine::{Topics, state_of};
-use crate::log::open_written_log;
+use crate::log::{is_outage, open_written_log};
 use crate::promotion::Switch;
 use crate::retraining::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::runtime::StudentConfig;
@@ -65,6 +65,13 @@ pub(crate) struct Course {
     pub(crate) is_bounded: bool,
     /// From one look at the log to the next.
     pub(crate) look_every: Duration,
+}
+
+impl Course {
+    /// Whether its time is over.
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| SystemTime::now() >= until)
+    }
 }
 
 /// Why a candidate reads along no more.
@@ -177,33 +184,58 @@ impl Shadow {
         })
     }
 
-    /// Reads along until one of the ends of `course`, or `stop` is set.
+    /// Reads along until one of the ends of `course`, or `stop` is set; `is_current` tells whether who serves still does. A log
+    /// that cannot be reached is waited for, unless what is there is all that is to be read: what was read stays.
     ///
     /// # Errors
-    /// When the log cannot be read or written, or the candidate's threads end.
-    pub(crate) fn read_along(&mut self, switch: &Switch, course: Course, stop: &AtomicBool) -> Result<End> {
+    /// When the log cannot be read or written for another reason, or the candidate's threads end.
+    pub(crate) fn read_along(
+        &mut self,
+        is_current: &dyn Fn() -> Result<bool>,
+        course: Course,
+        stop: &AtomicBool,
+    ) -> Result<End> {
         loop {
-            let is_whole = self.look(course.notes, stop)?;
-            if self.ledger.notes() >= course.notes {
-                return Ok(End::Read);
-            }
-            if !is_whole || stop.load(Ordering::SeqCst) {
-                return Ok(End::Stopped);
-            }
-            if course.is_bounded {
-                return Ok(End::Exhausted);
-            }
-            if course.until.is_some_and(|until| SystemTime::now() >= until) {
-                return Ok(End::Late);
-            }
-            if !switch.is_current()? {
-                return Ok(End::Replaced);
+            match self.look_once(is_current, course, stop) {
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => {}
+                Err(error) if !course.is_bounded && is_outage(&error) => {
+                    eprintln!("reading along goes on when the log can be reached: {error:#}");
+                }
+                Err(error) => return Err(error),
             }
             let next = Instant::now() + course.look_every;
             while Instant::now() < next && !stop.load(Ordering::SeqCst) {
                 std::thread::park_timeout(WAIT);
             }
+            if stop.load(Ordering::SeqCst) {
+                return Ok(End::Stopped);
+            }
+            if course.is_late() {
+                return Ok(End::Late);
+            }
         }
+    }
+
+    /// One look at the log, and whether it was the last.
+    fn look_once(
+        &mut self,
+        is_current: &dyn Fn() -> Result<bool>,
+        course: Course,
+        stop: &AtomicBool,
+    ) -> Result<Option<End>> {
+        let is_whole = self.look(course.notes, stop)?;
+        Ok(if self.ledger.notes() >= course.notes {
+            Some(End::Read)
+        } else if !is_whole || stop.load(Ordering::SeqCst) {
+            Some(End::Stopped)
+        } else if course.is_bounded {
+            Some(End::Exhausted)
+        } else if course.is_late() {
+            Some(End::Late)
+        } else {
+            (!is_current()?).then_some(End::Replaced)
+        })
     }
 
     /// How both students do on the notes that both have read.
@@ -216,7 +248,10 @@ impl Shadow {
     fn look(&mut self, notes_max: usize, stop: &AtomicBool) -> Result<bool> {
         // What is committed has its state, so states are read after.
         let committed = self.log.progress()?.inputs.remove(&self.topics.notes).unwrap_or_default();
-        Ok(self.read_said(stop)? && self.read_notes(&committed, notes_max, stop)?)
+        let is_whole = self.read_said(stop)? && self.read_notes(&committed, notes_max, stop)?;
+        // What the log did not take before.
+        self.publisher.publish(&[])?;
+        Ok(is_whole)
     }
 
     /// Reads states, references and labels to where they end now.

@@ -65,7 +65,7 @@ pub(crate) fn read_along(
         is_bounded: false,
         look_every: Duration::from_secs(config.retraining.look_every_seconds),
     };
-    match shadow.read_along(switch, course, stop)? {
+    match shadow.read_along(&|| switch.is_current(), course, stop)? {
         End::Stopped => return Ok(None),
         End::Replaced => bail!(
             "another student was activated while {} read along with {}; it is compared with that one next",

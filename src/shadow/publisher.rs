@@ -15,8 +15,13 @@ const PARTITION: u32 = 0;
 /// Writes figures that have changed, as they stand on the topic of quality: under their key, and null when no such notes are
 /// left. The topic is stillroom's own, so values are plain JSON.
 pub(super) struct Publisher {
-    appender: Box<dyn Appender>,
+    log: Arc<dyn Log>,
+    topic: String,
+    /// Absent after a failure, when another one is to be used.
+    appender: Option<Box<dyn Appender>>,
     book: QualityBook,
+    /// What has changed and is not written, by key.
+    unwritten: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Publisher {
@@ -27,26 +32,37 @@ impl Publisher {
     pub(super) fn open(log: Arc<dyn Log>, topic: &str, models: [&ModelId; 2]) -> Result<Publisher> {
         prepare_topic(log.as_ref(), topic)?;
         let left = left_of(log.bounded()?, topic, models)?;
-        let mut appender = log.appender(topic)?;
-        if !left.is_empty() {
-            appender.append(&left.into_iter().map(|key| appended(key, None)).collect::<Vec<Appended>>())?;
-        }
-        Ok(Publisher { appender, book: QualityBook::default() })
+        let unwritten = left.into_iter().map(|key| (key, None)).collect();
+        let (appender, topic, book) = (Some(log.appender(topic)?), topic.to_owned(), QualityBook::default());
+        let mut publisher = Publisher { log, topic, appender, book, unwritten };
+        publisher.write()?;
+        Ok(publisher)
     }
 
-    /// Writes what the updates of whole epochs change.
+    /// Writes what the updates of whole epochs change, and what could not be written before.
     ///
     /// # Errors
-    /// When the log cannot be written.
+    /// When the log cannot be written: what has changed is written with what changes next.
     pub(super) fn publish(&mut self, updates: &[Output]) -> Result<()> {
-        let mut records = Vec::new();
         for (key, quality) in self.book.apply(updates) {
             let value = quality.as_ref().map(serde_json::to_vec).transpose()?;
-            records.push(appended(serde_json::to_vec(&key)?, value));
+            self.unwritten.insert(serde_json::to_vec(&key)?, value);
         }
-        if !records.is_empty() {
-            self.appender.append(&records)?;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
         }
+        let mut appender = match self.appender.take() {
+            Some(appender) => appender,
+            None => self.log.appender(&self.topic)?,
+        };
+        let records = self.unwritten.iter().map(|(key, value)| appended(key.clone(), value.clone()));
+        appender.append(&records.collect::<Vec<Appended>>())?;
+        self.unwritten.clear();
+        self.appender = Some(appender);
         Ok(())
     }
 }

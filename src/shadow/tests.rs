@@ -1,3 +1,6 @@
+mod along;
+mod flaky;
+
 use super::*;
 use crate::engine::QualityBook;
 use std::collections::BTreeSet;
@@ -43,6 +46,68 @@ fn tokenize(text: &str) -> Result<TokenizedText, TokenizerError> {
     Ok(TokenizedText { words: Words(words), word_pieces: count as u32, windows })
 }
 
+fn spotter() -> TaggerFactory {
+    Box::new(|| Ok(Box::new(Spotter(ModelId(CANDIDATE.to_owned())))))
+}
+
+/// A shadow of a share of the notes by this candidate.
+fn parts(share: f64, candidate: TaggerFactory) -> ShadowParts {
+    ShadowParts {
+        decode: DecodeConfig {
+            notes: "notes".into(),
+            labels: "labels".into(),
+            models: "models".into(),
+            note_bytes_max: 10_000,
+            wire: Arc::new(PlainJson),
+        },
+        share,
+        tokenize: Arc::new(tokenize),
+        candidate: Students::only(TaggerPool::start(vec![candidate], 2).unwrap()),
+        tag: TagConfig { tokens_max: 16, linger_max: Duration::ZERO, activation_epochs: 1 },
+        extract: ExtractConfig { offset_unit: OffsetUnit::CodePoint, record_bytes_max: 1_000_000 },
+        serving: ModelId(SERVING.to_owned()),
+        panel: TeacherPanel::default(),
+    }
+}
+
+/// What somebody says of a note: its first word is a disease.
+fn reference(note: &str, text: &str) -> Reference {
+    Reference {
+        note_id: note.to_owned(),
+        annotator: "dr".to_owned(),
+        text_hash: TextHash::of(text),
+        tasks: [Task::Disease].into(),
+        spans: vec![Span { task: Task::Disease, start: 0, end: text.find(' ').unwrap() as u32 }],
+    }
+}
+
+/// What a student said of a note.
+fn state_by(model: &str, note: &str, (revision, offset): (u64, u64), (text, found): (&str, &[Span])) -> NoteState {
+    let prediction = Prediction {
+        model: ModelId(model.to_owned()),
+        text_hash: TextHash::of(text),
+        note_type: None,
+        site: None,
+        words: tokenize(text).unwrap().words.to_bytes(),
+        spans: found.to_vec(),
+    };
+    NoteState { note_id: note.to_owned(), revision, offset, prediction: Some(prediction), dead_lettered: None }
+}
+
+/// The figure of a student in words, over all notes.
+fn row(model: &str) -> QualityKey {
+    QualityKey {
+        task: Task::Disease,
+        level: Level::Word,
+        comparison: Comparison::StudentReference,
+        model: ModelId(model.to_owned()),
+        reference: "dr".to_owned(),
+        note_type: None,
+        site: None,
+        rollup: true,
+    }
+}
+
 /// A shadow without a log.
 struct Bench {
     inputs: InputHandleVec<Epoch, Input>,
@@ -60,24 +125,7 @@ struct Bench {
 
 impl Bench {
     fn new(share: f64) -> Bench {
-        let spotter: TaggerFactory = Box::new(|| Ok(Box::new(Spotter(ModelId(CANDIDATE.to_owned())))));
-        let pool = TaggerPool::start(vec![spotter], 2).unwrap();
-        let parts = ShadowParts {
-            decode: DecodeConfig {
-                notes: "notes".into(),
-                labels: "labels".into(),
-                models: "models".into(),
-                note_bytes_max: 10_000,
-                wire: Arc::new(PlainJson),
-            },
-            share,
-            tokenize: Arc::new(tokenize),
-            candidate: Students::only(pool),
-            tag: TagConfig { tokens_max: 16, linger_max: Duration::ZERO, activation_epochs: 1 },
-            extract: ExtractConfig { offset_unit: OffsetUnit::CodePoint, record_bytes_max: 1_000_000 },
-            serving: ModelId(SERVING.to_owned()),
-            panel: TeacherPanel::default(),
-        };
+        let parts = parts(share, spotter());
         let mut worker = Worker::new(worker_config(), Allocator::Thread(Thread::default()), Some(Instant::now()));
         let changes = Rc::new(RefCell::new(Changes::default()));
         let (inputs, states, probe) = install(&mut worker, parts, &changes);
@@ -101,13 +149,7 @@ impl Bench {
 
     /// The candidate reads a note, and somebody says that its first word is a disease.
     fn note(&mut self, note: &str, revision: u64, text: &str) -> u64 {
-        let reference = Reference {
-            note_id: note.to_owned(),
-            annotator: "dr".to_owned(),
-            text_hash: TextHash::of(text),
-            tasks: [Task::Disease].into(),
-            spans: vec![Span { task: Task::Disease, start: 0, end: text.find(' ').unwrap() as u32 }],
-        };
+        let reference = reference(note, text);
         self.send("references", reference_key(note, "dr"), Some(serde_json::to_value(reference).unwrap()));
         let value = serde_json::json!({ "note_id": note, "revision": revision, "text": text });
         self.send("notes", note.as_bytes().to_vec(), Some(value))
@@ -115,16 +157,7 @@ impl Bench {
 
     /// Another student has read a note.
     fn state(&mut self, note: &str, model: &str, (revision, offset): (u64, u64), text: &str) {
-        let prediction = Prediction {
-            model: ModelId(model.to_owned()),
-            text_hash: TextHash::of(text),
-            note_type: None,
-            site: None,
-            words: tokenize(text).unwrap().words.to_bytes(),
-            spans: self.found.clone(),
-        };
-        let note_id = note.to_owned();
-        let state = NoteState { note_id, revision, offset, prediction: Some(prediction), dead_lettered: None };
+        let state = state_by(model, note, (revision, offset), (text, &self.found));
         self.states.send((0, state));
     }
 
@@ -158,17 +191,7 @@ impl Bench {
 
     /// What is published of a student in words, over all notes.
     fn counts(&self, model: &str) -> Counts {
-        let key = QualityKey {
-            task: Task::Disease,
-            level: Level::Word,
-            comparison: Comparison::StudentReference,
-            model: ModelId(model.to_owned()),
-            reference: "dr".to_owned(),
-            note_type: None,
-            site: None,
-            rollup: true,
-        };
-        self.rows.get(&key).map(|quality| quality.counts).unwrap_or_default()
+        self.rows.get(&row(model)).map(|quality| quality.counts).unwrap_or_default()
     }
 
     fn withdraw(&mut self, note: &str) {

@@ -70,7 +70,7 @@ impl ShadowStudent {
             is_bounded: self.from_beginning,
             look_every: LOOK_EVERY,
         };
-        match shadow.read_along(&switch, course, &stop)? {
+        match shadow.read_along(&|| switch.is_current(), course, &stop)? {
             End::Exhausted => eprintln!("there are no more notes that {} has read", serving.0),
             End::Replaced => eprintln!("another student was activated, so {} is read along with no more", serving.0),
             End::Read | End::Stopped | End::Late => {}
