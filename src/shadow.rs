@@ -9,11 +9,13 @@
 //! slows nor breaks what serves. It commits nothing. The candidate reads what the extraction has committed and no further,
 //! so that what the serving student says of the same notes is there too.
 
+mod course;
 mod ledger;
 mod publisher;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use course::{Course, End};
 pub(crate) use ledger::Figures;
 pub(crate) use publisher::prepare_topic;
 
@@ -27,6 +29,7 @@ use crate::students::Verified;
 use crate::teaching::asking;
 use crate::wire::Wire;
 use anyhow::Result;
+use course::{Halt, is_past};
 use ledger::Ledger;
 use publisher::Publisher;
 use std::cell::RefCell;
@@ -34,7 +37,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use stillroom_connectors::Log;
 use stillroom_dataflow::{
     Epoch, ExtractConfig, Input, Output, PairUpsert, Record, ReferenceUpsert, Students, TagConfig, worker_config,
@@ -53,41 +56,6 @@ const NOTES_BYTES: usize = 64 << 10;
 
 /// Neither a stop nor the log wakes who waits for both; a student's answer wakes the worker.
 const WAIT: Duration = Duration::from_millis(50);
-
-/// How far a candidate reads along.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Course {
-    /// Notes that both students are to have read.
-    pub(crate) notes: usize,
-    /// When it ends, whatever was read by then; never if absent.
-    pub(crate) until: Option<SystemTime>,
-    /// Whether it ends with what is there, and does not wait for more.
-    pub(crate) is_bounded: bool,
-    /// From one look at the log to the next.
-    pub(crate) look_every: Duration,
-}
-
-impl Course {
-    /// Whether its time is over.
-    fn is_late(&self) -> bool {
-        self.until.is_some_and(|until| SystemTime::now() >= until)
-    }
-}
-
-/// Why a candidate reads along no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Both students have read so many notes.
-    Read,
-    /// There are no more notes.
-    Exhausted,
-    /// The time is over.
-    Late,
-    /// It was told to.
-    Stopped,
-    /// Another student was activated, so that what served does so no more.
-    Replaced,
-}
 
 /// Where the topics of notes and of states end, as far as they are committed. What is read is not there without these.
 ///
@@ -196,22 +164,23 @@ impl Shadow {
         stop: &AtomicBool,
     ) -> Result<End> {
         loop {
-            match self.look_once(is_current, course, stop) {
+            let ends_at = match self.look_once(is_current, course, stop) {
                 Ok(Some(end)) => return Ok(end),
-                Ok(None) => {}
+                Ok(None) => course.until,
                 Err(error) if !course.is_bounded && is_outage(&error) => {
                     eprintln!("reading along goes on when the log can be reached: {error:#}");
+                    course.cut
                 }
                 Err(error) => return Err(error),
-            }
+            };
             let next = Instant::now() + course.look_every;
-            while Instant::now() < next && !stop.load(Ordering::SeqCst) {
+            while Instant::now() < next && !stop.load(Ordering::SeqCst) && !is_past(ends_at) {
                 std::thread::park_timeout(WAIT);
             }
             if stop.load(Ordering::SeqCst) {
                 return Ok(End::Stopped);
             }
-            if course.is_late() {
+            if is_past(ends_at) {
                 return Ok(End::Late);
             }
         }
@@ -224,14 +193,16 @@ impl Shadow {
         course: Course,
         stop: &AtomicBool,
     ) -> Result<Option<End>> {
-        let is_whole = self.look(course.notes, stop)?;
+        let is_whole = self.look(course.notes, Halt { stop, cut: course.cut })?;
         Ok(if self.ledger.notes() >= course.notes {
             Some(End::Read)
-        } else if !is_whole || stop.load(Ordering::SeqCst) {
+        } else if stop.load(Ordering::SeqCst) {
             Some(End::Stopped)
+        } else if !is_whole {
+            Some(End::Late)
         } else if course.is_bounded {
             Some(End::Exhausted)
-        } else if course.is_late() {
+        } else if is_past(course.until) {
             Some(End::Late)
         } else {
             (!is_current()?).then_some(End::Replaced)
@@ -244,18 +215,18 @@ impl Shadow {
     }
 
     /// Reads what was said, and then notes up to where they were committed before, until both students have read `notes_max` of
-    /// them. Whether it came so far: not when `stop` is set meanwhile.
-    fn look(&mut self, notes_max: usize, stop: &AtomicBool) -> Result<bool> {
+    /// them. Whether it came so far: not when it is to end before.
+    fn look(&mut self, notes_max: usize, halt: Halt<'_>) -> Result<bool> {
         // What is committed has its state, so states are read after.
         let committed = self.log.progress()?.inputs.remove(&self.topics.notes).unwrap_or_default();
-        let is_whole = self.read_said(stop)? && self.read_notes(&committed, notes_max, stop)?;
+        let is_whole = self.read_said(halt)? && self.read_notes(&committed, notes_max, halt)?;
         // What the log did not take before.
         self.publisher.publish(&[])?;
         Ok(is_whole)
     }
 
     /// Reads states, references and labels to where they end now.
-    fn read_said(&mut self, stop: &AtomicBool) -> Result<bool> {
+    fn read_said(&mut self, halt: Halt<'_>) -> Result<bool> {
         let topics = [&self.topics.state, &self.topics.references, &self.topics.labels].map(String::clone);
         let mut source = self.wire.source(self.log.bounded()?);
         for topic in &topics {
@@ -281,7 +252,7 @@ impl Shadow {
                     self.inputs.send(Input::Record(record));
                 }
             }
-            if !self.settle(stop)? {
+            if !self.settle(halt)? {
                 return Ok(false);
             }
         }
@@ -289,7 +260,7 @@ impl Shadow {
     }
 
     /// Reads notes that are committed.
-    fn read_notes(&mut self, committed: &BTreeMap<u32, u64>, notes_max: usize, stop: &AtomicBool) -> Result<bool> {
+    fn read_notes(&mut self, committed: &BTreeMap<u32, u64>, notes_max: usize, halt: Halt<'_>) -> Result<bool> {
         let topic = self.topics.notes.clone();
         if self.log.partitions(&topic)?.is_none() {
             return Ok(true);
@@ -316,7 +287,7 @@ impl Shadow {
                     self.inputs.send(Input::Record(record));
                 }
             }
-            if !self.settle(stop)? {
+            if !self.settle(halt)? {
                 return Ok(false);
             }
         }
@@ -328,9 +299,9 @@ impl Shadow {
         self.next.entry(topic).or_default().insert(position.partition, position.offset + 1);
     }
 
-    /// Completes an epoch of what was read, and takes in what came of it. Whether it came so far: not when `stop` is set
-    /// meanwhile.
-    fn settle(&mut self, stop: &AtomicBool) -> Result<bool> {
+    /// Completes an epoch of what was read, and takes in what came of it. Whether it came so far: not when it is to end
+    /// before.
+    fn settle(&mut self, halt: Halt<'_>) -> Result<bool> {
         let epoch = *self.inputs.time() + 1;
         self.inputs.advance_to(epoch);
         self.states.advance_to(epoch);
@@ -338,7 +309,7 @@ impl Shadow {
             if let Some(failure) = self.students.failure() {
                 return Err(failure.into());
             }
-            if stop.load(Ordering::SeqCst) {
+            if halt.is_due() {
                 return Ok(false);
             }
             self.worker.step_or_park(Some(WAIT));
@@ -346,7 +317,7 @@ impl Shadow {
         let Changes { pairs, references, quality } = self.changes.take();
         self.ledger.apply(pairs, references);
         self.publisher.publish(&quality)?;
-        Ok(!stop.load(Ordering::SeqCst))
+        Ok(!halt.is_due())
     }
 }
 

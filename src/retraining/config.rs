@@ -55,7 +55,9 @@ pub(crate) struct RetrainingConfig {
     pub(crate) shadow_notes: u64,
     /// The share of the notes that it reads along, above 0, 1 at most. Default 0.2.
     pub(crate) shadow_share: f64,
-    /// Hours that it reads along at most, 1 to 8760, whatever was read by then. Default 24.
+    /// Hours that it reads along at most, 1 to 8760, whatever was read by then; it ends with the batch of notes, or the
+    /// request to the log, that is under way then. A process that goes on with it after a restart has an hour in any
+    /// case, to read again what was read before. Default 24.
     pub(crate) shadow_hours_max: u64,
     /// The share of the other patients by whose notes passes and thresholds are chosen, above 0 and below 1. Default
     /// 0.1.

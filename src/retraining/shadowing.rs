@@ -9,8 +9,12 @@ use crate::students::Verified;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stillroom_schemas::{ModelId, TopicOffsets};
+
+/// So long a process that goes on with it may read what was read before, although the time is over: nothing of that is kept,
+/// and without it there would be nothing to compare by.
+const CATCH_UP_MAX: Duration = Duration::from_secs(3600);
 
 /// What a run remembers of it: after a kill the same notes are read again, and what was decided stays.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +42,9 @@ pub(crate) fn read_along(
 ) -> Result<Option<Figures>> {
     let (candidate, serving, path) = (&verified.entry.model, &switch.serving.model, folder.shadow());
     let known: Option<Along> = read(&path)?;
-    let along = match known.filter(|along| along.candidate == *candidate && along.serving == *serving) {
+    let known = known.filter(|along| along.candidate == *candidate && along.serving == *serving);
+    let is_resumed = known.is_some();
+    let along = match known {
         Some(along) => along,
         None => {
             let (candidate, serving, begin) = (candidate.clone(), serving.clone(), ends_now(config)?);
@@ -59,9 +65,12 @@ pub(crate) fn read_along(
         "{} reads along with {} until both have read {notes} notes, {hours_max} hours at most",
         candidate.0, serving.0
     );
+    let until = UNIX_EPOCH + Duration::from_secs(along.began_at + 3600 * hours_max);
+    let cut = if is_resumed { until.max(SystemTime::now() + CATCH_UP_MAX) } else { until };
     let course = Course {
         notes: usize::try_from(notes)?,
-        until: Some(UNIX_EPOCH + Duration::from_secs(along.began_at + 3600 * hours_max)),
+        until: Some(until),
+        cut: Some(cut),
         is_bounded: false,
         look_every: Duration::from_secs(config.retraining.look_every_seconds),
     };

@@ -67,6 +67,7 @@ impl ShadowStudent {
         let course = Course {
             notes: usize::try_from(notes)?,
             until: None,
+            cut: None,
             is_bounded: self.from_beginning,
             look_every: LOOK_EVERY,
         };

@@ -2,7 +2,9 @@
 
 use super::flaky::{Flaky, Outages};
 use super::*;
+use crossbeam_channel::{Receiver, bounded};
 use std::path::Path;
+use std::time::SystemTime;
 use stillroom_connectors::{Appended, EmbeddedLog};
 use stillroom_schemas::Progress;
 
@@ -97,7 +99,7 @@ fn a_log_that_is_away_is_waited_for_and_what_was_read_stays() {
     outages.progress.store(2, Ordering::SeqCst);
     outages.poll.store(5, Ordering::SeqCst);
     outages.append.store(3, Ordering::SeqCst);
-    let course = Course { notes: 30, until: None, is_bounded: false, look_every: Duration::from_millis(1) };
+    let course = Course { notes: 30, until: None, cut: None, is_bounded: false, look_every: Duration::from_millis(1) };
     let end = shadow.read_along(&|| Ok(true), course, &AtomicBool::new(false)).unwrap();
     assert_eq!((end, shadow.ledger.notes()), (End::Read, 30));
     for left in [&outages.progress, &outages.poll, &outages.append] {
@@ -110,8 +112,66 @@ fn a_log_that_is_away_is_waited_for_and_what_was_read_stays() {
 fn what_fails_otherwise_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut shadow = shadow_on(&log_of(folder.path(), 1), spotter());
-    let course = Course { notes: 2, until: None, is_bounded: false, look_every: Duration::from_millis(1) };
+    let course = Course { notes: 2, until: None, cut: None, is_bounded: false, look_every: Duration::from_millis(1) };
     let failed =
         shadow.read_along(&|| Err(anyhow::anyhow!("who serves is not known")), course, &AtomicBool::new(false));
     assert_eq!(failed.unwrap_err().to_string(), "who serves is not known");
+}
+
+/// A candidate that gives no answer before it is released.
+struct Silent(ModelId, Receiver<()>);
+
+impl Tagger for Silent {
+    fn model(&self) -> &ModelId {
+        &self.0
+    }
+
+    fn thresholds(&self) -> [f32; 3] {
+        [0.5; 3]
+    }
+
+    fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
+        let (model, cause) = (self.0.0.clone(), "released".to_owned());
+        // Nothing is ever sent: this waits for the other end to go.
+        let _released = self.1.recv();
+        Err(TaggerError { model, windows: windows.len(), cause })
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Long enough for the looks of these tests; what comes of them is the same where it is not.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How reading along ends on a log of three notes, of which more are asked for, and how many were read. What waits longer than it
+/// should waits for an hour.
+fn check(candidate: TaggerFactory, [until, cut]: [SystemTime; 2], expected: (End, usize)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shadow = shadow_on(&log_of(folder.path(), 3), candidate);
+    let course = Course { notes: 10, until: Some(until), cut: Some(cut), is_bounded: false, look_every: HOUR };
+    let end = shadow.read_along(&|| Ok(true), course, &AtomicBool::new(false)).unwrap();
+    assert_eq!((end, shadow.ledger.notes()), expected);
+}
+
+#[test]
+fn the_time_ends_it_while_nothing_comes() {
+    let now = SystemTime::now();
+    check(spotter(), [now + SOON, now + HOUR], (End::Late, 3));
+}
+
+#[test]
+fn the_time_ends_it_in_the_midst_of_a_look() {
+    let (release, released) = bounded(0);
+    let model = ModelId(CANDIDATE.to_owned());
+    let silent: TaggerFactory = Box::new(move || Ok(Box::new(Silent(model, released))));
+    let soon = SystemTime::now() + SOON;
+    check(silent, [soon, soon], (End::Late, 0));
+    drop(release);
+}
+
+#[test]
+fn what_goes_on_when_the_time_is_over_reads_what_was_read_before() {
+    let now = SystemTime::now();
+    check(spotter(), [now, now + HOUR], (End::Late, 3));
+    check(spotter(), [now, now], (End::Late, 0));
 }
