@@ -43,7 +43,7 @@ pub(crate) use config::RetrainingConfig;
 pub(crate) use current::{Current, Notes, notes_at};
 pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
-pub(crate) use request::{Request, Taken};
+pub(crate) use request::{Answered, Request, Taken};
 pub(crate) use run::Report;
 pub(crate) use told::Told;
 
@@ -167,6 +167,8 @@ struct Driver<'a> {
     follower: Follower,
     book: Book,
     place: Place,
+    /// A request that could not begin, by its askers, until when it is not tried again.
+    put_off: Option<(Vec<String>, Instant)>,
     stop: &'a Arc<AtomicBool>,
 }
 
@@ -178,7 +180,7 @@ impl<'a> Driver<'a> {
         }
         let (wire, book) = (Wire::open(config)?, Book::new(place.learned()?));
         let follower = Follower::new(config, &wire)?;
-        Ok(Driver { config, log, wire, follower, book, place, stop })
+        Ok(Driver { config, log, wire, follower, book, place, put_off: None, stop })
     }
 
     /// Reads on to where the topics end now, unless it is stopped.

@@ -5,16 +5,25 @@ use crate::commands::run::{StopNotes, stop_on_signal};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::open_written_log;
-use crate::retraining::{self, Request, Taken, Told};
+use crate::retraining::{self, Answered, Request, Taken, Told};
 use anyhow::{Error, Result, bail};
 use clap::Args;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// What is said of a stop while students are retrained.
 pub(crate) const STOP_NOTES: StopNotes = StopNotes {
     first: "the training under way is ended; the next run goes on from its last checkpoint",
     second: "stopped at once; the next run goes on from the last checkpoint",
 };
+
+/// How often to look for an answer: nothing tells that a file has come.
+const HEAR_EVERY: Duration = Duration::from_millis(100);
+
+/// Beyond the time of the next look, how long an answer is waited for: the student that serves is loaded before a run
+/// begins.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Arguments of `retrain`.
 #[derive(Args)]
@@ -46,20 +55,38 @@ impl Retrain {
                 Ok(ExitCode::SUCCESS)
             }
             Ok(None) => bail!("stopped before the run was done; the same command goes on with it"),
-            Err(error) => ask(&config, error),
+            Err(error) => ask(&config, error, &stop),
         }
     }
 }
 
 /// Asks for a run the process that has the folder, if that is why there was none and it takes up requests.
-fn ask(config: &Config, error: Error) -> Result<ExitCode> {
+fn ask(config: &Config, error: Error, stop: &AtomicBool) -> Result<ExitCode> {
     let Some(Taken { folder, is_following: true }) = error.downcast_ref::<Taken>() else { return Err(error) };
-    Request::of(folder).leave()?;
+    let (request, look_every) = (Request::of(folder), config.retraining.look_every_seconds);
+    let asker = request.leave()?;
     eprintln!(
-        "another process follows the log and retrains in {}; it is asked for a run, which begins there within {} s, or \
-         when the one under way has ended, and what comes of it is printed there",
-        folder.display(),
-        config.retraining.look_every_seconds
+        "another process follows the log and retrains in {}; it is asked for a run, which begins there within \
+         {look_every} s, or when the one under way has ended, and what comes of it is printed there",
+        folder.display()
+    );
+    let until = Instant::now() + Duration::from_secs(look_every) + ANSWER_WAIT_MAX;
+    while Instant::now() < until && !stop.load(Ordering::SeqCst) {
+        match request.heard(&asker)? {
+            Some(Answered::Begun) => {
+                eprintln!("the run has begun");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Answered::Refused(reason)) => bail!("no run begins there: {reason}"),
+            Some(Answered::PutOff(reason)) => {
+                eprintln!("the run cannot begin there; it stays asked for, and is tried again: {reason}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            None => std::thread::park_timeout(HEAR_EVERY),
+        }
+    }
+    eprintln!(
+        "nothing is heard of it yet; it stays asked for until the one under way has ended, or the log is there again"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //! takes over.
 
 mod origin;
+mod asked;
 mod shadow;
 mod soft;
 
@@ -49,6 +50,12 @@ struct Ward {
 impl Ward {
     /// With this in `[retraining]`, beside a recipe by which a tiny student learns all that there is.
     fn new(retraining: &str) -> Ward {
+        let ward = Ward::without_notes(retraining);
+        ward.fill();
+        ward
+    }
+
+    fn without_notes(retraining: &str) -> Ward {
         let (site, topics) = (Site::new("weak"), Topics::default());
         for topic in [&topics.notes, &topics.references, &topics.labels] {
             site.log.create_topic(topic, PARTITIONS).unwrap();
@@ -61,9 +68,7 @@ impl Ward {
              [retraining.recipe]\nrate = 3e-3\nepochs = 40\nlinear_decay = true\n"
         ));
         fs::write(site.path("stillroom.toml"), config).unwrap();
-        let ward = Ward { site, topics };
-        ward.fill();
-        ward
+        Ward { site, topics }
     }
 
     /// All notes, references, amendments and withdrawals.
@@ -252,6 +257,7 @@ fn what_people_annotate_becomes_a_student_that_takes_over() {
     let asked = ward.run(&["retrain"]);
     assert_eq!(stdout(&asked), "", "what comes of it is said by the other");
     assert!(stderr(&asked).contains("it is asked for a run, which begins there within 1 s"), "{}", stderr(&asked));
+    assert!(stderr(&asked).ends_with("the run has begun\n"), "{}", stderr(&asked));
     following.hear("retraining: it was asked for");
     // Its documents are written, so it has begun.
     following.hear("snapshot ");
