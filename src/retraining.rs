@@ -94,9 +94,10 @@ pub(crate) fn follow(
     while matches!(goes_on, Ok(true)) {
         goes_on = driver.turn(&mut followed, &mut running, tell);
     }
-    if goes_on.is_err() {
+    match &goes_on {
+        Ok(_) => driver.finish_saying(&mut followed.published),
         // A run that is under way ends as at a stop, which costs it no attempt.
-        stop.store(true, Ordering::SeqCst);
+        Err(_) => stop.store(true, Ordering::SeqCst),
     }
     let ended = running.map_or(Ok(()), |running| driver.take_in(running, tell));
     goes_on.and(ended)
@@ -260,6 +261,13 @@ impl<'a> Driver<'a> {
     fn publish(&self, published: &mut Published, drifts: &[Retraining]) -> Result<()> {
         let records: Vec<Retraining> = balances(&self.book).chain(drifts.iter().cloned()).collect();
         published.say(&records, (self.log.as_ref(), &self.config.engine.topics.retraining))
+    }
+
+    /// Says the last of it.
+    fn finish_saying(&self, published: &mut Published) {
+        if let Err(error) = published.finish((self.log.as_ref(), &self.config.engine.topics.retraining)) {
+            eprintln!("what there is to learn cannot be said: {error:#}");
+        }
     }
 
     /// Does a run on a thread of its own, while the log is followed.
