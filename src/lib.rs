@@ -18,6 +18,7 @@ mod highlight;
 mod log;
 mod offline;
 mod promotion;
+mod reading;
 mod recipe;
 mod refused;
 mod retraining;

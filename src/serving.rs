@@ -2,22 +2,16 @@
 
 use crate::config::Config;
 use crate::log::{open_log, open_written_log};
+use crate::reading::read_partition;
 use crate::runtime::StudentConfig;
 use crate::students;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use stillroom_connectors::{Appended, Log};
 use stillroom_dataflow::activation_of;
 use stillroom_models::Registry;
 use stillroom_schemas::{Activation, ActivationCause, ModelId};
-
-/// Bytes of activations that are read at once.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// How long a poll waits for the log.
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// The one partition of the topic, so that activations are in one order.
 const PARTITION: u32 = 0;
@@ -46,20 +40,14 @@ impl ModelsTopic {
     /// # Errors
     /// When the log cannot be read.
     pub(crate) fn activations(&self) -> Result<Vec<Activation>> {
-        let mut source = self.log.bounded()?;
-        source.partitions(&self.name)?;
-        source.assign(&self.name, PARTITION, 0)?;
         let mut activations = Vec::new();
-        while !source.is_finished() {
-            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-                match activation_of(&record) {
-                    Some(activation) => activations.push(activation),
-                    None => {
-                        tracing::warn!("{}/{PARTITION} offset {} is no activation", self.name, record.position.offset)
-                    }
-                }
+        read_partition(self.log.bounded()?, (&self.name, PARTITION), |record| {
+            match activation_of(&record) {
+                Some(activation) => activations.push(activation),
+                None => tracing::warn!("{}/{PARTITION} offset {} is no activation", self.name, record.position.offset),
             }
-        }
+            Ok(())
+        })?;
         Ok(activations)
     }
 

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::engine::{Topics, state_of};
 use crate::log::{is_outage, open_written_log};
 use crate::promotion::Switch;
-use crate::retraining::{BATCH_BYTES, POLL_WAIT, assign_or_first};
+use crate::reading::{POLL_WAIT, assign_or_first, read_batches};
 use crate::runtime::StudentConfig;
 use crate::students::Verified;
 use crate::teaching::asking;
@@ -239,8 +239,8 @@ impl Shadow {
                 assign_or_first(source.as_mut(), (topic, partition), next)?;
             }
         }
-        while !source.is_finished() {
-            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+        read_batches(source.as_mut(), |records| {
+            for record in records {
                 self.has_read(&record);
                 if *record.topic == *self.topics.state {
                     let (partition, state) = (record.position.partition, state_of(&record)?);
@@ -252,11 +252,8 @@ impl Shadow {
                     self.inputs.send(Input::Record(record));
                 }
             }
-            if !self.settle(halt)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            self.settle(halt)
+        })
     }
 
     /// Reads notes that are committed.

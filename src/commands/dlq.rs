@@ -3,6 +3,7 @@
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
 use crate::log::open_written_log;
+use crate::reading::read_topic;
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -10,13 +11,12 @@ use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Duration;
 use stillroom_connectors::{Appended, Log};
 use stillroom_dataflow::{Position, Record};
 use stillroom_schemas::{DeadLetter, Header, REPLAYS_HEADER, Stage};
 
-/// Bytes of letters that are read, or sent, at once.
-const BATCH_BYTES: usize = 4 << 20;
+/// Bytes of letters that are sent at once.
+const SENT_BYTES: usize = 4 << 20;
 
 /// What to do with dead letters.
 #[derive(Subcommand)]
@@ -160,7 +160,7 @@ impl Batch {
             return Ok(());
         }
         let length = letter.value.as_ref().map_or(0, Vec::len);
-        if self.topic != letter.topic || self.bytes + length > BATCH_BYTES {
+        if self.topic != letter.topic || self.bytes + length > SENT_BYTES {
             self.send(log)?;
             self.topic.clone_from(&letter.topic);
         }
@@ -203,18 +203,11 @@ fn find(config: &Config, log: &dyn Log, places: &[Place]) -> Result<Vec<(Positio
 /// Every letter that is committed now.
 fn read(config: &Config, log: &dyn Log, mut each: impl FnMut(Position, DeadLetter) -> Result<()>) -> Result<()> {
     let topic = &config.engine.topics.dead_letters;
-    let mut source = log.bounded()?;
-    let partitions = source.partitions(topic)?;
-    for partition in 0..partitions {
-        source.assign(topic, partition, 0)?;
-    }
-    while !source.is_finished() {
-        for Record { position, key, value, headers, .. } in source.poll(BATCH_BYTES, Duration::from_millis(100))? {
-            match DeadLetter::from_record(&headers, key, value) {
-                Some(letter) => each(position, letter)?,
-                None => tracing::warn!("{topic}/{} offset {} is no dead letter", position.partition, position.offset),
-            }
+    read_topic(log.bounded()?, topic, |Record { position, key, value, headers, .. }| {
+        match DeadLetter::from_record(&headers, key, value) {
+            Some(letter) => each(position, letter)?,
+            None => tracing::warn!("{topic}/{} offset {} is no dead letter", position.partition, position.offset),
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -3,8 +3,8 @@
 //! Kept: texts, of so many bytes together, until they are written. Notes have an order in which they stay, and of all
 //! that are there the first that fit are kept, in whatever order they are read.
 
+use crate::reading::{assign_or_first, read_batches};
 use crate::retraining::origin::Origin;
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
 use crate::retraining::run_folder::RunFolder;
 use crate::retraining::snapshot::{Choice, ChosenNote, LeftOut, Rank, Snapshot};
 use crate::wire::Wire;
@@ -82,11 +82,8 @@ impl NotesTopic<'_> {
             let first = notes.keys().next().copied().unwrap_or_default();
             assign_or_first(source.as_mut(), (self.name, *partition), first)?;
         }
-        while !source.is_finished() && wanted.values().any(|notes| !notes.is_empty()) {
-            if stop.load(Ordering::SeqCst) {
-                return Ok(false);
-            }
-            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+        read_batches(source.as_mut(), |records| {
+            for record in records {
                 let (partition, offset) = (record.position.partition, record.position.offset);
                 let known = wanted.get_mut(&partition).and_then(|notes| notes.remove(&offset));
                 if let Some(known) = known
@@ -95,8 +92,10 @@ impl NotesTopic<'_> {
                     take(known, note);
                 }
             }
-        }
-        Ok(true)
+            let is_left = wanted.values().any(|notes| !notes.is_empty());
+            Ok(is_left && !stop.load(Ordering::SeqCst))
+        })?;
+        Ok(!stop.load(Ordering::SeqCst))
     }
 
     /// The note of a record, if it is one.

@@ -15,7 +15,7 @@ mod psi;
 mod series;
 
 use crate::config::Config;
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
+use crate::reading::{assign_or_first, read_batches};
 use crate::serving::{Serving, activations};
 use crate::wire::Wire;
 use anyhow::Result;
@@ -120,13 +120,12 @@ impl LiveDrift {
         let states = self.source(&topics.state, (log, wire))?;
         let format = wire.format();
         for mut source in [states, extractions].into_iter().flatten() {
-            while !source.is_finished() {
-                if stop.load(Ordering::SeqCst) {
-                    return Ok(false);
-                }
-                for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-                    self.read(record, config, format.as_ref());
-                }
+            let is_whole = read_batches(source.as_mut(), |records| {
+                records.into_iter().for_each(|record| self.read(record, config, format.as_ref()));
+                Ok(!stop.load(Ordering::SeqCst))
+            })?;
+            if !is_whole {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -6,9 +6,9 @@
 //! committed.
 
 use crate::config::Config;
+use crate::reading::read_batches;
 use crate::retraining::book::Book;
 use crate::retraining::origin::Origin;
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT};
 use crate::teaching::asking;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
@@ -92,16 +92,12 @@ impl Follower {
                 )?;
             }
         }
-        while !source.is_finished() {
-            if stop.load(Ordering::SeqCst) {
-                return Ok(false);
-            }
-            let records = source.poll(BATCH_BYTES, POLL_WAIT)?;
+        read_batches(source.as_mut(), |records| {
             if !records.is_empty() {
                 book.apply(self.read(records));
             }
-        }
-        Ok(true)
+            Ok(!stop.load(Ordering::SeqCst))
+        })
     }
 
     /// How far each partition was read: what stands before these offsets is in the book.

@@ -4,7 +4,7 @@
 //! student that serves, and those of the one that it replaced.
 
 use crate::config::Config;
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT, assign_or_first};
+use crate::reading::{assign_or_first, read_records};
 use crate::retraining::run_folder::{read, write};
 use crate::retraining::triggers::{Best, Fall, deviations, f1_interval};
 use crate::retraining::watch::{Pair, Watch};
@@ -105,24 +105,22 @@ impl LiveF1 {
         source.partitions(topic)?;
         assign_or_first(source.as_mut(), (topic, PARTITION), self.next)?;
         let format = wire.format();
-        while !source.is_finished() {
-            for Record { topic, position, key, value, .. } in source.poll(BATCH_BYTES, POLL_WAIT)? {
-                self.next = position.offset + 1;
-                let Some(value) = value else {
-                    // No such notes are left, and there is nothing that could have fallen.
-                    if let Ok(key) = serde_json::from_slice::<QualityKey>(&key.unwrap_or_default()) {
-                        self.forget(key);
-                    }
-                    continue;
-                };
-                let json = format.to_json(&topic, &value).ok();
-                match json.and_then(|json| serde_json::from_slice::<Quality>(&json).ok()) {
-                    Some(quality) => self.take_in(&quality, config),
-                    None => tracing::warn!("{topic}/{PARTITION} offset {} is no figure", position.offset),
+        read_records(source.as_mut(), |Record { topic, position, key, value, .. }| {
+            self.next = position.offset + 1;
+            let Some(value) = value else {
+                // No such notes are left, and there is nothing that could have fallen.
+                if let Ok(key) = serde_json::from_slice::<QualityKey>(&key.unwrap_or_default()) {
+                    self.forget(key);
                 }
+                return Ok(());
+            };
+            let json = format.to_json(&topic, &value).ok();
+            match json.and_then(|json| serde_json::from_slice::<Quality>(&json).ok()) {
+                Some(quality) => self.take_in(&quality, config),
+                None => tracing::warn!("{topic}/{PARTITION} offset {} is no figure", position.offset),
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Forgets a figure, if it is followed.

@@ -1,6 +1,6 @@
 //! Where examples come from: how far the topics were read, who merged what teachers said, and what their labels cost.
 
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT};
+use crate::reading::read_batches;
 use crate::retraining::snapshot::ChosenNote;
 use crate::wire::Wire;
 use anyhow::Result;
@@ -53,11 +53,8 @@ impl Origin {
         for partition in ends.keys() {
             source.assign(&self.labels, *partition, 0)?;
         }
-        while !source.is_finished() {
-            if stop.load(Ordering::SeqCst) {
-                return Ok(None);
-            }
-            for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
+        let is_whole = read_batches(source.as_mut(), |records| {
+            for record in records {
                 // What came since the notes were chosen is learned by in another run.
                 let is_before = ends.get(&record.position.partition).is_some_and(|end| record.position.offset < *end);
                 let key = record.key.as_deref().and_then(|key| serde_json::from_slice::<LabelKey>(key).ok());
@@ -65,6 +62,10 @@ impl Origin {
                     *usd = spent(&record, wire);
                 }
             }
+            Ok(!stop.load(Ordering::SeqCst))
+        })?;
+        if !is_whole {
+            return Ok(None);
         }
         let sum: Option<f64> = labels.into_values().sum();
         // Costs are counted in billionths of a dollar, and a sum of binary fractions has more digits.

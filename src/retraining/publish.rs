@@ -5,8 +5,8 @@
 //! most: the last one is when its minute is over, or when this process ends. What stands on the topic already is read
 //! once, so that a restart repeats nothing.
 
+use crate::reading::read_partition;
 use crate::retraining::book::Book;
-use crate::retraining::reading::{BATCH_BYTES, POLL_WAIT};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -114,19 +114,15 @@ pub(crate) fn balances(book: &Book) -> impl Iterator<Item = Retraining> {
 
 /// What stands on a topic, of kinds that are known here.
 fn read(log: &dyn Log, topic: &str) -> Result<Values> {
-    let mut source = log.bounded()?;
-    source.partitions(topic)?;
-    source.assign(topic, PARTITION, 0)?;
     let mut said = Values::new();
-    while !source.is_finished() {
-        for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-            let key = record.key.unwrap_or_default();
-            match record.value {
-                Some(value) if serde_json::from_slice::<RetrainingKey>(&key).is_ok() => said.insert(key, value),
-                _ => said.remove(&key),
-            };
-        }
-    }
+    read_partition(log.bounded()?, (topic, PARTITION), |record| {
+        let key = record.key.unwrap_or_default();
+        match record.value {
+            Some(value) if serde_json::from_slice::<RetrainingKey>(&key).is_ok() => said.insert(key, value),
+            _ => said.remove(&key),
+        };
+        Ok(())
+    })?;
     Ok(said)
 }
 
@@ -156,11 +152,12 @@ mod tests {
 
     /// All that was ever said.
     fn records(log: &dyn Log) -> Vec<Record> {
-        let (mut source, mut records) = (log.bounded().unwrap(), Vec::new());
-        source.assign(TOPIC, PARTITION, 0).unwrap();
-        while !source.is_finished() {
-            records.extend(source.poll(BATCH_BYTES, POLL_WAIT).unwrap());
-        }
+        let mut records = Vec::new();
+        let mut take = |record: Record| -> Result<()> {
+            records.push(record);
+            Ok(())
+        };
+        read_partition(log.bounded().unwrap(), (TOPIC, PARTITION), &mut take).unwrap();
         records
     }
 

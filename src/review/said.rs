@@ -1,7 +1,7 @@
 //! What teachers said of some texts, and what an annotator says of notes, as it stands on the log.
 
 use crate::config::Config;
-use crate::retraining::{BATCH_BYTES, POLL_WAIT};
+use crate::reading::read_topic;
 use crate::wire::Wire;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,19 +83,13 @@ fn each(
     if log.partitions(topic)?.is_none() {
         return Ok(());
     }
-    let mut source = wire.source(log.bounded()?);
-    for partition in 0..source.partitions(topic)? {
-        source.assign(topic, partition, 0)?;
-    }
     let decode = config.engine.decode(wire.format());
-    while !source.is_finished() {
-        for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-            if let Some(upsert) = reference_of(&record, &decode) {
-                take_in(upsert);
-            }
+    read_topic(wire.source(log.bounded()?), topic, |record| {
+        if let Some(upsert) = reference_of(&record, &decode) {
+            take_in(upsert);
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[cfg(test)]

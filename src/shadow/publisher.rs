@@ -1,7 +1,7 @@
 //! Publishes the figures of a shadow.
 
 use crate::engine::QualityBook;
-use crate::retraining::{BATCH_BYTES, POLL_WAIT};
+use crate::reading::read_partition;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,15 +82,12 @@ pub(crate) fn prepare_topic(log: &dyn Log, topic: &str) -> Result<()> {
 }
 
 /// The keys of figures that stand on the topic and are of these students.
-fn left_of(mut source: Box<dyn Source>, topic: &str, models: [&ModelId; 2]) -> Result<Vec<Vec<u8>>> {
+fn left_of(source: Box<dyn Source>, topic: &str, models: [&ModelId; 2]) -> Result<Vec<Vec<u8>>> {
     let mut left = BTreeMap::new();
-    source.partitions(topic)?;
-    source.assign(topic, PARTITION, 0)?;
-    while !source.is_finished() {
-        for record in source.poll(BATCH_BYTES, POLL_WAIT)? {
-            left.insert(record.key.unwrap_or_default(), record.value.is_some());
-        }
-    }
+    read_partition(source, (topic, PARTITION), |record| {
+        left.insert(record.key.unwrap_or_default(), record.value.is_some());
+        Ok(())
+    })?;
     let is_theirs = |key: &[u8]| {
         let key: Option<QualityKey> = serde_json::from_slice(key).ok();
         key.is_some_and(|key| models.contains(&&key.model))

@@ -1,8 +1,8 @@
 //! `stillroom retrain` and `run --topology retraining`: people annotate notes while they flow, and a better student
 //! takes over.
 
-mod origin;
 mod asked;
+mod origin;
 mod shadow;
 mod soft;
 

@@ -2,17 +2,14 @@
 //! to learn what one learns that was not killed.
 
 use crate::config::Config;
+use crate::reading::read_topic;
 use crate::teaching::Wanted;
 use crate::teaching::labels::{label_of, runtime};
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 use stillroom_connectors::{Appended, EmbeddedLog, Log};
 use stillroom_dataflow::label_key;
 use stillroom_schemas::{Extraction, Note, Task, TextHash};
-
-/// Bytes of labels that are read at once.
-const BATCH_BYTES: usize = 1 << 20;
 
 /// Appends what the teacher says of those of `notes` that stand as they were extracted last and have no label yet.
 ///
@@ -64,13 +61,10 @@ fn current_texts(log: &EmbeddedLog, topic: &str) -> Result<BTreeMap<String, Text
 
 /// The keys of a topic, whether they are read yet or not.
 fn keys(log: &EmbeddedLog, topic: &str) -> Result<BTreeSet<Vec<u8>>> {
-    let (mut source, mut keys) = (Log::bounded(log)?, BTreeSet::new());
-    for partition in 0..source.partitions(topic)? {
-        source.assign(topic, partition, 0)?;
-    }
-    while !source.is_finished() {
-        let records = source.poll(BATCH_BYTES, Duration::ZERO)?;
-        keys.extend(records.into_iter().filter_map(|record| record.key));
-    }
+    let mut keys = BTreeSet::new();
+    read_topic(Log::bounded(log)?, topic, |record| {
+        keys.extend(record.key);
+        Ok(())
+    })?;
     Ok(keys)
 }

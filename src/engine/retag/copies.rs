@@ -6,7 +6,7 @@
 
 use crate::engine::config::RETAG_READ_BYTES;
 use crate::engine::retag::stale::Known;
-use crate::retraining::assign_or_first;
+use crate::reading::assign_or_first;
 use anyhow::Result;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

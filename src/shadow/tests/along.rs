@@ -2,6 +2,7 @@
 
 use super::flaky::{Flaky, Outages};
 use super::*;
+use crate::reading::read_partition;
 use crossbeam_channel::{Receiver, bounded};
 use std::path::Path;
 use std::time::SystemTime;
@@ -75,18 +76,16 @@ fn shadow_on(log: &Arc<Flaky>, candidate: TaggerFactory) -> Shadow {
 
 /// Notes that a student was measured on, by what stands on the topic of the shadow.
 fn published(log: &Flaky, model: &str) -> i64 {
-    let mut source = log.log.bounded().unwrap();
-    source.assign(&topics().shadow, 0, 0).unwrap();
     let mut notes = 0;
-    while !source.is_finished() {
-        for record in source.poll(BATCH_BYTES, POLL_WAIT).unwrap() {
-            let key: QualityKey = serde_json::from_slice(&record.key.unwrap()).unwrap();
-            if key == row(model) {
-                let quality: Option<Quality> = record.value.map(|value| serde_json::from_slice(&value).unwrap());
-                notes = quality.map_or(0, |quality| quality.counts.notes);
-            }
+    let take = |record: Record| -> Result<()> {
+        let key: QualityKey = serde_json::from_slice(&record.key.unwrap())?;
+        if key == row(model) {
+            let quality: Option<Quality> = record.value.map(|value| serde_json::from_slice(&value)).transpose()?;
+            notes = quality.map_or(0, |quality| quality.counts.notes);
         }
-    }
+        Ok(())
+    };
+    read_partition(log.log.bounded().unwrap(), (&topics().shadow, 0), take).unwrap();
     notes
 }
 
