@@ -90,9 +90,17 @@ impl LiveF1 {
         // What was read before the log failed is read no more.
         let is_read = self.read_on(config, topics);
         if self.known != before {
-            write(&config.retraining.dir.join(FILE), &self.known)?;
+            self.keep(config)?;
         }
         is_read
+    }
+
+    /// Keeps what is known, for the process after this one.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(crate) fn keep(&self, config: &Config) -> Result<()> {
+        write(&config.retraining.dir.join(FILE), &self.known)
     }
 
     /// Reads on to where the topic of quality ends now.
@@ -256,5 +264,25 @@ mod tests {
         assert_eq!(look("kept", "whole", &[("r@1", 60, 900), ("s@1", 60, 950)]), (false, false));
         assert_eq!(look("kept", "compacted", &compacted), (true, true));
         assert_eq!(look("new", "compacted again", &compacted), (false, false));
+    }
+
+    #[test]
+    fn who_stays_as_the_one_before_is_worse_on_the_same_notes_stays_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        (config.retraining.dir, config.log.dir) = (folder.path().join("retraining"), folder.path().join("log"));
+        std::fs::create_dir_all(&config.retraining.dir).unwrap();
+        let log = log(&config, &[("r@1", 60, 900), ("s@1", 60, 500)]);
+        let look = || {
+            let mut live = LiveF1::default();
+            live.look(&config, (&log, &Wire::Plain)).unwrap();
+            live
+        };
+        let mut live = look();
+        let watch = live.watch().unwrap();
+        assert!(!watch.stays && watch.worse(&config.retraining).is_some());
+        watch.stays = true;
+        live.keep(&config).unwrap();
+        assert!(look().watch().unwrap().stays);
     }
 }

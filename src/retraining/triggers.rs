@@ -115,6 +115,13 @@ pub(crate) struct History {
     has_run: bool,
     /// Runs by a cause since the last one by it that was promoted.
     unpromoted: BTreeMap<Kind, u32>,
+    /// Students that were promoted and rolled back, one after the other: ended by one that stays until the next takes
+    /// over.
+    #[serde(default)]
+    rollbacks: u32,
+    /// Whether the student that was promoted last was rolled back.
+    #[serde(default)]
+    is_rolled_back: bool,
 }
 
 impl History {
@@ -162,17 +169,23 @@ impl History {
         (self.ended_at, self.has_run) = (Some(now), true);
         if is_promoted {
             self.unpromoted.clear();
+            if !std::mem::take(&mut self.is_rolled_back) {
+                self.rollbacks = 0;
+            }
         } else {
             *self.unpromoted.entry(cause.kind()).or_default() += 1;
         }
     }
 
     /// A student that was promoted was rolled back: what made it would make it again, so every cause waits as after a
-    /// run that was not promoted.
+    /// run that was not promoted, and after the next one that is rolled back as after two. Where the gate and live figures
+    /// disagree for good, students change ever more seldom.
     pub(crate) fn rolled_back(&mut self, now: u64) {
-        (self.ended_at, self.has_run) = (Some(now), true);
+        (self.ended_at, self.has_run, self.is_rolled_back) = (Some(now), true, true);
+        self.rollbacks = self.rollbacks.saturating_add(1);
         for kind in [Kind::Labels, Kind::F1, Kind::Drift, Kind::Hours] {
-            *self.unpromoted.entry(kind).or_default() += 1;
+            let unpromoted = self.unpromoted.entry(kind).or_default();
+            *unpromoted = unpromoted.saturating_add(self.rollbacks);
         }
     }
 }

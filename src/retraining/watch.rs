@@ -59,10 +59,10 @@ pub(crate) struct Watch {
     /// When a rollback failed last.
     #[serde(skip)]
     failed_at: Option<Instant>,
-    /// Whether the one before does worse on the notes that are held out, so that live figures decide nothing: found
-    /// out once by each process.
-    #[serde(skip)]
-    stays: bool,
+    /// Whether the one before does worse on the notes that are held out, so that live figures decide nothing: found out
+    /// once, and kept until another student is activated.
+    #[serde(default)]
+    pub(super) stays: bool,
 }
 
 impl Watch {
@@ -209,7 +209,10 @@ pub(crate) fn look(
             *live = LiveF1::default();
             Ok(Some(rolled_back))
         }
-        Ok(None) => Ok(None),
+        Ok(None) => {
+            live.keep(config)?;
+            Ok(None)
+        }
         Err(error) => {
             eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
             watch.failed();

@@ -172,3 +172,30 @@ fn after_a_rollback_every_cause_waits_for_twice_as_much() {
     check(&mut history, (58 * HOUR - 1, 1), None, None);
     check(&mut history, (58 * HOUR, 1), None, Some(Kind::Hours));
 }
+
+#[test]
+fn promotions_and_rollbacks_in_turn_become_ever_more_seldom_also_over_restarts() {
+    let mut history = History { ended_at: Some(0), ..History::default() };
+    let restarted =
+        |history: &History| -> History { serde_json::from_str(&serde_json::to_string(history).unwrap()).unwrap() };
+    let mut now = 0;
+    for needed in [200, 400, 800] {
+        history.ended(&Cause::Labels { new: 100 }, true, now);
+        history = restarted(&history);
+        history.rolled_back(now);
+        history = restarted(&history);
+        now += HOUR;
+        check(&mut history, (now, needed - 1), None, None);
+        check(&mut history, (now, needed), None, Some(Kind::Labels));
+    }
+    // One that stays until the next is promoted ends it.
+    history.ended(&Cause::Labels { new: 800 }, true, now);
+    check(&mut history, (now + HOUR, 100), None, Some(Kind::Labels));
+    history.ended(&Cause::Labels { new: 100 }, true, now + HOUR);
+    history.rolled_back(now + HOUR);
+    check(&mut history, (now + 2 * HOUR, 199), None, None);
+    check(&mut history, (now + 2 * HOUR, 200), None, Some(Kind::Labels));
+
+    let earlier = r#"{"ended_at":1,"has_run":true,"unpromoted":{}}"#;
+    assert!(serde_json::from_str::<History>(earlier).is_ok(), "what an earlier version remembers is read");
+}
