@@ -13,6 +13,7 @@
 mod corpora;
 mod disk;
 mod embedded;
+mod error;
 mod files;
 mod gold;
 mod kafka;
@@ -26,7 +27,8 @@ pub use embedded::{
     EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, SEGMENT_BYTES_MAX_DEFAULT, TopicRecords,
     partition_of,
 };
+pub use error::LogError;
 pub use files::{FILES_TOPIC, NoteFiles, Origins};
 pub use gold::{GoldDocument, GoldDocuments};
 pub use kafka::{Delivery, KafkaLog, KafkaSettings, TopicInfo};
-pub use log::{Appended, Appender, Cleanup, Commit, Committer, Log, LogError, OutputRecord, Source, TopicPlan};
+pub use log::{Appended, Appender, Cleanup, Commit, Committer, Log, OutputRecord, Source, TopicPlan};

@@ -11,6 +11,7 @@ mod bootstrap;
 mod decode;
 mod desk;
 pub mod ensemble;
+mod entry;
 mod examples;
 mod extract;
 mod gossip;
@@ -47,6 +48,7 @@ pub use decode::{
     Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, activation_of, label_key, reference_key,
     reference_of,
 };
+pub use entry::Entry;
 pub use examples::{CurrentNote, CurrentNoteUpsert, Example, ExampleChange, ExampleKey, ExampleSource, Examples};
 pub use extract::{Extract, ExtractConfig};
 pub use gossip::{Voice, Word, gossip};
@@ -61,7 +63,7 @@ pub use score::{PredictionUpsert, ReferenceKey, ReferenceUpsert, Score};
 pub use scoring::{Scores, score_spans};
 pub use sink::{Report, Sink};
 pub use soft::{Share, SoftSpan, SoftSpans};
-pub use source::{Admission, Batch, Entry, Feed, FeedError, FeedSender, Input, Retirement, feed, source};
+pub use source::{Admission, Batch, Feed, FeedError, FeedSender, Input, Retirement, feed, source};
 pub use spans::{ScoredSpan, entities_of, spans_of};
 pub use students::{LoadStudent, StudentLease, Students, Tenure};
 pub use tag::{Activations, Tag, TagConfig, TaggedNote};

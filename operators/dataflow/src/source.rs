@@ -5,7 +5,7 @@
 //! an epoch is complete when a batch of a later one arrives, empty batches included, or when the reader is gone.
 
 use crate::wake::Wake;
-use crate::{Epoch, Record};
+use crate::{Entry, Epoch, Record};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TryRecvError, bounded};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -56,32 +56,6 @@ pub struct Batch {
     pub bytes: usize,
     /// Told when it enters, if anybody wants to know.
     pub entry: Option<Entry>,
-}
-
-/// The epoch in which a batch enters. It is not always that of the batch: one that is held back enters later, and what it was stamped
-/// with may be committed before.
-#[derive(Clone, Debug)]
-pub struct Entry(Arc<AtomicU64>);
-
-/// No batch enters in it: it is the end of all input.
-const NOT_ENTERED: Epoch = Epoch::MAX;
-
-impl Default for Entry {
-    fn default() -> Entry {
-        Entry(Arc::new(AtomicU64::new(NOT_ENTERED)))
-    }
-}
-
-impl Entry {
-    /// The epoch; nothing before the batch has entered.
-    pub fn epoch(&self) -> Option<Epoch> {
-        Some(self.0.load(Ordering::SeqCst)).filter(|epoch| *epoch != NOT_ENTERED)
-    }
-
-    /// Says that the batch enters now.
-    fn tell(&self, epoch: Epoch) {
-        self.0.store(epoch, Ordering::SeqCst);
-    }
 }
 
 /// How far a source may run ahead of what is committed.
