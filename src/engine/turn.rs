@@ -20,7 +20,7 @@ pub(crate) struct Turn {
 
 /// Records to tag again together.
 pub(crate) struct Again {
-    /// In the order of their offsets in each partition.
+    /// Each where its note was read first.
     pub(crate) records: Vec<Record>,
     /// To be told when they enter.
     pub(crate) entry: Entry,
