@@ -35,7 +35,10 @@ impl Driver<'_> {
         let Some(under_way) = self.place.state.under_way.clone() else { return Ok(None) };
         let folder = self.place.run_folder(&under_way.snapshot);
         let Some(snapshot) = folder.snapshot()? else {
-            // What began it may begin it anew, on what there is now.
+            // What began it may begin it anew, on what there is now. A request was answered, and nobody would ask again.
+            if under_way.cause == Cause::Command {
+                self.place.request.leave()?;
+            }
             self.place.finish(&folder, Kept::Nothing)?;
             self.book.learn(self.place.learned()?);
             return Ok(None);
@@ -133,11 +136,13 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::retraining::book::tests::{change, example};
+    use crate::retraining::place::UnderWay;
     use std::fs;
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
     use stillroom_connectors::EmbeddedLog;
     use stillroom_dataflow::ExampleSource;
+    use stillroom_schemas::{ModelId, Task};
 
     #[test]
     fn a_request_that_no_run_can_be_made_of_is_refused_and_one_that_cannot_begin_yet_stays() {
@@ -178,5 +183,34 @@ mod tests {
         let another = request.leave().unwrap();
         assert!(!begins(&mut driver));
         assert_eq!((reason_of(&asker).0, reason_of(&another).0), ("put off", "put off"));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_asked_for_again_where_its_documents_were_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.retraining.dir = folder.path().join("retraining");
+        let log = Arc::new(EmbeddedLog::open(folder.path().join("log")).unwrap());
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut driver = Driver::open(&config, log, &stop).unwrap();
+        // As a kill leaves a run whose request was answered.
+        let mut is_asked_again = |cause: Cause| {
+            let under_way = UnderWay {
+                snapshot: "0123456789abcdef".to_owned(),
+                cause,
+                serving: ModelId("s@1".to_owned()),
+                base: "base".into(),
+                tasks: vec![Task::Disease],
+                attempts: 1,
+                has_failed: false,
+            };
+            driver.place.run_folder(&under_way.snapshot).begin(&driver.book.fingerprints()).unwrap();
+            driver.place.state.under_way = Some(under_way);
+            assert!(driver.resumed().unwrap().is_none());
+            assert_eq!(driver.place.state.under_way, None);
+            driver.place.request.askers().is_some()
+        };
+        assert!(!is_asked_again(Cause::Labels { new: 7 }), "labels begin it anew by themselves");
+        assert!(is_asked_again(Cause::Command));
     }
 }

@@ -4,7 +4,6 @@ use super::{Driver, Report, Told, now};
 use crate::log::is_outage;
 use crate::retraining::place::{ATTEMPTS_MAX, Kept, UnderWay};
 use crate::retraining::run_folder::RunFolder;
-use crate::retraining::triggers::Cause;
 use crate::retraining::work::{Running, Work};
 use anyhow::{Result, anyhow};
 use std::sync::atomic::Ordering;
@@ -19,12 +18,7 @@ impl Driver<'_> {
             Ok(Some(report)) => tell(Told::Run(&report))?,
             Ok(None) => eprintln!("the run that is under way goes on later"),
             Err(error) if is_outage(&error) => {
-                eprintln!("the run that is under way goes on when the log can be reached: {error:#}");
-                // Without all of its documents it begins anew, and what was asked for is asked for again.
-                let is_asked = work.under_way.cause == Cause::Command;
-                if is_asked && work.folder.snapshot()?.is_none() {
-                    self.place.request.leave()?;
-                }
+                eprintln!("the run that is under way goes on when the log can be reached: {error:#}")
             }
             Err(error) => eprintln!("the run failed: {error:#}"),
         }
@@ -76,6 +70,7 @@ impl Driver<'_> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::retraining::triggers::Cause;
     use std::fs;
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
