@@ -38,18 +38,25 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Copies a student.
+    /// Copies a student to the system's folder of temporary files.
     ///
     /// # Errors
     /// When it cannot be loaded or copied, or has no manifest.
     pub(crate) fn of(folder: &Path) -> Result<Staged> {
+        Staged::copied(folder, tempfile::tempdir().context("cannot make a folder for temporary files")?)
+    }
+
+    /// Copies a student to an empty folder.
+    ///
+    /// # Errors
+    /// As those of [`Staged::of`].
+    pub(crate) fn copied(folder: &Path, stage: TempDir) -> Result<Staged> {
         Student::load(folder).with_context(|| format!("cannot add the student in {}", folder.display()))?;
         ensure!(
             folder.join(MANIFEST).exists(),
             "cannot add the student in {}: it has no {MANIFEST}; only students that stillroom trained have one",
             folder.display()
         );
-        let stage = tempfile::tempdir().context("cannot make a folder for temporary files")?;
         let files = copy(folder, stage.path())?;
         let (student, manifest) = (Student::load(stage.path())?, manifest(stage.path())?);
         Ok(Staged { stage, files, student, manifest })

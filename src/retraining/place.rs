@@ -10,6 +10,7 @@
 //!   train.jsonl, dev.jsonl, heldout.jsonl, learned.json; then snapshot.json, which makes them whole
 //!   train.lock                held by the training
 //!   student/                  the candidate
+//!   stage/                    the copy of it that is measured
 //!   shadow.json               where it began to read along, and what came of it
 //! ```
 //!

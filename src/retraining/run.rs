@@ -106,7 +106,7 @@ pub(crate) fn complete(
     let mut measuring = config.clone();
     measuring.student.threads = config.retraining.threads();
     let switch = Switch::open(measuring)?;
-    let staged = Staged::of(&folder.student())?;
+    let staged = Staged::copied(&folder.student(), folder.stage()?)?;
     let (gate, verdict) = judge(under_way, (&switch, &staged), folder, config.retraining.held_out_min)?;
     // Another student than at the beginning, where that one was rolled back meanwhile.
     let serves = Some(&switch.serving.model).filter(|serving| **serving != *staged.student.model());

@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 use stillroom_connectors::replace_file;
+use tempfile::TempDir;
 
 /// In the folder of a run, what is learned from.
 pub(crate) const TRAIN: &str = "train.jsonl";
@@ -21,6 +22,9 @@ pub(crate) const STUDENT: &str = "student";
 
 /// In the folder of a run, what a training locks, so that no two write the candidate.
 pub(crate) const TRAIN_LOCK: &str = "train.lock";
+
+/// In the folder of a run, the copy of the candidate that is measured.
+const STAGE: &str = "stage";
 
 /// In the folder of a run, what the documents are in all.
 pub(crate) const SNAPSHOT: &str = "snapshot.json";
@@ -68,6 +72,18 @@ impl RunFolder {
     /// The candidate.
     pub(crate) fn student(&self) -> PathBuf {
         self.0.join(STUDENT)
+    }
+
+    /// An empty folder for a copy of the candidate; what a kill left of an earlier one goes. It is here, and not among the
+    /// system's temporary files, so that it goes with the run.
+    ///
+    /// # Errors
+    /// When it cannot be removed or made.
+    pub(crate) fn stage(&self) -> Result<TempDir> {
+        let path = self.0.join(STAGE);
+        removed(&path, fs::remove_dir_all(&path))?;
+        let stage = tempfile::Builder::new().prefix(STAGE).rand_bytes(0).tempdir_in(&self.0);
+        stage.with_context(|| format!("cannot create {}", path.display()))
     }
 
     /// Whether the candidate is finished: its manifest is written last, and then its checkpoint goes.
@@ -178,4 +194,31 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     Ok(replace_file(path, &serde_json::to_vec(value)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_kills_left_do_not_pile_up_and_go_with_the_run() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder(root.path().join("run"));
+        run.begin(&BTreeSet::new()).unwrap();
+        fs::create_dir(run.student()).unwrap();
+        fs::write(run.student().join("manifest.json"), "{}").unwrap();
+        let before = entries(run.path()).unwrap().len();
+        for _ in 0..3 {
+            let stage = run.stage().unwrap();
+            assert_eq!((stage.path().parent(), entries(stage.path()).unwrap().len()), (Some(run.path()), 0));
+            fs::write(stage.path().join("weights"), "weights").unwrap();
+            // As a kill does.
+            let _ = stage.keep();
+            assert_eq!(entries(run.path()).unwrap().len(), before + 1);
+        }
+        run.remove_but_student().unwrap();
+        assert_eq!(entries(run.path()).unwrap(), [run.student()]);
+        drop(run.stage().unwrap());
+        assert_eq!(entries(run.path()).unwrap(), [run.student()], "it goes when it is needed no more");
+    }
 }
