@@ -10,6 +10,8 @@ mod corpora;
 pub mod engine;
 mod estimate;
 mod evaluation;
+#[cfg(test)]
+mod flaky;
 mod gate;
 pub mod generator;
 mod golden;

@@ -163,7 +163,7 @@ fn is_followed(key: &QualityKey) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use stillroom_connectors::{Appended, EmbeddedLog};
     use stillroom_schemas::{ActivationCause, Counts};
@@ -225,7 +225,7 @@ mod tests {
 
     /// A log in a folder, on which `s@1` was promoted in the place of `r@1`. Each figure is a student, notes and words
     /// out of 1000.
-    fn log(config: &Config, figures: &[(&str, i64, i64)]) -> EmbeddedLog {
+    pub(crate) fn log(config: &Config, figures: &[(&str, i64, i64)]) -> EmbeddedLog {
         let (log, topics) = (EmbeddedLog::open(&config.log.dir).unwrap(), &config.engine.topics);
         let append = |topic: &str, key: &str, value: Vec<u8>| {
             let (key, value) = (Some(key.into()), Some(value));

@@ -7,6 +7,7 @@
 
 use crate::config::Config;
 use crate::gate::DOCUMENTS_MIN;
+use crate::log::is_outage;
 use crate::promotion::Switch;
 use crate::retraining::RetrainingConfig;
 use crate::retraining::book::Book;
@@ -182,7 +183,8 @@ pub(crate) struct RolledBack {
 }
 
 /// Reads on what is published of the student that serves, and goes back to the one before if it does worse. A rollback
-/// that fails is said, and tried again after the interval between runs.
+/// that fails is said, and tried again after the interval between runs, unless it does as the log is away: what serves is
+/// worse, and the next look may have the log again.
 ///
 /// # Errors
 /// When the log or what is remembered cannot be read, or what is remembered not be written.
@@ -213,6 +215,7 @@ pub(crate) fn look(
             live.keep(config)?;
             Ok(None)
         }
+        Err(error) if is_outage(&error) => Err(error),
         Err(error) => {
             eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
             watch.failed();

@@ -1,5 +1,4 @@
 mod along;
-mod flaky;
 
 use super::*;
 use crate::engine::QualityBook;

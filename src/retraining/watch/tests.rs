@@ -1,5 +1,7 @@
 //! What live figures say of two students.
 
+mod looking;
+
 use super::*;
 use stillroom_schemas::{Comparison, Level};
 

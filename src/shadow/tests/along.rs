@@ -1,7 +1,7 @@
 //! A candidate that reads along on a log.
 
-use super::flaky::{Flaky, Outages};
 use super::*;
+use crate::flaky::{Flaky, Outages};
 use crate::reading::read_partition;
 use crossbeam_channel::{Receiver, bounded};
 use std::path::Path;

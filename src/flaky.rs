@@ -1,4 +1,4 @@
-//! A log in a folder that is away now and then.
+//! For tests: a log in a folder that is away now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,20 +9,20 @@ use stillroom_schemas::Progress;
 
 /// How often each of these is still to fail.
 #[derive(Default)]
-pub(super) struct Outages {
+pub(crate) struct Outages {
     /// Asking for what is committed.
-    pub(super) progress: AtomicUsize,
+    pub(crate) progress: AtomicUsize,
     /// Reading.
-    pub(super) poll: AtomicUsize,
+    pub(crate) poll: AtomicUsize,
     /// Writing.
-    pub(super) append: AtomicUsize,
+    pub(crate) append: AtomicUsize,
 }
 
 /// The log, in which so much is committed.
-pub(super) struct Flaky {
-    pub(super) log: EmbeddedLog,
-    pub(super) progress: Progress,
-    pub(super) outages: Arc<Outages>,
+pub(crate) struct Flaky {
+    pub(crate) log: EmbeddedLog,
+    pub(crate) progress: Progress,
+    pub(crate) outages: Arc<Outages>,
 }
 
 /// Fails if it is to.
