@@ -235,8 +235,12 @@ impl<'a> Driver<'a> {
             // Neither a fall nor a drift of the student that went starts a run: the next look is at who serves now.
             self.place.state.history.rolled_back(now());
             self.place.save()?;
-            tell(Told::RolledBack(&rolled_back))?;
-        } else if running.is_none() {
+            return tell(Told::RolledBack(&rolled_back));
+        }
+        if live.rollbacks().is_some_and(|count| self.place.state.history.saw_rollbacks(count, now())) {
+            self.place.save()?;
+        }
+        if running.is_none() {
             *running = self.next_job(live, &drifts)?.map(|job| self.spawn(job)).transpose()?;
         }
         Ok(())
@@ -291,3 +295,6 @@ impl<'a> Driver<'a> {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests;

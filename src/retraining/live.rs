@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use stillroom_connectors::Log;
 use stillroom_dataflow::Record;
-use stillroom_schemas::{Activation, Comparison, Level, ModelId, Quality, QualityKey, Task};
+use stillroom_schemas::{Activation, ActivationCause, Comparison, Level, ModelId, Quality, QualityKey, Task};
 
 /// The one partition of the topic.
 const PARTITION: u32 = 0;
@@ -63,12 +63,19 @@ pub(crate) struct LiveF1 {
     next: u64,
     /// Figures that have fallen, as they stand now.
     fallen: BTreeMap<(Task, String), Fall>,
+    /// Rollbacks on the topic of models at the last look.
+    rollbacks: Option<usize>,
 }
 
 impl LiveF1 {
     /// A figure of the student that serves that has fallen, the first of several.
     pub(crate) fn fallen(&self) -> Option<&Fall> {
         self.fallen.values().next()
+    }
+
+    /// Rollbacks on the topic of models, if it was looked at.
+    pub(crate) fn rollbacks(&self) -> Option<usize> {
+        self.rollbacks
     }
 
     /// The student that serves beside the one that it replaced, if it was promoted.
@@ -87,6 +94,8 @@ impl LiveF1 {
         if before.as_ref().is_none_or(|known| known.activations != activations.len()) {
             *self = LiveF1 { known: Some(Known::of(config, &activations)?), ..LiveF1::default() };
         }
+        let is_rollback = |activation: &&Activation| activation.cause == ActivationCause::Rollback;
+        self.rollbacks = Some(activations.iter().filter(is_rollback).count());
         // What was read before the log failed is read no more.
         let is_read = self.read_on(config, topics);
         if self.known != before {
@@ -166,7 +175,7 @@ fn is_followed(key: &QualityKey) -> bool {
 pub(crate) mod tests {
     use super::*;
     use stillroom_connectors::{Appended, EmbeddedLog};
-    use stillroom_schemas::{ActivationCause, Counts};
+    use stillroom_schemas::Counts;
 
     /// Of the student that serves, against a reference, but for what `change` changes.
     fn key(change: fn(&mut QualityKey)) -> QualityKey {

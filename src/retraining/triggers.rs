@@ -122,6 +122,9 @@ pub(crate) struct History {
     /// Whether the student that was promoted last was rolled back.
     #[serde(default)]
     is_rolled_back: bool,
+    /// Rollbacks on the topic of models that are counted, or were there before this was first looked at.
+    #[serde(default)]
+    rollbacks_seen: Option<usize>,
 }
 
 impl History {
@@ -183,10 +186,23 @@ impl History {
     pub(crate) fn rolled_back(&mut self, now: u64) {
         (self.ended_at, self.has_run, self.is_rolled_back) = (Some(now), true, true);
         self.rollbacks = self.rollbacks.saturating_add(1);
+        self.rollbacks_seen = self.rollbacks_seen.map(|seen| seen + 1);
         for kind in [Kind::Labels, Kind::F1, Kind::Drift, Kind::Hours] {
             let unpromoted = self.unpromoted.entry(kind).or_default();
             *unpromoted = unpromoted.saturating_add(self.rollbacks);
         }
+    }
+
+    /// So many rollbacks are on the topic of models: those that are not counted yet count now. A kill may have come
+    /// between a rollback and what is remembered of it, or somebody may have rolled back by hand. Whether that changes
+    /// anything.
+    pub(crate) fn saw_rollbacks(&mut self, count: usize, now: u64) -> bool {
+        let seen = self.rollbacks_seen;
+        for _ in seen.unwrap_or(count)..count {
+            self.rolled_back(now);
+        }
+        self.rollbacks_seen = Some(count);
+        seen != Some(count)
     }
 }
 

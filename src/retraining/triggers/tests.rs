@@ -199,3 +199,24 @@ fn promotions_and_rollbacks_in_turn_become_ever_more_seldom_also_over_restarts()
     let earlier = r#"{"ended_at":1,"has_run":true,"unpromoted":{}}"#;
     assert!(serde_json::from_str::<History>(earlier).is_ok(), "what an earlier version remembers is read");
 }
+
+#[test]
+fn rollbacks_that_were_not_remembered_are_counted_once() {
+    let start = || History { ended_at: Some(0), ..History::default() };
+    let mut history = start();
+    assert!(history.saw_rollbacks(2, 0) && !history.saw_rollbacks(2, HOUR), "those that were there do not count");
+    check(&mut history, (HOUR, 100), None, Some(Kind::Labels));
+    // Remembered at once, and seen on the topic afterwards.
+    history.rolled_back(HOUR);
+    assert!(!history.saw_rollbacks(3, 2 * HOUR));
+    let mut missed = start();
+    missed.saw_rollbacks(2, 0);
+    assert!(missed.saw_rollbacks(3, HOUR));
+    assert_eq!(missed, history);
+    check(&mut missed, (2 * HOUR, 199), None, None);
+    check(&mut missed, (2 * HOUR, 200), None, Some(Kind::Labels));
+    // The topic was made anew.
+    assert!(missed.saw_rollbacks(0, 2 * HOUR) && missed.saw_rollbacks(1, 2 * HOUR));
+    check(&mut missed, (3 * HOUR, 799), None, None);
+    check(&mut missed, (3 * HOUR, 800), None, Some(Kind::Labels));
+}
