@@ -289,9 +289,9 @@ pub(crate) mod tests {
         };
         let mut live = look();
         let watch = live.watch().unwrap();
-        assert!(!watch.stays && watch.worse(&config.retraining).is_some());
-        watch.stays = true;
+        assert!(watch.stays_by.is_none() && watch.worse(&config.retraining).is_some());
+        watch.stays_by = Some("of these notes".to_owned());
         live.keep(&config).unwrap();
-        assert!(look().watch().unwrap().stays);
+        assert_eq!(look().watch().unwrap().stays_by.as_deref(), Some("of these notes"));
     }
 }

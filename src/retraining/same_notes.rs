@@ -8,27 +8,39 @@ use anyhow::Result;
 use std::sync::atomic::AtomicBool;
 use stillroom_connectors::GoldDocument;
 use stillroom_schemas::{Note, TextHash};
+use stillroom_student::sha256;
 
-/// The notes that a run which starts now would measure by, as far as their texts are there and fit into
-/// `text_bytes_max`; none where no run could start. Nothing when `stop` is set meanwhile.
+/// The notes that a run which starts now would measure by; none where no run could start.
+pub(crate) fn held_out(book: &Book, config: &RetrainingConfig) -> Vec<ChosenNote> {
+    Choice::of(book, config).map(|choice| choice.held_out).unwrap_or_default()
+}
+
+/// Tells such notes, and what is said of them, from others.
+///
+/// # Errors
+/// Never: names and numbers are JSON.
+pub(crate) fn hash(held_out: &[ChosenNote]) -> Result<String> {
+    Ok(sha256(&serde_json::to_vec(held_out)?))
+}
+
+/// These notes, as far as their texts are there and fit into so many bytes. Nothing when `stop` is set meanwhile.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub(crate) fn documents(
-    book: &Book,
-    config: &RetrainingConfig,
+    held_out: &[ChosenNote],
+    text_bytes_max: u64,
     topic: NotesTopic<'_>,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<GoldDocument>>> {
-    let held_out = Choice::of(book, config).map(|choice| choice.held_out).unwrap_or_default();
     let mut wanted: Wanted<&ChosenNote> = Wanted::new();
-    for note in &held_out {
+    for note in held_out {
         wanted.entry(note.partition).or_default().insert(note.offset, note);
     }
     let (mut documents, mut bytes) = (Vec::new(), 0);
     let take = |known: &ChosenNote, note: Note| {
         bytes += note.text.len() as u64;
-        if bytes <= config.text_bytes_max {
+        if bytes <= text_bytes_max {
             documents.extend(document(known, note.text));
         }
     };
@@ -74,7 +86,8 @@ mod tests {
         let mut book = Book::default();
         let topic = NotesTopic { log: &log, wire: &Wire::Plain, name: "notes" };
         let ids = |book: &Book, config: &RetrainingConfig, is_stopped: bool| {
-            let documents = documents(book, config, topic, &AtomicBool::new(is_stopped)).unwrap();
+            let (held_out, stop) = (held_out(book, config), AtomicBool::new(is_stopped));
+            let documents = documents(&held_out, config.text_bytes_max, topic, &stop).unwrap();
             documents.map(|documents| documents.into_iter().map(|document| document.id).collect::<Vec<String>>())
         };
         let config = RetrainingConfig { dev: 0.5, ..RetrainingConfig::default() };

@@ -14,6 +14,7 @@ use crate::retraining::book::Book;
 use crate::retraining::documents::NotesTopic;
 use crate::retraining::live::LiveF1;
 use crate::retraining::same_notes;
+use crate::retraining::snapshot::ChosenNote;
 use crate::retraining::triggers::{deviations, f1_interval};
 use crate::wire::Wire;
 use anyhow::{Result, ensure};
@@ -57,19 +58,20 @@ pub(crate) struct Watch {
     /// Of the one that was promoted: read from the log again by each process.
     #[serde(skip)]
     now: Figures,
-    /// When a rollback failed last.
+    /// When a rollback was tried last, and came to nothing.
     #[serde(skip)]
-    failed_at: Option<Instant>,
-    /// Whether the one before does worse on the notes that are held out, so that live figures decide nothing: found out
-    /// once, and kept until another student is activated.
+    tried_at: Option<Instant>,
+    /// The notes that are held out, by their hash, on which the one before does worse, so that live figures decide
+    /// nothing: found out once, and kept until others are held out or others said of them, or another student is
+    /// activated.
     #[serde(default)]
-    pub(super) stays: bool,
+    pub(super) stays_by: Option<String>,
 }
 
 impl Watch {
     /// Knows no figure yet.
     pub(crate) fn new(pair: Pair) -> Watch {
-        Watch { pair, before: Figures::new(), now: Figures::new(), failed_at: None, stays: false }
+        Watch { pair, before: Figures::new(), now: Figures::new(), tried_at: None, stays_by: None }
     }
 
     /// Takes in a figure in words against a reference, of whichever student.
@@ -123,15 +125,15 @@ impl Watch {
         self.now.iter().flat_map(figures).find_map(told)
     }
 
-    /// Whether a rollback failed so lately that none is to be tried.
+    /// Whether a rollback came to nothing so lately that none is to be tried.
     fn is_within(&self, config: &RetrainingConfig) -> bool {
         let interval = Duration::from_secs(60 * config.interval_min_minutes);
-        self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < interval)
+        self.tried_at.is_some_and(|tried_at| tried_at.elapsed() < interval)
     }
 
-    /// A rollback failed.
-    pub(crate) fn failed(&mut self) {
-        self.failed_at = Some(Instant::now());
+    /// A rollback came to nothing.
+    fn tried(&mut self) {
+        self.tried_at = Some(Instant::now());
     }
 }
 
@@ -199,44 +201,62 @@ pub(crate) fn look(
         return Ok(None);
     }
     live.look(config, (log, wire))?;
-    let Some(watch) = live.watch().filter(|watch| !watch.stays && !watch.is_within(retraining)) else {
-        return Ok(None);
-    };
+    let Some(watch) = live.watch().filter(|watch| !watch.is_within(retraining)) else { return Ok(None) };
     let Some(worse) = watch.worse(retraining) else { return Ok(None) };
+    let (book, stop) = held_out;
+    let held_out = same_notes::held_out(book, retraining);
+    let hash = same_notes::hash(&held_out)?;
+    if watch.stays_by.as_ref() == Some(&hash) {
+        // What is held out is chosen once in an interval, not at each look.
+        watch.tried();
+        return Ok(None);
+    }
     eprintln!("{worse}");
     let topic = NotesTopic { log, wire, name: &config.engine.topics.notes };
-    match roll_back(config, topic, held_out, watch, worse) {
-        Ok(Some(rolled_back)) => {
+    match roll_back(config, topic, (&held_out, stop), worse) {
+        Ok(Decided::RolledBack(rolled_back)) => {
             // What has fallen is of a student that serves no more.
             *live = LiveF1::default();
             Ok(Some(rolled_back))
         }
-        Ok(None) => {
+        Ok(Decided::Stays) => {
+            watch.stays_by = Some(hash);
+            watch.tried();
             live.keep(config)?;
             Ok(None)
         }
+        Ok(Decided::Stopped) => Ok(None),
         Err(error) if is_outage(&error) => Err(error),
         Err(error) => {
             eprintln!("the rollback fails, and is tried again after [retraining] interval_min_minutes: {error:#}");
-            watch.failed();
+            watch.tried();
             Ok(None)
         }
     }
 }
 
+/// What comes of a student that does worse on live notes.
+enum Decided {
+    /// The one before serves again.
+    RolledBack(RolledBack),
+    /// The one before does worse on the notes that are held out.
+    Stays,
+    /// It was stopped first.
+    Stopped,
+}
+
 /// Lets the student serve again that served before, if its files and golden notes are right. Live figures of both are of
 /// different notes, so it does not where it is worse on those that are held out now; where these are too few to tell,
-/// live figures decide. Nothing when the one that was promoted stays, or `stop` is set meanwhile.
+/// live figures decide.
 ///
 /// # Errors
 /// When it must not serve, another student was activated since, or the log cannot be read or written.
 fn roll_back(
     config: &Config,
     topic: NotesTopic<'_>,
-    (book, stop): (&Book, &AtomicBool),
-    watch: &mut Watch,
+    (held_out, stop): (&[ChosenNote], &AtomicBool),
     worse: Worse,
-) -> Result<Option<RolledBack>> {
+) -> Result<Decided> {
     // What reads notes has no more of the processor than what trains.
     let mut verifying = config.clone();
     verifying.student.threads = config.retraining.threads();
@@ -245,18 +265,19 @@ fn roll_back(
         Pair::of(&switch.activations).as_ref() == Some(&worse.pair),
         "another student was activated since; its own figures decide"
     );
-    let Some(documents) = same_notes::documents(book, &config.retraining, topic, stop)? else { return Ok(None) };
+    let text_bytes_max = config.retraining.text_bytes_max;
+    let documents = same_notes::documents(held_out, text_bytes_max, topic, stop)?;
+    let Some(documents) = documents else { return Ok(Decided::Stopped) };
     let on_same = worse_on(&switch, &worse.pair.before, &documents)?;
     if !on_same.is_empty() {
-        watch.stays = true;
         let tasks = on_same.iter().map(|task| task.name()).collect::<Vec<&str>>().join(" and ");
         let Pair { promoted, before } = &worse.pair;
         eprintln!("{} does worse on {tasks} of the same held-out notes, so {} stays", before.0, promoted.0);
-        return Ok(None);
+        return Ok(Decided::Stays);
     }
     eprintln!("rolling back to {}", worse.pair.before.0);
     let Activation { model, previous, activated_at, .. } = switch.roll_back(&worse.pair.before)?;
-    Ok(Some(RolledBack { rolled_back: previous, serving: model, activated_at, worse }))
+    Ok(Decided::RolledBack(RolledBack { rolled_back: previous, serving: model, activated_at, worse }))
 }
 
 /// The tasks on which a student is worse than the one that serves, of those that there are enough documents of.

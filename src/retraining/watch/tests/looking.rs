@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use stillroom_connectors::Appended;
-use stillroom_dataflow::{Example, ExampleKey, ExampleSource};
+use stillroom_dataflow::{Example, ExampleChange, ExampleKey, ExampleSource};
 use stillroom_schemas::Progress;
 use tempfile::TempDir;
 
@@ -88,4 +88,28 @@ fn a_rollback_that_finds_the_log_away_is_tried_again_at_the_next_look_and_others
     assert!(!ward.look().unwrap(), "the registry does not have the one before");
     let (is_tried, rolled_back) = ward.look_without_notes();
     assert_eq!((is_tried, rolled_back.unwrap()), (false, false), "it waits for the interval");
+}
+
+#[test]
+fn who_stays_by_what_is_held_out_stays_until_something_else_is() {
+    let mut ward = Ward::new();
+    let held_out = same_notes::held_out(&ward.book, &ward.config.retraining);
+    assert_eq!(held_out.len() as u64, NOTES / 5);
+    ward.live.watch().unwrap().stays_by = Some(same_notes::hash(&held_out).unwrap());
+    ward.live.keep(&ward.config).unwrap();
+    // Each process looks anew, or the interval would have to pass.
+    let mut is_tried = |changes: Vec<(u64, ExampleChange)>| {
+        ward.book.apply(changes);
+        ward.live = LiveF1::default();
+        ward.live.look(&ward.config, (&ward.log, &Wire::Plain)).unwrap();
+        let (is_tried, outcome) = ward.look_without_notes();
+        assert_eq!(is_tried, outcome.is_err());
+        is_tried
+    };
+    assert!(!is_tried(Vec::new()));
+    // More to learn from is nothing to measure by.
+    assert!(!is_tried(vec![change(2, of(NOTES + 1, 0), 1)]));
+    assert!(is_tried(vec![change(3, of(NOTES + 5, 0), 1)]));
+    assert!(!is_tried(vec![change(4, of(NOTES + 5, 0), -1)]));
+    assert!(is_tried(vec![change(5, of(0, 0), -1), change(5, of(0, 3), 1)]), "something else is said of one");
 }
