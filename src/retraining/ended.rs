@@ -43,13 +43,14 @@ impl Driver<'_> {
     /// Remembers that a run came to no verdict: a candidate that is trained is measured again after the interval, and
     /// what a run that is given up learned from is new again.
     pub(super) fn failed(&mut self, work: &Work) -> Result<()> {
-        self.place.state.history.failed(now());
         let is_trained = work.folder.is_trained();
         if is_trained && work.under_way.attempts < ATTEMPTS_MAX {
+            self.place.state.history.put_off(now());
             eprintln!("its candidate is measured again when [retraining] interval_min_minutes have passed");
             self.place.state.under_way = Some(UnderWay { has_failed: true, ..work.under_way.clone() });
             return self.place.save();
         }
+        self.place.state.history.failed(now());
         if is_trained {
             let student = work.folder.student();
             eprintln!("its candidate is kept in {}; look at it by `stillroom models add`", student.display());

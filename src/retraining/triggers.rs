@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use stillroom_schemas::{Counts, Task};
 
-/// Unpromoted runs in a row after which no more new examples or hours are asked for than before: a thousand times as
-/// many.
+/// Unpromoted or failed runs in a row after which no more new examples, hours or minutes are asked for than before: a
+/// thousand times as many.
 const DOUBLINGS_MAX: u32 = 10;
 
 /// Why a run starts.
@@ -125,6 +125,9 @@ pub(crate) struct History {
     /// Rollbacks on the topic of models that are counted, or were there before this was first looked at.
     #[serde(default)]
     rollbacks_seen: Option<usize>,
+    /// Runs in a row that were given up without a verdict.
+    #[serde(default)]
+    failures: u32,
 }
 
 impl History {
@@ -149,10 +152,16 @@ impl History {
         by_labels.or(by_f1).or(by_drift).or(hours.map(|hours| Cause::Hours { hours }))
     }
 
-    /// Whether so little time has passed since the last run that none is to start.
+    /// Whether so little time has passed since the last run that none is to start. What failed fails again where nothing
+    /// is done about it, as where memory is too little: with each further failure in a row twice as much is to pass, of a
+    /// minute at least.
     pub(crate) fn is_within(&mut self, config: &RetrainingConfig, now: u64) -> bool {
+        let minutes = match self.failures {
+            0 | 1 => config.interval_min_minutes,
+            failures => config.interval_min_minutes.max(1) << (failures - 1).min(DOUBLINGS_MAX),
+        };
         let since = self.since(now);
-        self.has_run && since.is_some_and(|since| since < 60 * config.interval_min_minutes)
+        self.has_run && since.is_some_and(|since| since < 60 * minutes)
     }
 
     /// Seconds since the last run ended. What is to come by a clock that was set back counts as now, or all would wait
@@ -162,14 +171,20 @@ impl History {
         self.ended_at.map(|ended_at| now - ended_at)
     }
 
-    /// A run came to no verdict: the interval passes before the next one, and that is all.
-    pub(crate) fn failed(&mut self, now: u64) {
+    /// A run came to no verdict, and is tried again after the interval.
+    pub(crate) fn put_off(&mut self, now: u64) {
         (self.ended_at, self.has_run) = (Some(now), true);
+    }
+
+    /// A run came to no verdict, and is given up, or could not begin.
+    pub(crate) fn failed(&mut self, now: u64) {
+        self.put_off(now);
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// A run came to a verdict.
     pub(crate) fn ended(&mut self, cause: &Cause, is_promoted: bool, now: u64) {
-        (self.ended_at, self.has_run) = (Some(now), true);
+        (self.ended_at, self.has_run, self.failures) = (Some(now), true, 0);
         if is_promoted {
             self.unpromoted.clear();
             if !std::mem::take(&mut self.is_rolled_back) {

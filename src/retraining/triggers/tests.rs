@@ -61,6 +61,37 @@ fn a_run_without_a_verdict_needs_the_interval_and_no_more() {
     history.failed(HOUR);
     check(&mut history, (2 * HOUR - 1, 100), None, None);
     check(&mut history, (2 * HOUR, 100), None, Some(Kind::Labels));
+    // As does what is tried again.
+    (0..9).for_each(|_| history.put_off(2 * HOUR));
+    check(&mut history, (3 * HOUR, 100), None, Some(Kind::Labels));
+}
+
+#[test]
+fn runs_that_fail_one_after_the_other_become_ever_more_seldom() {
+    let mut history = History::default();
+    let mut now = HOUR;
+    for hours in [1, 2, 4, 8] {
+        history.failed(now);
+        check(&mut history, (now + hours * HOUR - 1, 1000), Some(&fall()), None);
+        now += hours * HOUR;
+        check(&mut history, (now, 1000), None, Some(Kind::Labels));
+    }
+    // It is remembered, and a verdict ends it.
+    history = serde_json::from_str(&serde_json::to_string(&history).unwrap()).unwrap();
+    history.failed(now);
+    check(&mut history, (now + 16 * HOUR - 1, 1000), None, None);
+    history.ended(&Cause::Command, true, now);
+    history.failed(now);
+    check(&mut history, (now + HOUR, 1000), None, Some(Kind::Labels));
+
+    let config = RetrainingConfig { interval_min_minutes: 0, ..config() };
+    let mut history = History::default();
+    history.failed(0);
+    assert!(!history.is_within(&config, 0), "one without an interval is tried again at once");
+    history.failed(0);
+    assert!(history.is_within(&config, 119) && !history.is_within(&config, 120), "and not for ever");
+    (0..100).for_each(|_| history.failed(0));
+    assert!(!history.is_within(&config, 60u64 << DOUBLINGS_MAX));
 }
 
 #[test]
