@@ -21,14 +21,14 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use stillroom_connectors::{GoldDocument, GoldDocuments};
-use stillroom_models::Training;
+use stillroom_models::{Entry, Training};
 use stillroom_schemas::{ActivationCause, ModelId, Task};
 
 /// What came of a run.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// What was learned from, what that took, who served when the candidate was measured, and how both do on the notes
-    /// that are held out: as the registry has it of the candidate.
+    /// that are held out: as the registry has it of the candidate, unless it had that candidate before.
     #[serde(flatten)]
     pub(crate) snapshot: Snapshot,
     /// Why.
@@ -120,10 +120,13 @@ pub(crate) fn complete(
         ..staged.training()
     };
     let added = staged.add(&switch.registry, Some(under_way.serving.clone()), training.clone())?.entry;
-    let candidate = added.model;
+    let (candidate, kept) = (added.model.clone(), added.training.clone());
     // Where this very run put it there before it was killed, it is not measured again once it serves or did.
-    let kept = added.training.filter(|kept| training.figures.is_none() && kept.snapshot == training.snapshot);
+    let kept = kept.filter(|kept| training.figures.is_none() && kept.snapshot == training.snapshot);
     let snapshot = Snapshot { training: kept.unwrap_or(training), ..snapshot };
+    if let Some(told) = not_kept(&added, &snapshot.training) {
+        eprintln!("{told}");
+    }
     let report = |shadow: Option<Figures>, reason: Option<String>| Report {
         snapshot: snapshot.clone(),
         cause: under_way.cause.clone(),
@@ -147,6 +150,24 @@ pub(crate) fn complete(
         switch.to(verified, ActivationCause::Promotion)?;
     }
     Ok(Some(report(shadow, refusal)))
+}
+
+/// For people, where the registry has had the candidate before and an entry, which is never changed, says something else
+/// of it than this run found.
+fn not_kept(entry: &Entry, found: &Training) -> Option<String> {
+    let says = |training: &Training| {
+        let Training { snapshot, serving, figures, .. } = training;
+        (snapshot.clone(), serving.clone(), figures.is_some())
+    };
+    if entry.training.as_ref().map(says) == Some(says(found)) {
+        return None;
+    }
+    let Entry { model, added_at, .. } = entry;
+    Some(format!(
+        "{} has been in the registry since {added_at}, which keeps what was found then; what this run learned from and \
+         found is in its report alone",
+        model.0
+    ))
 }
 
 /// Whether a candidate may serve, with its figures if it could be measured.
@@ -239,5 +260,30 @@ mod tests {
         documents.extend((0..19).map(|id| of(id, &[Task::Medication])));
         assert!(too_few(&Task::ALL, &documents, 20).unwrap().starts_with("19 notes"));
         assert_eq!(too_few(&Task::ALL, &documents, 19), None);
+    }
+
+    #[test]
+    fn what_an_entry_does_not_say_is_told() {
+        let (snapshot, serving) = (Some("5a".repeat(32)), Some(ModelId("s@1".to_owned())));
+        let found = Training { snapshot, serving, figures: Some(Vec::new()), ..Training::default() };
+        let check = |kept: Option<Training>, is_told: bool| {
+            let entry = Entry {
+                model: ModelId("c@1".to_owned()),
+                weights_hash: String::new(),
+                parent: None,
+                added_at: "noon".to_owned(),
+                stillroom: String::new(),
+                files: std::collections::BTreeMap::new(),
+                training: kept,
+            };
+            let told = not_kept(&entry, &found);
+            assert_eq!(told.is_some(), is_told, "{told:?}");
+        };
+        check(Some(found.clone()), false);
+        check(Some(Training { seconds: Some(1.0), ..found.clone() }), false);
+        check(None, true);
+        check(Some(Training { snapshot: Some("5b".repeat(32)), ..found.clone() }), true);
+        check(Some(Training { serving: Some(ModelId("another@1".to_owned())), ..found.clone() }), true);
+        check(Some(Training { figures: None, ..found.clone() }), true);
     }
 }

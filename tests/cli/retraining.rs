@@ -289,21 +289,6 @@ fn check_balance(said: &[Retraining]) {
 }
 
 #[test]
-fn more_to_measure_by_makes_no_other_student() {
-    let ward = Ward::new("");
-    let few = ["--set", "retraining.held_out_min=1000", "--set", "retraining.recipe.epochs=1"];
-    let first = ward.retrain(&few);
-    let another = (NOTES..).find(|number| is_held_out(*number)).unwrap();
-    ward.write(another, ADDED);
-    ward.annotate(another, ADDED);
-    let second = ward.retrain(&few);
-    assert_ne!(second["snapshot"], first["snapshot"]);
-    assert_eq!(notes_of(&second)[2], notes_of(&first)[2] + 1);
-    assert_eq!((&second["candidate"], &second["is_promoted"]), (&first["candidate"], &json!(false)));
-    assert!(second["reason"].as_str().unwrap().contains("1000 are needed to measure it"), "{second}");
-}
-
-#[test]
 fn a_training_that_needs_more_memory_than_it_may_have_fails_and_says_so() {
     // Enough for its documents to be read, and too little for the tiny student to learn.
     let bytes_max = 8 << 20;

@@ -1,8 +1,8 @@
 //! Where a retrained student comes from: the registry tells what the run reported.
 
 use super::soft::{BEFORE, append, choose_both, disease, label};
-use super::{NOTES, Ward, annotated, is_held_out};
-use crate::support::{json_lines, stdout};
+use super::{ADDED, NOTES, Ward, annotated, check_no_text, is_held_out, notes_of};
+use crate::support::{json_lines, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
 use stillroom_student::sha256;
@@ -132,4 +132,29 @@ fn check_figures(ward: &Ward, report: &Value, training: &Value) {
     let students = listed["students"].as_array().unwrap();
     let listed = students.iter().find(|student| student["model"] == candidate).unwrap();
     check_same(&listed["training"], training);
+}
+
+#[test]
+fn more_to_measure_by_makes_no_other_student() {
+    let ward = Ward::new("");
+    let few = ["--set", "retraining.held_out_min=1000", "--set", "retraining.recipe.epochs=1"];
+    let first = ward.retrain(&few);
+    let another = (NOTES..).find(|number| is_held_out(*number)).unwrap();
+    ward.write(another, ADDED);
+    ward.annotate(another, ADDED);
+    let output = ward.run(&[&["retrain"][..], &few].concat());
+    check_no_text(&output);
+    let second = json_lines(stdout(&output)).remove(0);
+    assert_ne!(second["snapshot"], first["snapshot"]);
+    assert_eq!(notes_of(&second)[2], notes_of(&first)[2] + 1);
+    assert_eq!((&second["candidate"], &second["is_promoted"]), (&first["candidate"], &json!(false)));
+    assert!(second["reason"].as_str().unwrap().contains("1000 are needed to measure it"), "{second}");
+
+    // What is found of the same weights later does not go into the entry, and that is said.
+    let candidate = first["candidate"].as_str().unwrap();
+    let kept = json_lines(stdout(&ward.site.run(&["show", candidate, "--json"]))).remove(0);
+    assert_eq!(kept["entry"]["training"]["snapshot"], first["snapshot"]);
+    let expected =
+        format!("{candidate} has been in the registry since {}", kept["entry"]["added_at"].as_str().unwrap());
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
 }
