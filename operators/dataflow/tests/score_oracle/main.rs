@@ -1,14 +1,16 @@
 //! `Score` over random histories of predictions, references, teachers' labels, amendments and withdrawals, against a batch
 //! recomputation after every epoch, with 1, 2 and 3 workers.
+
+mod of_note;
+
+use of_note::OfNote;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use stillroom_dataflow::ensemble::{Ensemble, Rule};
-use stillroom_dataflow::{
-    ENSEMBLE, PredictionUpsert, ReferenceKey, ReferenceUpsert, Score, TeacherPanel, Words, score_spans,
-};
+use stillroom_dataflow::{PredictionUpsert, ReferenceKey, ReferenceUpsert, Score, TeacherPanel, Words};
 use stillroom_schemas::{
     Comparison, Counts, Level, ModelId, Prediction, QualityKey, Reference, Span, Task, TaskSet, TextHash,
 };
@@ -185,124 +187,14 @@ fn recomputed(history: &[Inputs]) -> BTreeMap<QualityKey, Counts> {
         let Some(prediction) = prediction else { continue };
         let of_text = live.iter().filter(|(key, said)| key.note_id == *note && said.text_hash == prediction.text_hash);
         let (labels, references): (Vec<_>, Vec<_>) = of_text.partition(|(key, _)| key.text_hash.is_some());
-        add_of_note(&mut counts, prediction, &labels, &references);
+        let of_note = OfNote::new(prediction, &labels, &references);
+        of_note.add_student(&mut counts);
+        of_note.add_teachers(&mut counts);
     }
     counts
 }
 
 type Said<'a> = (&'a ReferenceKey, &'a Reference);
-
-/// All rows that a prediction and what was said of its text belong to.
-fn add_of_note(
-    counts: &mut BTreeMap<QualityKey, Counts>,
-    prediction: &Prediction,
-    labels: &[&Said<'_>],
-    references: &[&Said<'_>],
-) {
-    let words = Words::from_bytes(&prediction.words).unwrap();
-    let (asked, chosen) = panel();
-    // Of a label that stands in two partitions, one.
-    let mut of_teachers: BTreeMap<&str, &Reference> = BTreeMap::new();
-    for (key, said) in labels {
-        let kept = of_teachers.entry(&key.annotator).or_insert(said);
-        if (&said.tasks, &said.spans) < (&kept.tasks, &kept.spans) {
-            *kept = said;
-        }
-    }
-    let spans_of = |teachers: &[String], task| -> Option<Vec<&[Span]>> {
-        let of = |teacher: &String| {
-            let said = of_teachers.get(teacher.as_str()).filter(|said| said.tasks.contains(&task));
-            said.map(|said| &said.spans[..])
-        };
-        teachers.iter().map(of).collect()
-    };
-    let merged = |ensemble: &Ensemble, task| Some(ensemble.merge(&words, task, &spans_of(&ensemble.teachers, task)?));
-    let key = |task, level, comparison, model: &ModelId, reference: &str| QualityKey {
-        task,
-        level,
-        comparison,
-        model: model.clone(),
-        reference: reference.to_owned(),
-        note_type: None,
-        site: None,
-        rollup: true,
-    };
-    let mut add_student = |comparison, task, reference: &str, spans: &[Span]| {
-        let scores = score_spans(&words, task, &prediction.spans, spans);
-        for (level, scored) in Level::ALL.into_iter().zip(scores) {
-            let rollup = key(task, level, comparison, &prediction.model, reference);
-            let (note_type, site) = (prediction.note_type.clone(), prediction.site.clone());
-            *counts.entry(QualityKey { note_type, site, rollup: false, ..rollup.clone() }).or_default() += scored;
-            *counts.entry(rollup).or_default() += scored;
-        }
-    };
-    for (teacher, said) in &of_teachers {
-        said.tasks.iter().for_each(|&task| add_student(Comparison::StudentTeacher, task, teacher, &said.spans));
-    }
-    for (key, said) in references {
-        said.tasks
-            .iter()
-            .for_each(|&task| add_student(Comparison::StudentReference, task, &key.annotator, &said.spans));
-    }
-    for (&task, ensemble) in &chosen {
-        if let Some(spans) = merged(ensemble, task) {
-            add_student(Comparison::StudentEnsemble, task, ENSEMBLE, &spans);
-        }
-    }
-    for (reference, said) in references {
-        for &task in &said.tasks {
-            if let Some(spans) = chosen.get(&task).and_then(|ensemble| merged(ensemble, task)) {
-                let comparison = Comparison::FalsePositivesReviewed;
-                let row = key(task, Level::Word, comparison, &prediction.model, &reference.annotator);
-                let sides = [&prediction.spans[..], &spans[..], &said.spans[..]];
-                *counts.entry(row).or_default() += only_student(&words, task, sides);
-            }
-            let mut add = |model: &str, spans: &[Span]| {
-                let (comparison, model) = (Comparison::TeachersReference, ModelId(model.to_owned()));
-                let row = key(task, Level::Word, comparison, &model, &reference.annotator);
-                *counts.entry(row).or_default() += score_spans(&words, task, spans, &said.spans)[0];
-            };
-            if let Some(spans) = chosen.get(&task).and_then(|ensemble| merged(ensemble, task)) {
-                add(ENSEMBLE, &spans);
-            }
-            let able = asked.iter().filter(|(_, tasks)| tasks.contains(&task)).map(|(name, _)| name.clone());
-            let able: Vec<String> = able.collect();
-            for subset in 1..1u32 << able.len() {
-                let of_subset = (0..able.len()).filter(|at| subset & (1 << at) != 0).map(|at| able[at].clone());
-                let teachers: Vec<String> = of_subset.collect();
-                let rules = match teachers.len() {
-                    1 => vec![Rule::Union],
-                    2 => vec![Rule::Union, Rule::Intersection],
-                    _ => vec![Rule::Union, Rule::Intersection, Rule::AtLeast { least: 2 }],
-                };
-                for rule in rules {
-                    let ensemble = Ensemble { teachers: teachers.clone(), rule };
-                    if let Some(spans) = merged(&ensemble, task) {
-                        add(&ensemble.name(), &spans);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Of the words that the student marks and the ensemble does not, those that the reference marks and those that it does not,
-/// code point by code point.
-fn only_student(words: &Words, task: Task, [student, ensemble, reference]: [&[Span]; 3]) -> Counts {
-    let mut counts = Counts { notes: 1, ..Counts::default() };
-    for word in &words.0 {
-        let is_marked = |spans: &[Span]| {
-            let mut of_task = spans.iter().filter(|span| span.task == task);
-            of_task.any(|span| word.clone().any(|place| (span.start..span.end).contains(&place)))
-        };
-        match (is_marked(student) && !is_marked(ensemble), is_marked(reference)) {
-            (true, true) => counts.tp += 1,
-            (true, false) => counts.fp += 1,
-            (false, _) => {}
-        }
-    }
-    counts
-}
 
 /// Checks the updates of a history epoch by epoch, and returns how many rows were ever retracted for good.
 fn check(history: &[Inputs], updates: &[Update]) -> usize {
