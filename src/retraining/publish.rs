@@ -2,7 +2,7 @@
 //!
 //! A record is written when what it says has changed, and withdrawn when nothing is to be said any more. Figures of drift
 //! are rounded before they come here, so that what changes by less is no change, and each is written once a minute at
-//! most: the last one is when its minute is over, or when this process ends. What stands on the topic already is read
+//! most: the last one is at the first look after its minute, or when this process ends. What stands on the topic already is read
 //! once, so that a restart repeats nothing.
 
 use crate::reading::read_partition;
@@ -18,7 +18,7 @@ const PARTITION: u32 = 0;
 
 /// How long a figure of drift stands at least before another takes its place. Each note moves the window that is measured,
 /// so that most figures are others at each look, of some hundred groups and measures: a log in a folder, which nothing
-/// compacts, would grow by all of them. Drift is a matter of hours, and a minute late is early enough.
+/// compacts, would grow by all of them. Drift is a matter of hours, and the first look after a minute is early enough.
 const DRIFT_STANDS: Duration = Duration::from_secs(60);
 
 /// Values by key.

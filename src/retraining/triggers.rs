@@ -115,8 +115,8 @@ pub(crate) struct History {
     has_run: bool,
     /// Runs by a cause since the last one by it that was promoted.
     unpromoted: BTreeMap<Kind, u32>,
-    /// Students that were promoted and rolled back, one after the other: ended by one that stays until the next takes
-    /// over.
+    /// Students that were rolled back, one after the other: ended by one that a run promotes and that serves until the
+    /// next run's takes over. One that is promoted by hand ends nothing.
     #[serde(default)]
     rollbacks: u32,
     /// Whether the student that was promoted last was rolled back.
