@@ -11,6 +11,7 @@ use clap::Args;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use stillroom_connectors::Log;
 
 /// What is said of a stop while students are retrained.
 pub(crate) const STOP_NOTES: StopNotes = StopNotes {
@@ -33,6 +34,10 @@ pub(crate) struct Retrain {
     /// Print what there is to learn from and to measure by, and train nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Choose again what this student of the registry was made of, from the log up to where that was read, and say whether
+    /// it is the same: its id, its name if no other has it, or the beginning of its version.
+    #[arg(long, requires = "dry_run", value_name = "ID")]
+    at: Option<String>,
 }
 
 impl Retrain {
@@ -40,6 +45,9 @@ impl Retrain {
         let config = self.config.load()?.config;
         let log = open_written_log(&config)?;
         let stop = stop_on_signal(STOP_NOTES)?;
+        if let Some(student) = &self.at {
+            return rebuild(&config, log.as_ref(), &stop, student);
+        }
         if self.dry_run {
             return match retraining::preview(&config, log.as_ref(), &stop)? {
                 Some(preview) => {
@@ -58,6 +66,22 @@ impl Retrain {
             Err(error) => ask(&config, error, &stop),
         }
     }
+}
+
+/// Says whether what a student was made of is chosen again.
+fn rebuild(config: &Config, log: &dyn Log, stop: &AtomicBool, student: &str) -> Result<ExitCode> {
+    let Some(rebuilt) = retraining::rebuild(config, log, stop, student)? else {
+        bail!("stopped before the log was read")
+    };
+    print_line(serde_json::to_string(&rebuilt)?)?;
+    if rebuilt.is_same {
+        return Ok(ExitCode::SUCCESS);
+    }
+    rebuilt.differences.iter().for_each(|difference| eprintln!("{difference}"));
+    bail!(
+        "something else is chosen now than that student was made of: records have expired or were compacted away, or \
+         teachers are merged by other ensembles"
+    )
 }
 
 /// Asks for a run the process that has the folder, if that is why there was none and it takes up requests.

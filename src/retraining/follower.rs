@@ -20,6 +20,7 @@ use std::time::Instant;
 use stillroom_connectors::Log;
 use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_dataflow::{Epoch, ExampleChange, HeldOut, Input, Record, worker_config};
+use stillroom_models::ChosenBy;
 use stillroom_schemas::{Task, TopicOffsets};
 use stillroom_topologies::{RetrainingParts, retraining};
 use timely::communication::Allocator;
@@ -39,6 +40,8 @@ pub(crate) struct Follower {
     topics: [String; 3],
     /// By whom teachers are merged.
     ensembles: BTreeMap<Task, Ensemble>,
+    /// By what a choice is made, without offsets.
+    chosen_by: ChosenBy,
     /// The next offset to read.
     next: TopicOffsets,
 }
@@ -70,7 +73,15 @@ impl Follower {
             (input, examples.probe().0)
         });
         let topics = [&topics.notes, &topics.references, &topics.labels].map(String::clone);
-        Ok(Follower { input, probe, changes, worker, topics, ensembles, next: TopicOffsets::new() })
+        let settings = &config.retraining;
+        let chosen_by = ChosenBy {
+            offsets: BTreeMap::new(),
+            held_out: settings.held_out,
+            dev: settings.dev,
+            notes_max: settings.notes_max as u64,
+            soft: settings.recipe.soft,
+        };
+        Ok(Follower { input, probe, changes, worker, topics, ensembles, chosen_by, next: TopicOffsets::new() })
     }
 
     /// Reads on to where every partition ends now. Whether it came so far: not when `stop` is set meanwhile. A topic
@@ -78,7 +89,21 @@ impl Follower {
     ///
     /// # Errors
     /// When the log cannot be read, or has lost records that were not read yet.
-    pub(crate) fn look(&mut self, (log, wire): (&dyn Log, &Wire), book: &mut Book, stop: &AtomicBool) -> Result<bool> {
+    pub(crate) fn look(&mut self, topics: (&dyn Log, &Wire), book: &mut Book, stop: &AtomicBool) -> Result<bool> {
+        let all = |_: &Record| true;
+        self.look_until(topics, book, (stop, &all))
+    }
+
+    /// The same of those records alone that are to be taken.
+    ///
+    /// # Errors
+    /// As those of [`Follower::look`].
+    pub(crate) fn look_until(
+        &mut self,
+        (log, wire): (&dyn Log, &Wire),
+        book: &mut Book,
+        (stop, is_taken): (&AtomicBool, &dyn Fn(&Record) -> bool),
+    ) -> Result<bool> {
         let mut source = wire.source(log.bounded()?);
         for topic in &self.topics {
             if log.partitions(topic)?.is_none() {
@@ -92,7 +117,8 @@ impl Follower {
                 )?;
             }
         }
-        read_batches(source.as_mut(), |records| {
+        read_batches(source.as_mut(), |mut records| {
+            records.retain(is_taken);
             if !records.is_empty() {
                 book.apply(self.read(records));
             }
@@ -108,7 +134,8 @@ impl Follower {
     /// Where the examples of the book come from.
     pub(crate) fn origin(&self) -> Origin {
         let [.., labels] = &self.topics;
-        Origin { offsets: self.next.clone(), ensembles: self.ensembles.clone(), labels: labels.clone() }
+        let (offsets, ensembles, chosen_by) = (self.next.clone(), self.ensembles.clone(), self.chosen_by.clone());
+        Origin { offsets, chosen_by, ensembles, labels: labels.clone() }
     }
 
     /// What records change, each batch at an epoch of its own.

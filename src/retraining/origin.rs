@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_connectors::Log;
 use stillroom_dataflow::Record;
 use stillroom_dataflow::ensemble::Ensemble;
+use stillroom_models::ChosenBy;
 use stillroom_schemas::{Task, TextHash, TopicOffsets};
 
 /// What the examples of a book come from.
@@ -17,6 +18,8 @@ use stillroom_schemas::{Task, TextHash, TopicOffsets};
 pub(crate) struct Origin {
     /// How far every partition was read.
     pub(crate) offsets: TopicOffsets,
+    /// By what a choice is made of them; it tells the offsets when it is made.
+    pub(crate) chosen_by: ChosenBy,
     /// By whom teachers are merged.
     pub(crate) ensembles: BTreeMap<Task, Ensemble>,
     /// The topic of labels.
@@ -34,6 +37,16 @@ struct Spent {
 }
 
 impl Origin {
+    /// By what the choice is made: the offsets, too.
+    pub(crate) fn chosen_by(&self) -> ChosenBy {
+        let all = |ends: &BTreeMap<u32, u64>| -> Vec<u64> {
+            let partitions = ends.last_key_value().map_or(0, |(last, _)| last + 1);
+            (0..partitions).map(|partition| ends.get(&partition).copied().unwrap_or_default()).collect()
+        };
+        let offsets = self.offsets.iter().map(|(topic, ends)| (topic.clone(), all(ends))).collect();
+        ChosenBy { offsets, ..self.chosen_by.clone() }
+    }
+
     /// What the labels cost that these notes are learned by, in US dollars: of a teacher's labels of one text the last,
     /// as that is learned by. Nothing where there are none, where one does not say, or when `stop` is set meanwhile.
     ///
@@ -144,6 +157,7 @@ mod tests {
             offsets: [(TOPIC.to_owned(), [(0, labels.len() as u64)].into())].into(),
             ensembles: [(Task::Disease, ensemble.clone()), (Task::Symptom, ensemble)].into(),
             labels: TOPIC.to_owned(),
+            ..Origin::default()
         };
         let choice = choice();
         let notes = || choice.train.iter().chain(&choice.dev);

@@ -113,6 +113,7 @@ pub(crate) fn complete(
     let serves = serves.unwrap_or(&under_way.serving);
     let training = Training {
         snapshot: snapshot.training.snapshot,
+        chosen_by: snapshot.training.chosen_by,
         tasks: snapshot.training.tasks,
         labels_usd: snapshot.training.labels_usd,
         serving: Some(serves.clone()),

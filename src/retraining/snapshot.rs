@@ -14,16 +14,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use stillroom_dataflow::ensemble::Ensemble;
 use stillroom_dataflow::{Example, ExampleKey, ExampleSource, SoftSpans};
 use stillroom_models::{TaskExamples, Training};
-use stillroom_schemas::{Span, Task, TaskSet, TextHash, TopicOffsets};
+use stillroom_schemas::{Span, Task, TaskSet, TextHash};
 
 /// What is written of a snapshot beside its documents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// Its hash, examples of each task, and what labels cost: as the entry has it of the student that is made of it.
+    /// Its hash, by what it was chosen, examples of each task, and what labels cost: as the entry has it of the student that is made of it.
     #[serde(flatten)]
     pub(crate) training: Training,
-    /// How far every partition was read: from a log that ends there the same is chosen again.
-    pub(crate) offsets: TopicOffsets,
     /// Notes of each part.
     pub(crate) notes: NoteCounts,
     /// Notes that are in no part.
@@ -149,8 +147,9 @@ impl Choice {
         for task in self.held_out.iter().flat_map(|note| &note.tasks) {
             tasks.entry(*task).or_default().held_out += 1;
         }
-        let training = Training { snapshot: Some(self.hash.clone()), tasks, ..Training::default() };
-        Snapshot { training, offsets: origin.offsets.clone(), notes, left_out: self.left_out }
+        let (snapshot, chosen_by) = (Some(self.hash.clone()), Some(origin.chosen_by()));
+        let training = Training { snapshot, chosen_by, tasks, ..Training::default() };
+        Snapshot { training, notes, left_out: self.left_out }
     }
 }
 
@@ -256,6 +255,8 @@ mod tests {
         let ensemble = Some("a + b (union)".to_owned());
         let examples = TaskExamples { human: 20, teachers: 20, ensemble, mentions: 40, held_out: 5 };
         assert_eq!(snapshot.training.tasks, [(Task::Disease, examples)].into());
+        let chosen_by = snapshot.training.chosen_by.as_ref().unwrap();
+        assert_eq!(chosen_by.offsets, [("notes".to_owned(), vec![0, 7])].into());
         // What is written for the run is read by whoever goes on with it.
         let written = serde_json::to_string(&snapshot).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&written).unwrap(), snapshot);

@@ -3,6 +3,7 @@
 
 mod asked;
 mod origin;
+mod rebuilt;
 mod shadow;
 mod soft;
 

@@ -26,4 +26,4 @@ pub use config::ModelsConfig;
 pub use entry::{Entry, NewEntry, StoredFile};
 pub use error::{ModelsError, StoreError};
 pub use registry::Registry;
-pub use training::{Estimate, LearnedData, Standing, TaskExamples, TaskFigure, Training};
+pub use training::{ChosenBy, Estimate, LearnedData, Standing, TaskExamples, TaskFigure, Training};

@@ -16,6 +16,10 @@ pub struct Training {
     /// hexadecimal digits. Absent where no such run trained it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// By what that was chosen, so that it can be chosen again. Absent where no such run trained it, or one of an earlier
+    /// version did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen_by: Option<ChosenBy>,
     /// The documents that it learned from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<LearnedData>,
@@ -41,6 +45,29 @@ pub struct Training {
     /// How it did beside that student on the notes that were held out; absent where it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Vec<TaskFigure>>,
+}
+
+/// By what a snapshot is chosen: from a log that has all records before these offsets still, and by the same ensembles of
+/// teachers, the same is chosen again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChosenBy {
+    /// The next offset to read of each partition, in their order, by topic: what stands before it was read.
+    pub offsets: BTreeMap<String, Vec<u64>>,
+    /// The share of the patients who were held out, above 0 and below 1.
+    pub held_out: f64,
+    /// The share of the other patients by whose notes passes and thresholds were chosen, above 0 and below 1.
+    pub dev: f64,
+    /// Notes at most that were learned from, and that were measured on.
+    pub notes_max: u64,
+    /// Whether the shares of the teachers were learned.
+    pub soft: bool,
+}
+
+impl ChosenBy {
+    /// Whether both shares are such.
+    fn is_possible(&self) -> bool {
+        [self.held_out, self.dev].into_iter().all(|share| share > 0.0 && share < 1.0)
+    }
 }
 
 /// A file of documents, or notes that became documents by their labels.
@@ -145,6 +172,9 @@ impl Training {
         if self.snapshot.as_ref().is_some_and(|snapshot| !is_sha256(snapshot)) {
             return Err("has a snapshot that is no SHA-256".to_owned());
         }
+        if self.chosen_by.as_ref().is_some_and(|chosen_by| !chosen_by.is_possible()) {
+            return Err("has shares of patients in chosen_by that are not above 0 and below 1".to_owned());
+        }
         if let Some(data) = self.data.iter().find(|data| !is_sha256(&data.hash)) {
             return Err(format!("has no SHA-256 of {:?}", data.name));
         }
@@ -192,9 +222,12 @@ mod tests {
             mentions: 57,
             held_out: 20,
         };
+        let offsets = [("notes".to_owned(), vec![7, 0, 12])].into();
+        let chosen_by = ChosenBy { offsets, held_out: 0.25, dev: 0.125, notes_max: 20_000, soft: true };
         let data = LearnedData { name: "train.jsonl".to_owned(), hash: "0c".repeat(32), documents: 42 };
         Training {
             snapshot: Some("5a".repeat(32)),
+            chosen_by: Some(chosen_by),
             data: vec![data],
             tasks: [(Task::Symptom, examples)].into(),
             labels_usd: Some(0.375),
@@ -271,6 +304,7 @@ mod tests {
         );
         check(&|block| block["snapshot"] = json!("5a"), "has a snapshot that is no SHA-256");
         check(&|block| block["data"][0]["hash"] = json!("../x"), "has no SHA-256 of \"train.jsonl\"");
+        check(&|block| block["chosen_by"]["dev"] = json!(1.0), "has shares of patients in chosen_by");
         check(&|block| block["labels_usd"] = json!(-0.5), "has -0.5 as labels_usd");
         check(
             &|block| block["figures"][0]["candidate"]["fn"] = json!(-1),
