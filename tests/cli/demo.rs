@@ -1,6 +1,6 @@
 //! The student in `models/`, and the demo that runs it.
 
-use crate::retraining::wait_for_checkpoint;
+use crate::checkpoint::wait_for_checkpoint;
 use crate::support::{json_lines, stderr, stdout, stillroom};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -2,8 +2,10 @@
 
 mod annotated;
 mod asking;
+mod checkpoint;
 mod corpus;
 mod demo;
+mod documents;
 mod extract;
 mod hub;
 mod label;

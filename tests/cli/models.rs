@@ -5,11 +5,12 @@ mod origin;
 mod shadow;
 mod watched;
 
+use crate::checkpoint::find;
+use crate::documents::documents;
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -17,29 +18,6 @@ use stillroom::engine::Topics;
 use stillroom_connectors::{Appended, EmbeddedLog, Log};
 use stillroom_schemas::{Activation, ActivationCause};
 use stillroom_student::sha256;
-
-const WORDS: [(&str, [&str; 5]); 3] = [
-    ("disease", ["asthma", "gout", "angina", "sepsis", "migraine"]),
-    ("medication", ["aspirin", "metformin", "heparin", "digoxin", "insulin"]),
-    ("symptom", ["fever", "cough", "nausea", "rash", "pain"]),
-];
-
-/// Lines of documents that a tiny student can learn by heart, in the mixtures of these numbers, of which the first 75 differ.
-pub(crate) fn documents(numbers: Range<usize>) -> String {
-    let document = |number: usize| {
-        let [disease, medication, symptom] =
-            [(0, 1), (1, 5), (2, 3)].map(|(task, by): (usize, usize)| WORDS[task].1[number / by % 5]);
-        let text = format!("the patient has {disease} and {symptom} , on {medication} today");
-        let entity = |(task, word): (&str, &str)| {
-            let start = text.find(word).unwrap();
-            json!({ "task": task, "start": start, "end": start + word.len(), "text": word })
-        };
-        let tasks = WORDS.map(|(task, _)| task);
-        let entities = tasks.into_iter().zip([disease, medication, symptom]).map(entity).collect::<Vec<Value>>();
-        json!({ "id": number.to_string(), "text": text, "tasks": tasks, "entities": entities }).to_string() + "\n"
-    };
-    numbers.map(document).collect()
-}
 
 /// A weak and a strong student, a log, and a configuration by which one of them serves.
 pub(crate) struct Site {
@@ -140,14 +118,6 @@ fn change_tensor(folder: &Path, name: &str, change: impl Fn(&mut [u8])) {
     manifest["weights_hash"] = sha256(&bytes).into();
     manifest["name"] = folder.file_name().unwrap().to_str().unwrap().into();
     fs::write(&manifest_path, manifest.to_string()).unwrap();
-}
-
-/// The first file of this name below a folder whose path has `part` in it.
-pub(crate) fn find(folder: &Path, part: &str, name: &str) -> Option<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| match path.is_dir() {
-        true => find(&path, part, name),
-        false => (path.ends_with(name) && path.to_string_lossy().contains(part)).then_some(path),
-    })
 }
 
 #[test]

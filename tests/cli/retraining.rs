@@ -7,13 +7,15 @@ mod rebuilt;
 mod shadow;
 mod soft;
 
-use crate::models::{Site, documents, find};
+use crate::checkpoint::wait_for_checkpoint;
+use crate::documents::documents;
+use crate::models::Site;
 use crate::running::{DEADLINE, Running};
 use crate::support::{json_lines, stderr, stdout, stillroom};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use stillroom::engine::Topics;
@@ -320,17 +322,6 @@ fn check_parts(ward: &Ward, snapshot: &str, [held_out, learned]: [Vec<usize>; 2]
         train.into_iter().chain(dev).collect::<BTreeMap<_, _>>(),
         learned.into_iter().map(text).collect::<BTreeMap<_, _>>()
     );
-}
-
-/// What the training locks, once there is a checkpoint.
-pub(crate) fn wait_for_checkpoint(retraining: &Path) -> PathBuf {
-    let began = Instant::now();
-    while !retraining.exists() || find(retraining, "checkpoint", "state.json").is_none() {
-        assert!(began.elapsed() < DEADLINE, "there is no checkpoint");
-        // The training says nothing to us.
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    find(retraining, "", "train.lock").unwrap()
 }
 
 #[test]
