@@ -4,13 +4,18 @@
 #[path = "../cli/annotated.rs"]
 mod annotated;
 mod asking;
+#[path = "../cli/checkpoint.rs"]
+mod checkpoint;
 mod cluster;
+#[path = "../cli/documents.rs"]
+mod documents;
 mod exactly_once;
 mod framed;
 mod letters;
 mod outage;
 mod outcomes;
 mod retag;
+mod retraining;
 mod review;
 #[path = "../cli/running.rs"]
 mod running;

@@ -3,9 +3,10 @@
 use crate::cluster::Cluster;
 use crate::running::DEADLINE;
 use crate::site::{Broker, Site};
-use crate::support::{stdout, stillroom, tiny};
+use crate::support::{json_lines, stdout, stillroom, tiny};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use stillroom_schemas::Extraction;
 
@@ -33,13 +34,18 @@ pub(crate) fn models(site: &Site, arguments: &[&str]) -> String {
     stdout(&output).lines().last().unwrap_or_default().to_owned()
 }
 
-/// Gives the pipeline of a cluster a registry and two students, the folders `first`, which serves, and `second`; their ids.
-pub(crate) fn two_students(site: &mut Site) -> [String; 2] {
+/// Gives the pipeline of a cluster a registry, and a student that serves, the folder `first`.
+pub(crate) fn first_student(site: &mut Site) {
     site.student = train(site, "first", "1e-5");
     // In the precision of golden notes, as networks as small as this are at the mercy of 8 bits.
     site.precision = "f32";
     let engine = site.extra.replacen("[cluster]", "activation_ms = 300\n[cluster]", 1);
     site.extra = format!("{engine}\n[models]\nregistry = {:?}\n", site.folder.path().join("registry"));
+}
+
+/// The same with two students, the folders `first`, which serves, and `second`; their ids.
+pub(crate) fn two_students(site: &mut Site) -> [String; 2] {
+    first_student(site);
     let second = train(site, "second", "1e-2");
     let second = models(site, &["add", second.to_str().unwrap()]);
     let listed: Value = serde_json::from_str(&models(site, &["list", "--json"])).unwrap();
@@ -58,7 +64,7 @@ fn students(site: &Site) -> (Vec<Vec<String>>, usize) {
 }
 
 /// Puts notes until the last note of every partition is tagged by this student.
-fn put_until(site: &Site, round: &str, model: &str) -> usize {
+pub(crate) fn put_until(site: &Site, round: &str, model: &str) -> usize {
     let (began, mut notes) = (Instant::now(), 0);
     loop {
         site.put_all((0..NOTES).map(|number| format!("{round}-{}", notes + number)), "no fever, on metformin");
@@ -69,6 +75,41 @@ fn put_until(site: &Site, round: &str, model: &str) -> usize {
         }
         assert!(began.elapsed() < DEADLINE, "{model} tags nothing");
     }
+}
+
+/// Checks that every note on the topic is extracted once, as the student says of it by itself whose turn it was: in every partition
+/// the turns, each by the id and the folder of a student, follow each other.
+pub(crate) fn check_turns(site: &Site, turns: &[(&str, &Path)]) {
+    let notes: Vec<String> =
+        site.kcat("notes", "read_committed").into_iter().map(|record| record.payload.unwrap()).collect();
+    let path = site.folder.path().join("notes.jsonl");
+    std::fs::write(&path, notes.join("\n") + "\n").unwrap();
+    let said: BTreeMap<&str, BTreeMap<String, Value>> =
+        turns.iter().map(|(model, folder)| (*model, said_by(folder, &path))).collect();
+    let (mut seen, mut students) = (BTreeSet::new(), BTreeMap::<u32, Vec<String>>::new());
+    for record in site.kcat("extractions", "read_committed") {
+        let extraction: Value = serde_json::from_str(record.payload.as_deref().unwrap()).unwrap();
+        let [model, note] = ["model", "note_id"].map(|name| extraction[name].as_str().unwrap().to_owned());
+        let alone = &said.get(model.as_str()).unwrap_or_else(|| panic!("{model} never served"))[&note];
+        assert_eq!(*alone, extraction, "tagged by a mixture, or another student");
+        assert!(seen.insert(note.clone()), "{note} is extracted twice");
+        students.entry(record.partition).or_default().push(model);
+    }
+    assert_eq!(seen.len(), notes.len(), "a note is lost");
+    assert_eq!(students.len(), 3, "a partition has no notes");
+    let turns: Vec<&str> = turns.iter().map(|(model, _)| *model).collect();
+    for mut students in students.into_values() {
+        students.dedup();
+        assert_eq!(students, turns, "students out of order");
+    }
+}
+
+/// What a student in a folder says of the notes of a file by itself, by note.
+fn said_by(folder: &Path, notes: &Path) -> BTreeMap<String, Value> {
+    let mut command = stillroom();
+    command.arg("extract").arg(notes).args(["--precision", "f32", "--model"]).arg(folder);
+    let said = json_lines(stdout(&command.output().unwrap()));
+    said.into_iter().map(|line| (line["note_id"].as_str().unwrap().to_owned(), line)).collect()
 }
 
 /// Every process changes over at the same epoch: no partition, whichever process reads it, goes back to a student that another has
