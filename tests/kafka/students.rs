@@ -1,9 +1,12 @@
 //! Students that take over in a cluster of processes.
 
+use crate::annotated::{note, text};
 use crate::cluster::Cluster;
 use crate::running::DEADLINE;
 use crate::site::{Broker, Site};
 use crate::support::{json_lines, stdout, stillroom, tiny};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -89,10 +92,10 @@ pub(crate) fn check_turns(site: &Site, turns: &[(&str, &Path)]) {
     let (mut seen, mut students) = (BTreeSet::new(), BTreeMap::<u32, Vec<String>>::new());
     for record in site.kcat("extractions", "read_committed") {
         let extraction: Value = serde_json::from_str(record.payload.as_deref().unwrap()).unwrap();
-        let [model, note] = ["model", "note_id"].map(|name| extraction[name].as_str().unwrap().to_owned());
-        let alone = &said.get(model.as_str()).unwrap_or_else(|| panic!("{model} never served"))[&note];
+        let [model, note_id] = ["model", "note_id"].map(|name| extraction[name].as_str().unwrap().to_owned());
+        let alone = &said.get(model.as_str()).unwrap_or_else(|| panic!("{model} never served"))[&note_id];
         assert_eq!(*alone, extraction, "tagged by a mixture, or another student");
-        assert!(seen.insert(note.clone()), "{note} is extracted twice");
+        assert!(seen.insert(note_id.clone()), "{note_id} is extracted twice");
         students.entry(record.partition).or_default().push(model);
     }
     assert_eq!(seen.len(), notes.len(), "a note is lost");
@@ -137,4 +140,50 @@ fn two_processes_have_one_student() {
         assert_eq!(students, [first.clone(), second.clone(), first.clone()], "students out of order");
     }
     assert_eq!(extracted, notes, "a note is lost or extracted twice");
+}
+
+/// Notes that come at a time around a change of students.
+const COMING: usize = 5;
+
+/// Puts so many times a few notes with texts of their own, from this number on; the number after the last.
+fn put_batches(site: &Site, from: usize, batches: usize) -> usize {
+    let end = from + COMING * batches;
+    for first in (from..end).step_by(COMING) {
+        site.append("notes", (first..first + COMING).map(|number| note(number, 0, &text(number))));
+    }
+    end
+}
+
+/// A process is killed at some moment around a change: before the activation is read, while its student is loaded, or when it tags.
+#[test]
+fn kills_around_a_change_leave_every_note_to_the_student_whose_turn_it_is() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut cluster = Cluster::new(&broker);
+    let [first, second] = two_students(&mut cluster.site);
+    let (site, mut random) = (&cluster.site, SmallRng::seed_from_u64(6));
+    let mut processes = cluster.start(1);
+    put_until(site, "before", &first);
+    let mut numbers = 0;
+    for (round, change, model) in [
+        ("first", &["promote", "second", "--force"][..], &second),
+        ("second", &["rollback"], &first),
+        ("third", &["promote", "second", "--force"], &second),
+    ] {
+        numbers = put_batches(site, numbers, 2);
+        models(site, change);
+        numbers = put_batches(site, numbers, random.random_range(0..16));
+        let [one, other] = processes;
+        let (victim, left) = if random.random_bool(0.5) { (one, other) } else { (other, one) };
+        victim.kill();
+        left.wait();
+        processes = cluster.start(1);
+        put_until(site, round, model);
+    }
+    let [one, other] = processes;
+    stdout(&other.terminate());
+    stdout(&one.wait());
+    let [first_folder, second_folder] = ["first", "second"].map(|folder| site.folder.path().join(folder));
+    let turns: [(&str, &Path); 4] =
+        [(&first, &first_folder), (&second, &second_folder), (&first, &first_folder), (&second, &second_folder)];
+    check_turns(site, &turns);
 }
