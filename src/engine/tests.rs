@@ -3,6 +3,7 @@
 mod history;
 mod memory;
 mod observers;
+mod replay;
 mod retag;
 mod students;
 mod teachers;

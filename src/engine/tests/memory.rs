@@ -251,7 +251,8 @@ fn advance(offsets: &mut TopicOffsets, topic: &str, partition: u32, next: Option
     *offset = next;
 }
 
-fn killed() -> LogError {
+/// What a commit answers when the process is killed in it.
+pub(crate) fn killed() -> LogError {
     LogError::Io { action: "commit to", path: "memory".into(), source: std::io::Error::other("killed") }
 }
 
