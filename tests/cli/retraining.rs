@@ -4,6 +4,7 @@
 mod asked;
 mod origin;
 mod rebuilt;
+mod poisoned;
 mod shadow;
 mod soft;
 
