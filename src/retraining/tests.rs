@@ -1,5 +1,7 @@
 //! What the driver does at a look.
 
+mod histories;
+
 use super::*;
 use crate::retraining::live::tests::log;
 use stillroom_connectors::Appended;

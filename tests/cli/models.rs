@@ -67,7 +67,7 @@ impl Site {
     }
 
     /// Puts a student into the registry; its id.
-    fn add(&self, folder: &str, more: &[&str]) -> String {
+    pub(crate) fn add(&self, folder: &str, more: &[&str]) -> String {
         stdout(&self.run(&[&["add", folder][..], more].concat())).trim().to_owned()
     }
 

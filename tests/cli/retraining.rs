@@ -3,8 +3,8 @@
 
 mod asked;
 mod origin;
-mod rebuilt;
 mod poisoned;
+mod rebuilt;
 mod shadow;
 mod soft;
 

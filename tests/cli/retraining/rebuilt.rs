@@ -1,7 +1,7 @@
 //! What a student was made of is chosen again from the log.
 
 use super::{ADDED, NOTES, Ward, check_no_text, is_held_out};
-use crate::models::find;
+use crate::checkpoint::find;
 use crate::support::{json_lines, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
