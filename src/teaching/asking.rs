@@ -276,6 +276,10 @@ impl Desk {
     async fn write(&mut self, answered: Vec<Answered>) -> Result<()> {
         let (mut records, mut written, mut failed) = (Vec::new(), Vec::new(), None);
         for (teacher, question, labeled) in answered {
+            if matches!(labeled, Ok(Some(Labeled::Ended))) {
+                // It stays among those that are without labels.
+                continue;
+            }
             written.push((teacher, question.bytes()));
             let labeled = labeled.unwrap_or_else(|error| {
                 failed.get_or_insert(error);

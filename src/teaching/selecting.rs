@@ -40,7 +40,7 @@ impl Said {
                 },
             },
             Some(Labeled::Unanswered { reason }) => Said { unanswered: Some(reason), ..Said::default() },
-            None => Said::default(),
+            Some(Labeled::Ended) | None => Said::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ impl Tallies {
     pub(crate) fn add(&mut self, teacher: &Teacher, label: &Labeled) {
         let tally = self.0.entry(teacher.name().to_owned()).or_default();
         match label {
+            Labeled::Ended => {}
             Labeled::Unanswered { reason } => {
                 tally.unanswered += 1;
                 tally.trouble.get_or_insert_with(|| reason.clone());

@@ -38,6 +38,13 @@ pub struct Asked {
     pub elapsed: Duration,
 }
 
+impl Asked {
+    /// Whether the teacher was left alone, so that nothing was sent.
+    pub(crate) fn was_left_alone(&self) -> bool {
+        matches!(self.outcome, Err(TeacherError::Open { .. })) && self.usage.requests == 0
+    }
+}
+
 /// What is paid for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

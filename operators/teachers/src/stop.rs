@@ -64,6 +64,11 @@ impl Stop {
         }
     }
 
+    /// Whether it has stopped for good.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.lock().as_ref().is_some_and(|stopped| stopped.end == End::Never)
+    }
+
     /// Stops for good.
     pub(crate) fn end(&self, reason: &str) {
         *self.lock() = Some(Stopped { reason: reason.to_owned(), end: End::Never });
