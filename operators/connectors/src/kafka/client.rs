@@ -19,6 +19,9 @@ pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long to look for the reason that a cluster does not answer.
 const DIAGNOSIS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// What OpenSSL says of a certificate that it does not trust.
+const UNTRUSTED: &str = "certificate verify failed";
+
 /// The same trouble is logged no more often than this.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -151,7 +154,8 @@ pub(super) fn failed(action: impl Into<String>, error: &KafkaError, troubles: Op
     match told {
         // The client only knows that it waited in vain; why, the brokers' connections said.
         Some((why, reason)) if code.is_none_or(is_of_connection) => {
-            LogError::Unreachable { action, remedy: remedy(why, &reason), cause: reason }
+            let is_away = code.is_some_and(|code| !is_refusal(code, "")) && !is_refusal(why, &reason);
+            unanswered(action, (remedy(why, &reason), reason), is_away)
         }
         _ => {
             let cause = match error {
@@ -159,11 +163,17 @@ pub(super) fn failed(action: impl Into<String>, error: &KafkaError, troubles: Op
                 error => error.to_string(),
             };
             let remedy = remedy(code.unwrap_or(RDKafkaErrorCode::Unknown), &cause);
-            match code.is_some_and(is_of_connection) {
-                true => LogError::Unreachable { action, cause, remedy },
-                false => LogError::Kafka { action, cause, remedy },
-            }
+            let is_away = code.is_some_and(|code| is_of_connection(code) && !is_refusal(code, &cause));
+            unanswered(action, (remedy, cause), is_away)
         }
+    }
+}
+
+/// What is told of a request without an answer.
+fn unanswered(action: String, (remedy, cause): (&'static str, String), is_away: bool) -> LogError {
+    match is_away {
+        true => LogError::Unreachable { action, cause, remedy },
+        false => LogError::Kafka { action, cause, remedy },
     }
 }
 
@@ -210,11 +220,17 @@ pub(super) fn is_of_connection(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Whether the brokers, or this client, do not agree to the connection: who waits for it waits without end.
+fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
+    use RDKafkaErrorCode as Code;
+    // A certificate is refused with the code of whatever that kept from happening.
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) || reason.contains(UNTRUSTED)
+}
+
 fn remedy(code: RDKafkaErrorCode, reason: &str) -> &'static str {
     use RDKafkaErrorCode as Code;
     match code {
-        // Said with the code of whatever it kept from happening.
-        _ if reason.contains("certificate verify failed") => {
+        _ if reason.contains(UNTRUSTED) => {
             "the broker's certificate is not signed by a CA of ssl.ca.location, or is for another host; give the cluster's CA there"
         }
         Code::Authentication | Code::SaslAuthenticationFailed => {
@@ -250,14 +266,40 @@ mod tests {
             let error = failed("try", &KafkaError::AdminOp(code), troubles);
             assert_eq!(error.is_outage(), expected, "{code:?}: {error}");
         };
-        let troubles = Troubles::default();
-        troubles.error(KafkaError::Global(Code::Resolve), "no such host");
-        for troubles in [None, Some(&troubles)] {
+        let of_trouble = |code: Code, reason: &str| {
+            let troubles = Troubles::default();
+            troubles.error(KafkaError::Global(code), reason);
+            troubles
+        };
+        let away = [(Code::Resolve, "no such host"), (Code::BrokerTransportFailure, "connection refused")];
+        let away = away.map(|(code, reason)| of_trouble(code, reason));
+        for troubles in [None].into_iter().chain(away.iter().map(Some)) {
             check(Code::OperationTimedOut, troubles, true);
             check(Code::AllBrokersDown, troubles, true);
+            check(Code::BrokerTransportFailure, troubles, true);
+            check(Code::Resolve, troubles, true);
+            check(Code::Authentication, troubles, false);
+            check(Code::SaslAuthenticationFailed, troubles, false);
+            check(Code::SSL, troubles, false);
             check(Code::TopicAuthorizationFailed, troubles, false);
             check(Code::UnknownTopicOrPartition, troubles, false);
             check(Code::MessageSizeTooLarge, troubles, false);
+            // Without a code nothing says that the brokers were waited for.
+            assert!(!failed("try", &KafkaError::Canceled, troubles).is_outage());
+        }
+        // The client only waited in vain, and its connections said why.
+        for (code, reason) in [
+            (Code::Authentication, "SASL authentication error: no such user"),
+            (Code::SaslAuthenticationFailed, "no such user"),
+            (Code::SSL, "SSL handshake failed"),
+            (Code::BrokerTransportFailure, "SSL handshake failed: certificate verify failed"),
+        ] {
+            let refused = of_trouble(code, reason);
+            for code in [Code::OperationTimedOut, Code::AllBrokersDown, Code::BrokerTransportFailure] {
+                check(code, Some(&refused), false);
+            }
+            let told = failed("try", &KafkaError::AdminOp(Code::OperationTimedOut), Some(&refused)).to_string();
+            assert!(told.contains(reason), "{told}");
         }
     }
 }
