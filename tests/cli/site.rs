@@ -38,6 +38,35 @@ impl Source {
     }
 }
 
+/// Kills of a pipeline that reads a [`Source`].
+#[derive(Default)]
+pub(crate) struct Kills {
+    /// Those that came while there was more to do, which alone prove anything.
+    pub(crate) counted: usize,
+    late: usize,
+}
+
+impl Kills {
+    /// Kills that may come too late: where the test's thread is held up, a run comes to the end of what was put before it.
+    const LATE_MAX: usize = 12;
+
+    /// Counts the kill that has just been; one that came too late is to be repeated.
+    pub(crate) fn count(&mut self, site: &Site) {
+        if site.is_done(&site.progress()) {
+            self.late += 1;
+            let Kills { counted, late } = self;
+            assert!(*late <= Kills::LATE_MAX, "{late} kills, beside {counted}, came when nothing was under way");
+        } else {
+            self.counted += 1;
+        }
+    }
+
+    /// With those that came too late.
+    pub(crate) fn all(&self) -> usize {
+        self.counted + self.late
+    }
+}
+
 /// A pipeline.
 pub(crate) struct Site {
     pub(crate) folder: tempfile::TempDir,

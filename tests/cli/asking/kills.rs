@@ -1,7 +1,7 @@
 //! Kills while teachers answer.
 
 use super::{labelled, labels_read, put};
-use crate::site::{Committed, Site, Source};
+use crate::site::{Committed, Kills, Site, Source};
 use crate::support::stderr;
 use crate::vendor::{ANSWER_USD, OPEN_MAX, Reply, Vendor, spent_today};
 use rand::rngs::SmallRng;
@@ -44,8 +44,9 @@ fn kills_cost_what_was_under_way_and_nothing_that_was_committed() {
     site.extra = vendor.teachers(site.folder.path(), "ask = ['mine']");
     // What is labelled, and how often that had been asked about when it was.
     let (mut kept, mut asked) = (BTreeSet::new(), BTreeMap::new());
-    for kill in 0..KILLS {
-        let running = site.start(1 + kill % 2);
+    let mut kills = Kills::default();
+    while kills.counted < KILLS {
+        let running = site.start(1 + kills.all() % 2);
         let (answered, read) = (vendor.answered(), labels_read(&site, &site.progress()));
         site.wait(|progress| {
             source.keep_ahead(&site, progress);
@@ -54,9 +55,9 @@ fn kills_cost_what_was_under_way_and_nothing_that_was_committed() {
         // At some moment of asking, answering, keeping and writing.
         std::thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
         running.kill();
-        assert!(!site.is_done(&site.progress()), "kill {kill} came when nothing was under way");
+        kills.count(&site);
         let labelled = labelled(&site);
-        assert!(labelled.is_superset(&kept), "kill {kill}: a label that was there is gone");
+        assert!(labelled.is_superset(&kept), "kill {}: a label that was there is gone", kills.all());
         kept = labelled;
         for (text, times) in vendor.asked() {
             if kept.iter().any(|(_, _, hash)| *hash == TextHash::of(&text)) {
@@ -91,13 +92,13 @@ fn kills_cost_what_was_under_way_and_nothing_that_was_committed() {
         assert_eq!(of_end[&text], times, "what is labelled is not asked about again");
     }
     let repeats = of_end.values().sum::<u64>() - of_end.len() as u64;
-    assert!(repeats <= (KILLS * OPEN_MAX) as u64, "{repeats} questions were asked again");
+    assert!(repeats <= (kills.all() * OPEN_MAX) as u64, "{repeats} questions were asked again");
     let labelled = labelled_texts(&site);
     let texts = vendor.answers().into_iter().filter(|(text, times)| before.get(text) != Some(times));
     let since: BTreeSet<TextHash> = texts.map(|(text, _)| TextHash::of(&text)).collect();
     assert!(since.len() > 20, "{} answers came after the last kill: give the runs more to do", since.len());
     assert!(labelled.is_superset(&since), "an answer that nothing interrupted is lost");
     let lost = before.keys().filter(|text| !labelled.contains(&TextHash::of(text))).count();
-    assert!(lost <= KILLS * TEXTS_OPEN_MAX, "{lost} answers are in the store alone");
+    assert!(lost <= kills.all() * TEXTS_OPEN_MAX, "{lost} answers are in the store alone");
     assert!(spent >= vendor.answered() as f64 * ANSWER_USD - 1e-6, "{spent} USD for {} answers", vendor.answered());
 }

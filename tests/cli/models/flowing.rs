@@ -181,7 +181,9 @@ fn wait_until(what: &str, is_reached: impl Fn() -> bool) {
 /// Every note that was there before a change of students is tagged again, once, by the one that serves then, whenever the run is killed.
 #[test]
 fn notes_that_were_there_are_tagged_again() {
-    const NOTES: u64 = 60;
+    // More than can be tagged again, one a second, while a test waits for anything.
+    const NOTES: u64 = 220;
+    const { assert!(NOTES > DEADLINE.as_secs(), "they might be done before the kill: let there be more notes") };
     let site = Site::new("weak");
     let topics = Topics::default();
     site.log.create_topic(&topics.notes, PARTITIONS).unwrap();
@@ -197,8 +199,8 @@ fn notes_that_were_there_are_tagged_again() {
     stdout(&site.run(&["promote", "strong", "--force"]));
     running.kill();
 
-    running = start_with(&site, 2, &["--retag"]);
-    wait_until("no note is tagged again", || totals().retagged >= 5);
+    running = start_with(&site, 2, &["--retag", "1"]);
+    wait_until("no note is tagged again", || totals().retagged > 0);
     running.kill();
     assert!(totals().retagged < NOTES, "the kill came too late: let there be more notes");
     running = start_with(&site, 3, &["--retag", "1000"]);
