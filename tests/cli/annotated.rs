@@ -105,3 +105,13 @@ pub(crate) fn ensembles() -> String {
     };
     chosen("disease", "['mine']", "union") + &chosen("medication", "['mine', 'names']", "intersection")
 }
+
+/// Rows of a list as the lines of a file that is applied, with what a person says of each.
+pub(crate) fn judged(rows: &[Value], verdict: impl Fn(&Value) -> Option<bool>) -> String {
+    let line = |row: &Value| {
+        let mut row = row.clone();
+        row["verdict"] = verdict(&row).into();
+        row.to_string() + "\n"
+    };
+    rows.iter().map(line).collect()
+}

@@ -3,7 +3,7 @@
 mod labelled;
 
 use crate::annotated::{
-    DISEASE, LABELLED_BY_ONE, LABELS, MEDICATION, NOTES, TODAY, Words, id, places, said, text, words_of,
+    DISEASE, LABELLED_BY_ONE, LABELS, MEDICATION, NOTES, TODAY, Words, id, judged, places, said, text, words_of,
 };
 use crate::asking::labels_read;
 use crate::site::Site;
@@ -40,13 +40,8 @@ fn list_all(site: &Site) -> Vec<Value> {
 
 /// Applies rows with these verdicts; what is said on stdout.
 fn apply(site: &Site, annotator: &str, rows: &[Value], verdict: impl Fn(&Value) -> Option<bool>) -> (Value, Output) {
-    let judged = |row: &Value| {
-        let mut row = row.clone();
-        row["verdict"] = verdict(&row).into();
-        row.to_string() + "\n"
-    };
     let path = site.folder.path().join("judged.jsonl");
-    fs::write(&path, rows.iter().map(judged).collect::<String>()).unwrap();
+    fs::write(&path, judged(rows, verdict)).unwrap();
     let output = review(site, &["apply", path.to_str().unwrap(), "--annotator", annotator]);
     (serde_json::from_slice(&output.stdout).unwrap(), output)
 }

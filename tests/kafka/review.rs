@@ -1,6 +1,8 @@
 //! `stillroom review`: what is listed on Kafka, and what people say of it.
 
-use crate::annotated::{DISEASE, Keyed, LABELS, NOTES, ensembles, id, labels, note, notes, said, text, words_of};
+use crate::annotated::{
+    DISEASE, Keyed, LABELS, NOTES, ensembles, id, judged, labels, note, notes, said, text, words_of,
+};
 use crate::asking::wait_for_labels;
 use crate::cluster::Cluster;
 use crate::site::{Broker, Site};
@@ -81,13 +83,8 @@ fn of_student_alone(rows: &[Value], number: usize) -> i64 {
 
 /// Applies the verdicts; what is said of it.
 fn apply(site: &Site, rows: &[Value]) -> Value {
-    let judged = |row: &Value| {
-        let mut row = row.clone();
-        row["verdict"] = verdict(&row).into();
-        row.to_string() + "\n"
-    };
     let path = site.folder.path().join("judged.jsonl");
-    fs::write(&path, rows.iter().map(judged).collect::<String>()).unwrap();
+    fs::write(&path, judged(rows, verdict)).unwrap();
     let applied = site.command(&["review", "apply", path.to_str().unwrap(), "--annotator", "ada"]).output().unwrap();
     json_lines(stdout(&applied)).remove(0)
 }
