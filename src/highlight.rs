@@ -63,10 +63,11 @@ fn close(shown: &mut String, entity: &Entity) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_schemas::Span;
 
     fn check(note: &str, spans: &[(Task, u32, u32)], expected: &str) {
         let entity =
-            |&(task, start, end): &(Task, u32, u32)| Entity { task, start, end, text: String::new(), score: 1.0 };
+            |&(task, start, end): &(Task, u32, u32)| Entity::mention(Span { task, start, end }, String::new(), 1.0);
         let shown = text(note, &spans.iter().map(entity).collect::<Vec<_>>());
         let plain = shown.replace("\x1b[30;103m", "[").replace("\x1b[30;106m", "[").replace("\x1b[30;105m", "[");
         assert_eq!(plain.replace(RESET, "]"), expected);

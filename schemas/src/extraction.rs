@@ -1,6 +1,6 @@
 //! The entities of a note.
 
-use crate::{ModelId, Task, TextHash};
+use crate::{Assertion, Concept, Dosage, ModelId, Span, Task, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ pub struct Extraction {
     /// The note's site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
+    /// When the note was signed, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_at: Option<String>,
     /// Hash of the text that was read.
     pub text_hash: TextHash,
     /// The student that read it.
@@ -45,6 +48,26 @@ pub struct Entity {
     pub text: String,
     /// Mean probability of its words, 0 to 1, to four decimals.
     pub score: f64,
+    /// How the note means it; absent where assertions are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<Assertion>,
+    /// The section that it stands in, as the lexicon calls it: `family_history`, `plan`; absent before the first heading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
+    /// The concept that it names; absent where no vocabulary knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concept: Option<Concept>,
+    /// How a medication is to be taken, where it says so beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dosage: Option<Dosage>,
+}
+
+impl Entity {
+    /// A mention of which no more is known.
+    pub fn mention(span: Span, text: String, score: f64) -> Entity {
+        let Span { task, start, end } = span;
+        Entity { task, start, end, text, score, assertion: None, section: None, concept: None, dosage: None }
+    }
 }
 
 /// The unit in which positions are counted.

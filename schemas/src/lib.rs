@@ -7,8 +7,10 @@
 //! Offsets into a text are Unicode code points unless a record's `offset_unit` says otherwise. No record but
 //! [`Note`], [`Extraction`] and [`DeadLetter`] ever carries text of a note.
 
+mod assertion;
 pub mod avro;
 mod base64_bytes;
+mod concept;
 mod dead_letter;
 mod extraction;
 pub mod json;
@@ -23,6 +25,8 @@ mod state;
 mod task;
 mod text_hash;
 
+pub use assertion::{Assertion, Certainty, Cue, Experiencer, Temporality};
+pub use concept::{Code, Concept, Dosage, Stated, Tier};
 pub use dead_letter::{DeadLetter, Header, REPLAYS_HEADER, Stage, replays_of};
 pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
 pub use label::Label;

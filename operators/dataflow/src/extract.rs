@@ -71,6 +71,7 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
         revision: note.revision,
         note_type: note.note_type,
         site: note.site,
+        signed_at: note.signed_at,
         text_hash,
         model: student.model.clone(),
         offset_unit: config.offset_unit,
@@ -109,15 +110,15 @@ fn escaped_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::Task;
+    use stillroom_schemas::{Span, Task};
 
     #[test]
     fn a_record_is_never_larger_than_it_is_taken_to_be() {
         for text in ["fever", "\u{1}\u{2}\n\t", "\"\\\"", "Ménière’s"] {
             let json = serde_json::to_string(text).unwrap();
             assert!(escaped_bytes(text) + 2 >= json.len(), "{json}");
-            let entity =
-                Entity { task: Task::Medication, start: u32::MAX, end: u32::MAX, text: text.into(), score: 0.9999 };
+            let span = Span { task: Task::Medication, start: u32::MAX, end: u32::MAX };
+            let entity = Entity::mention(span, text.into(), 0.9999);
             let bytes = serde_json::to_string(&entity).unwrap().len();
             assert!(escaped_bytes(text) + ENTITY_BYTES >= bytes, "{bytes}");
         }

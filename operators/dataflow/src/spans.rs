@@ -52,12 +52,10 @@ pub fn entities_of(text: &str, spans: &[ScoredSpan], unit: OffsetUnit) -> Vec<En
     let positions = positions(text, unit);
     spans
         .iter()
-        .map(|(span, score)| Entity {
-            task: span.task,
-            start: positions[span.start as usize],
-            end: positions[span.end as usize],
-            text: slice(span),
-            score: (f64::from(*score) * 1e4).round() / 1e4,
+        .map(|(span, score)| {
+            let [start, end] = [span.start, span.end].map(|at| positions[at as usize]);
+            let score = (f64::from(*score) * 1e4).round() / 1e4;
+            Entity::mention(Span { task: span.task, start, end }, slice(span), score)
         })
         .collect()
 }

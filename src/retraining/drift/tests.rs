@@ -86,6 +86,7 @@ impl Ward {
             revision,
             note_type: Some("letter".to_owned()),
             site: None,
+            signed_at: None,
             text_hash: TextHash::of(""),
             model: ModelId(model.to_owned()),
             offset_unit: OffsetUnit::CodePoint,

@@ -1,0 +1,1 @@
+//! Notes in and entities out, in the formats of hospitals, warehouses and annotators.
