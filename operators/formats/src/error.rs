@@ -24,6 +24,16 @@ pub enum FormatError {
         /// The folder.
         path: PathBuf,
     },
+    /// A row of a table that was given is wrong.
+    #[error("{path}, line {line}: {reason}")]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: u64,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// A note cannot be written in the format.
     #[error("note {note_id:?} {reason}")]
     Note {
