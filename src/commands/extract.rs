@@ -1,24 +1,27 @@
 //! `stillroom extract`: the extraction topology over files.
 
+mod format;
+mod outlet;
+mod texts;
+
 use crate::commands::{check_output, some_dead_lettered};
 use crate::engine::{Committed, EngineConfig, Observer, Topics};
+use crate::offline;
 use crate::runtime::StudentConfig;
-use crate::{highlight, offline};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use format::{Format, OmopArgs};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use outlet::Outlet;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins, Source};
-use stillroom_dataflow::{Output, Record};
-use stillroom_schemas::{Extraction, Note, OffsetUnit};
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins};
+use stillroom_dataflow::Output;
+use stillroom_schemas::OffsetUnit;
 use stillroom_student::Precision;
-
-const FILES_CHANGED: &str = "the files have changed while they were read; start again";
+use texts::Texts;
 
 /// Arguments of `extract`.
 #[derive(Args)]
@@ -26,9 +29,12 @@ pub(crate) struct Extract {
     /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), or - for JSON Lines on stdin.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Where to write the entities, a line a note in input order; - is stdout.
+    /// Where to write the entities: a file, or - for stdout; for parquet, omop and brat a folder that is empty or not there yet.
     #[arg(short, long, default_value = "-")]
     output: PathBuf,
+    /// What to write them as.
+    #[arg(long, value_enum, conflicts_with = "show", default_value_t = Format::Jsonl)]
+    format: Format,
     /// Show the notes with their entities in colour instead of writing JSON Lines.
     #[arg(long, conflicts_with = "output")]
     show: bool,
@@ -47,16 +53,20 @@ pub(crate) struct Extract {
     /// In what is multiplied: auto is int8 on a processor (f32 without AVX2) and bf16 on a GPU; f32 is as in training; a GPU takes f16, too.
     #[arg(long, default_value_t)]
     precision: Precision,
+    #[command(flatten)]
+    omop: OmopArgs,
 }
 
 impl Extract {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let stdin = Path::new("-");
+        let reads_twice = self.show || self.format != Format::Jsonl;
         ensure!(
-            !self.show || self.paths.iter().all(|path| path != stdin),
-            "--show reads the notes twice, which stdin does not allow; save them to a file first"
+            !reads_twice || self.paths.iter().all(|path| path != Path::new("-")),
+            "{} reads the notes twice, which stdin does not allow; save them to a file first",
+            if self.show { "--show" } else { "a format other than jsonl" }
         );
         check_output(&self.output, &self.paths)?;
+        self.format.check(&self.output, &self.omop)?;
         let notes = NoteFiles::open(&self.paths)?;
         let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
@@ -67,15 +77,14 @@ impl Extract {
         // Before the output is created: a student that cannot be loaded must not cost an earlier result.
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);
-        let writer: Box<dyn Write + Send> = if self.output == stdin {
-            Box::new(std::io::stdout())
-        } else {
-            let created = File::create(&self.output);
-            Box::new(created.with_context(|| format!("cannot write {}", self.output.display()))?)
+        let texts = reads_twice.then(|| Texts::open(&self.paths)).transpose()?;
+        let outlet = match (self.format.writer(&self.output, self.omop)?, texts) {
+            (Some(writer), Some(texts)) => Outlet::format(writer, texts),
+            (_, texts) => Outlet::lines(&self.output, texts)?,
         };
-        let texts = self.show.then(|| Texts::open(&self.paths)).transpose()?;
-        let sheet = Sheet { writer: BufWriter::new(writer), texts, origins: notes.origins(), bar: bar.clone() };
+        let sheet = Sheet { outlet: outlet.clone(), origins: notes.origins(), bar: bar.clone() };
         let totals = offline::extract(runtime, &config, offline::Input::whole(Box::new(notes)), Box::new(sheet))?;
+        outlet.finish().with_context(|| format!("cannot complete {}", self.output.display()))?;
         bar.finish_and_clear();
         eprintln!(
             "{} notes: {} extracted, {} dead-lettered, {} superseded",
@@ -110,29 +119,11 @@ fn progress_bar(notes: &NoteFiles) -> ProgressBar {
     }
 }
 
-/// Writes a line a note, and says which could not be read.
+/// Writes what was found, and says which notes could not be read.
 struct Sheet {
-    writer: BufWriter<Box<dyn Write + Send>>,
-    texts: Option<Texts>,
+    outlet: Outlet,
     origins: Origins,
     bar: ProgressBar,
-}
-
-impl Sheet {
-    fn write(&mut self, offset: u64, extraction: &Extraction) -> Result<()> {
-        match &mut self.texts {
-            Some(texts) => {
-                let shown = highlight::text(&texts.at(offset)?, &extraction.entities);
-                writeln!(self.writer, "\x1b[1m{}\x1b[0m\n{shown}\n", highlight::plain(&extraction.note_id))?;
-            }
-            None => {
-                let mut line = serde_json::to_vec(extraction)?;
-                line.push(b'\n');
-                self.writer.write_all(&line)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Observer for Sheet {
@@ -140,7 +131,7 @@ impl Observer for Sheet {
         for output in committed.outputs {
             match output {
                 Output::Extracted { position, extraction, .. } => {
-                    self.write(position.offset, extraction).context("cannot write the entities")?;
+                    self.outlet.write(position.offset, extraction).context("cannot write the entities")?;
                 }
                 Output::DeadLettered { letter, .. } => {
                     let origin = self.origins.of(letter.offset);
@@ -156,37 +147,6 @@ impl Observer for Sheet {
             }
         }
         self.bar.inc(committed.totals.notes);
-        self.writer.flush().context("cannot write the entities")
-    }
-}
-
-/// The texts once more, in step with their extractions.
-struct Texts {
-    notes: NoteFiles,
-    records: std::vec::IntoIter<Record>,
-}
-
-impl Texts {
-    fn open(paths: &[PathBuf]) -> Result<Texts> {
-        let mut notes = NoteFiles::open(paths)?;
-        notes.assign(FILES_TOPIC, 0, 0)?;
-        Ok(Texts { notes, records: Vec::new().into_iter() })
-    }
-
-    /// The text of the note at `offset`; offsets may be skipped, and never fall.
-    fn at(&mut self, offset: u64) -> Result<String> {
-        loop {
-            match self.records.find(|record| record.position.offset == offset) {
-                Some(record) => {
-                    // What the parser says may quote the text.
-                    return match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
-                        Ok(note) => Ok(note.text),
-                        Err(_) => bail!(FILES_CHANGED),
-                    };
-                }
-                None if self.notes.is_finished() => bail!(FILES_CHANGED),
-                None => self.records = self.notes.poll(1 << 20, Duration::ZERO)?.into_iter(),
-            }
-        }
+        self.outlet.flush().context("cannot write the entities")
     }
 }

@@ -1,0 +1,106 @@
+//! What entities may be written as.
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use stillroom_formats::{
+    BratWriter, FhirWriter, HtmlWriter, OmopConfig, OmopWriter, ParquetWriter, PubtatorWriter, Writer,
+};
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
+
+/// What `--format` may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A line of JSON a note, in input order
+    Jsonl,
+    /// Tables of entities and notes for DuckDB, Arrow and Spark: a folder
+    Parquet,
+    /// NOTE and NOTE_NLP of OMOP, as CSV: a folder
+    Omop,
+    /// FHIR R4
+    Fhir,
+    /// Texts and annotations of brat: a folder
+    Brat,
+    /// Abstracts and annotations as in PubTator
+    Pubtator,
+    /// A page of its own with the entities in colour
+    Html,
+}
+
+impl Format {
+    /// The writer of the format to `output`; none for lines, which are written as they come.
+    pub(super) fn writer(self, output: &Path, omop: OmopArgs) -> Result<Option<Box<dyn Writer>>> {
+        let writer: Box<dyn Writer> = match self {
+            Format::Jsonl => return Ok(None),
+            Format::Parquet => Box::new(ParquetWriter::create(output)?),
+            Format::Omop => Box::new(OmopWriter::create(output, &omop.config())?),
+            Format::Fhir => Box::new(FhirWriter::create(output)?),
+            Format::Brat => Box::new(BratWriter::create(output)?),
+            Format::Pubtator => Box::new(PubtatorWriter::create(output)?),
+            Format::Html => Box::new(HtmlWriter::create(output)?),
+        };
+        Ok(Some(writer))
+    }
+
+    /// Refuses what does not go together, before anything is read.
+    pub(super) fn check(self, output: &Path, omop: &OmopArgs) -> Result<()> {
+        ensure!(
+            self == Format::Jsonl || output != Path::new("-"),
+            "of all formats only jsonl can be written to stdout; say by -o where to write the others"
+        );
+        ensure!(
+            self == Format::Omop || !omop.is_given(),
+            "the options --omop-… are for --format omop; add it, or leave them out"
+        );
+        Ok(())
+    }
+}
+
+/// What the tables of OMOP need that notes do not say.
+#[derive(Args)]
+#[command(next_help_heading = "With --format omop")]
+pub(super) struct OmopArgs {
+    /// Which person each patient is: CSV with the columns patient_id and person_id; a hash of the patient's id when absent.
+    #[arg(long, value_name = "FILE")]
+    omop_persons: Option<PathBuf>,
+    /// Which number each note has: CSV with the columns note_id and omop_note_id; a hash of the note's id when absent.
+    #[arg(long, value_name = "FILE")]
+    omop_notes: Option<PathBuf>,
+    /// CONCEPT.csv of a download from Athena; every concept is 0 when absent.
+    #[arg(long, value_name = "FILE")]
+    omop_concepts: Option<PathBuf>,
+    /// CONCEPT_RELATIONSHIP.csv of the same download, for codes whose concept is not a standard one.
+    #[arg(long, value_name = "FILE", requires = "omop_concepts")]
+    omop_relationships: Option<PathBuf>,
+    /// Count ids from this one on in place of hashes, so that they fit columns of 32 bits.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    omop_first_id: Option<u32>,
+    /// The date of notes that have none, such as 1970-01-01; such a note ends the run when absent.
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    omop_undated: Option<Date>,
+}
+
+impl OmopArgs {
+    fn is_given(&self) -> bool {
+        let files = [&self.omop_persons, &self.omop_notes, &self.omop_concepts, &self.omop_relationships];
+        files.into_iter().any(Option::is_some) || self.omop_first_id.is_some() || self.omop_undated.is_some()
+    }
+
+    fn config(self) -> OmopConfig {
+        OmopConfig {
+            persons: self.omop_persons,
+            notes: self.omop_notes,
+            concepts: self.omop_concepts,
+            relationships: self.omop_relationships,
+            first_id: self.omop_first_id,
+            undated: self.omop_undated,
+            ..OmopConfig::at(OffsetDateTime::now_utc())
+        }
+    }
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    let parsed = Date::parse(text, format_description!("[year]-[month]-[day]"));
+    parsed.ok().filter(|date| date.year() > 0).ok_or_else(|| "write it as 1970-01-01".to_owned())
+}
