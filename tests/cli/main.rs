@@ -7,6 +7,7 @@ mod corpus;
 mod demo;
 mod documents;
 mod extract;
+mod formats;
 mod hub;
 mod label;
 mod models;

@@ -7,8 +7,8 @@
 //! notes/signed_date=__HIVE_DEFAULT_PARTITION__/part-00001.parquet       notes whose date is not known
 //! _SUCCESS                                                              everything is there
 //! ```
-//! The date is the one where the note was signed, and stands in the folder's name alone, as Hive has it. A table without rows has one
-//! file, so that its columns can be read. A file appears when it is complete: until then it has another name, which these readers
+//! The date is the one where the note was signed, and stands in the folder's name alone, as Hive has it. A table without
+//! a dated row has an empty file for 1970-01-01, so that its columns and their types can be read. A file appears when it is complete: until then it has another name, which these readers
 //! pass over.
 //!
 //! Memory: rows wait until a table has [`BUFFERED_BYTES_MAX`] of them, then the dates with most rows are written, each as a row

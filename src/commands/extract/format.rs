@@ -101,6 +101,7 @@ impl OmopArgs {
 }
 
 fn date(text: &str) -> Result<Date, String> {
-    let parsed = Date::parse(text, format_description!("[year]-[month]-[day]"));
+    let format = format_description!("[year]-[month]-[day]");
+    let parsed = Date::parse(text, &format);
     parsed.ok().filter(|date| date.year() > 0).ok_or_else(|| "write it as 1970-01-01".to_owned())
 }

@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use time::Date;
+use time::macros::date;
 
 /// Bytes of rows that wait in one table at most; a row that is larger alone is written at once.
 pub(super) const BUFFERED_BYTES_MAX: usize = 32 << 20;
@@ -37,6 +38,8 @@ pub(super) struct Table<R> {
     open: usize,
     /// Files that were begun.
     parts: usize,
+    /// Whether one of them is of a date.
+    is_dated: bool,
     /// Row groups that were written: the time by which the file that has rested longest is found.
     appended: u64,
 }
@@ -73,7 +76,17 @@ impl<R: Row> Table<R> {
 
     fn bounded(folder: PathBuf, bounds: Bounds) -> Table<R> {
         let schema = schema_of(&R::columns(&[]));
-        Table { folder, schema, bounds, dates: HashMap::new(), bytes: 0, open: 0, parts: 0, appended: 0 }
+        Table {
+            folder,
+            schema,
+            bounds,
+            dates: HashMap::new(),
+            bytes: 0,
+            open: 0,
+            parts: 0,
+            is_dated: false,
+            appended: 0,
+        }
     }
 
     /// Adds a row.
@@ -100,16 +113,17 @@ impl<R: Row> Table<R> {
         Ok(())
     }
 
-    /// Completes every file, and makes one where there is none.
+    /// Completes every file.
     pub(super) fn finish(mut self) -> Result<(), FormatError> {
-        if self.parts == 0 && self.dates.is_empty() {
-            return self.begin(None)?.complete();
-        }
         let mut dates: Vec<Option<Date>> = self.dates.keys().copied().collect();
         dates.sort_unstable();
         for date in dates {
             self.append(date)?;
             self.complete(date)?;
+        }
+        // From folders without a date Arrow infers no type for it and reads nothing, and from no files nobody reads any columns.
+        if !self.is_dated {
+            self.begin(Some(date!(1970 - 01 - 01)))?.complete()?;
         }
         Ok(())
     }
@@ -154,6 +168,7 @@ impl<R: Row> Table<R> {
         };
         let path = self.folder.join(folder).join(format!("part-{:05}.parquet", self.parts));
         self.parts += 1;
+        self.is_dated |= date.is_some();
         Part::create(path, self.schema.clone())
     }
 
