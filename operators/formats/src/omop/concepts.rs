@@ -41,7 +41,7 @@ impl Concepts {
         let columns = ["concept_id", "vocabulary_id", "concept_code", "standard_concept"];
         let mut table = Table::open(concepts, Dialect::Tabs, columns)?;
         let mut loaded = Concepts::default();
-        while let Some([id, vocabulary, code, standard]) = table.next()? {
+        while let Some([id, vocabulary, code, standard]) = table.row()? {
             let (key, is_standard) = (key(vocabulary, code), standard == "S");
             let Ok(concept_id) = id.parse() else { return Err(table.wrong("concept_id is not a number")) };
             loaded.concepts.push(Known { key, concept_id, is_standard });
@@ -78,7 +78,7 @@ fn maps_to(path: &Path) -> Result<Vec<(i32, i32)>, FormatError> {
     let columns = ["concept_id_1", "concept_id_2", "relationship_id", "invalid_reason"];
     let mut table = Table::open(path, Dialect::Tabs, columns)?;
     let mut found = Vec::new();
-    while let Some([from, to, relationship, invalid]) = table.next()? {
+    while let Some([from, to, relationship, invalid]) = table.row()? {
         if relationship != "Maps to" || !invalid.is_empty() {
             continue;
         }

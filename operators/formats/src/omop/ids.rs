@@ -147,7 +147,7 @@ fn counted(next: &mut i64, note_id: &str) -> Result<i64, FormatError> {
 /// The first 63 bits of a hash, as a number above 0, and 64 others of it.
 fn halves(kind: &str, name: &str) -> (u64, u64) {
     let digest: [u8; 32] = Sha256::digest(format!("{kind}\0{name}").as_bytes()).into();
-    let word = |at: usize| digest[at..at + 8].iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    let word = |at: usize| digest[at..at + 8].iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
     ((word(0) >> 1).max(1), word(8))
 }
 

@@ -100,7 +100,7 @@ const ENGLISH: i64 = 4180186;
 const NO_CONCEPT: i64 = 0;
 
 /// NOTE's row.
-pub(super) fn note<'a>(note: &'a Note, [note_id, person_id]: [i64; 2], (date, time): When) -> Vec<Field<'a>> {
+pub(super) fn note(note: &Note, [note_id, person_id]: [i64; 2], (date, time): When) -> Vec<Field<'_>> {
     vec![
         Field::Number(note_id),
         Field::Number(person_id),

@@ -167,11 +167,11 @@ impl<const N: usize> Ends<N> {
         self.file.flush().map_err(FormatError::file("write", &beside))?;
         let mut file = BufReader::new(File::open(&beside).map_err(FormatError::file("read", &beside))?);
         Ok((0..self.writes).map(move |_| {
-            let mut ends = [[0; 8]; N];
+            let mut ends = [[0_u8; 8]; N];
             for end in &mut ends {
                 file.read_exact(end).map_err(FormatError::file("read", &beside))?;
             }
-            Ok(u64::from_le_bytes(ends[index]))
+            Ok::<u64, FormatError>(u64::from_le_bytes(ends[index]))
         }))
     }
 }

@@ -57,7 +57,7 @@ impl<const N: usize> Table<N> {
     ///
     /// # Errors
     /// When the file cannot be read on.
-    pub(super) fn next(&mut self) -> Result<Option<[&str; N]>, FormatError> {
+    pub(super) fn row(&mut self) -> Result<Option<[&str; N]>, FormatError> {
         let read = self.reader.read_record(&mut self.record).map_err(io::Error::from);
         if !read.map_err(FormatError::file("read", &self.path))? {
             return Ok(None);
@@ -84,7 +84,7 @@ pub(super) fn numbers_of_names(
 ) -> Result<HashMap<String, i64>, FormatError> {
     let mut table = Table::open(path, Dialect::Commas, columns)?;
     let (mut numbers, mut taken) = (HashMap::new(), HashMap::new());
-    while let Some([name, number]) = table.next()? {
+    while let Some([name, number]) = table.row()? {
         let (name, number) = (name.to_owned(), number.parse::<i64>());
         let number = match number {
             Ok(number) if number > 0 => number,
