@@ -112,7 +112,7 @@ impl Iterator for PubTator {
 fn row(line: &str) -> Row<'_> {
     let mut parts = line.splitn(3, '|');
     if let (Some(id), Some(kind @ ("t" | "a")), Some(text)) = (parts.next(), parts.next(), parts.next())
-        && is_label(id)
+        && is_id(id)
     {
         return if kind == "t" { Row::Title(id, text) } else { Row::Abstract(id, text) };
     }
@@ -128,6 +128,13 @@ fn row(line: &str) -> Row<'_> {
     }
 }
 
+/// Whether this can be the id of a document: a number, or what stillroom writes of an id, escaped as in URLs. What is none may be text
+/// that slipped to the beginning of a line.
+fn is_id(id: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/' | '.' | '%');
+    !id.is_empty() && id.chars().all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +143,7 @@ mod tests {
     fn lines_are_told_apart() {
         assert_eq!(row("7|t|One | two"), Row::Title("7", "One | two"));
         assert_eq!(row("7|a|"), Row::Abstract("7", ""));
+        assert_eq!(row("ward/n%201|a|b"), Row::Abstract("ward/n%201", "b"));
         let mark = Row::Mark { id: "7", label: "Disease", start: 0, end: 4, quote: "gout" };
         assert_eq!(row("7\t0\t4\tgout\tDisease\tD1|D2\tgout|a|b"), mark);
         assert_eq!(row("7\t0\t4\tgout\tDisease"), mark);
