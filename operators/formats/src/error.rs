@@ -24,6 +24,14 @@ pub enum FormatError {
         /// The folder.
         path: PathBuf,
     },
+    /// A setting cannot be used.
+    #[error("{field} {reason}")]
+    Setting {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// A row of a table that was given is wrong.
     #[error("{path}, line {line}: {reason}")]
     Row {
