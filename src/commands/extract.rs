@@ -11,7 +11,7 @@ use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use format::{Format, OmopArgs};
+use format::{FhirArgs, Format, OmopArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use outlet::Outlet;
 use std::io::IsTerminal;
@@ -55,6 +55,8 @@ pub(crate) struct Extract {
     precision: Precision,
     #[command(flatten)]
     omop: OmopArgs,
+    #[command(flatten)]
+    fhir: FhirArgs,
 }
 
 impl Extract {
@@ -66,7 +68,7 @@ impl Extract {
             if self.show { "--show" } else { "a format other than jsonl" }
         );
         check_output(&self.output, &self.paths)?;
-        self.format.check(&self.output, &self.omop)?;
+        self.format.check(&self.output, &self.omop, &self.fhir)?;
         let notes = NoteFiles::open(&self.paths)?;
         let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
@@ -78,7 +80,7 @@ impl Extract {
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);
         let texts = reads_twice.then(|| Texts::open(&self.paths)).transpose()?;
-        let outlet = match (self.format.writer(&self.output, self.omop)?, texts) {
+        let outlet = match (self.format.writer(&self.output, self.omop, &self.fhir)?, texts) {
             (Some(writer), Some(texts)) => Outlet::format(writer, texts),
             (_, texts) => Outlet::lines(&self.output, texts)?,
         };

@@ -1,5 +1,7 @@
 //! `stillroom extract --format`, as users call it: Parquet and OMOP.
 
+mod documents;
+
 use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::fs;

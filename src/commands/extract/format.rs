@@ -1,10 +1,10 @@
 //! What entities may be written as.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use stillroom_formats::{
-    BratWriter, FhirWriter, HtmlWriter, OmopConfig, OmopWriter, ParquetWriter, PubtatorWriter, Writer,
+    BratWriter, FhirConfig, FhirWriter, HtmlWriter, OmopConfig, OmopWriter, ParquetWriter, PubtatorWriter, Writer,
 };
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
@@ -30,12 +30,12 @@ pub(super) enum Format {
 
 impl Format {
     /// The writer of the format to `output`; none for lines, which are written as they come.
-    pub(super) fn writer(self, output: &Path, omop: OmopArgs) -> Result<Option<Box<dyn Writer>>> {
+    pub(super) fn writer(self, output: &Path, omop: OmopArgs, fhir: &FhirArgs) -> Result<Option<Box<dyn Writer>>> {
         let writer: Box<dyn Writer> = match self {
             Format::Jsonl => return Ok(None),
             Format::Parquet => Box::new(ParquetWriter::create(output)?),
             Format::Omop => Box::new(OmopWriter::create(output, &omop.config())?),
-            Format::Fhir => Box::new(FhirWriter::create(output)?),
+            Format::Fhir => Box::new(FhirWriter::with(output, fhir.config()?)?),
             Format::Brat => Box::new(BratWriter::create(output)?),
             Format::Pubtator => Box::new(PubtatorWriter::create(output)?),
             Format::Html => Box::new(HtmlWriter::create(output)?),
@@ -44,7 +44,7 @@ impl Format {
     }
 
     /// Refuses what does not go together, before anything is read.
-    pub(super) fn check(self, output: &Path, omop: &OmopArgs) -> Result<()> {
+    pub(super) fn check(self, output: &Path, omop: &OmopArgs, fhir: &FhirArgs) -> Result<()> {
         ensure!(
             self == Format::Jsonl || output != Path::new("-"),
             "of all formats only jsonl can be written to stdout; say by -o where to write the others"
@@ -52,6 +52,10 @@ impl Format {
         ensure!(
             self == Format::Omop || !omop.is_given(),
             "the options --omop-… are for --format omop; add it, or leave them out"
+        );
+        ensure!(
+            self == Format::Fhir || fhir.fhir_config.is_none(),
+            "--fhir-config is for --format fhir; add it, or leave this out"
         );
         Ok(())
     }
@@ -97,6 +101,23 @@ impl OmopArgs {
             undated: self.omop_undated,
             ..OmopConfig::at(OffsetDateTime::now_utc())
         }
+    }
+}
+
+/// What resources of FHIR need that notes do not say.
+#[derive(Args)]
+#[command(next_help_heading = "With --format fhir")]
+pub(super) struct FhirArgs {
+    /// TOML with the systems of identifiers, and whether texts are held: patient_system, note_system, systems, with_text, recorded.
+    #[arg(long, value_name = "FILE")]
+    fhir_config: Option<PathBuf>,
+}
+
+impl FhirArgs {
+    fn config(&self) -> Result<FhirConfig> {
+        let Some(path) = &self.fhir_config else { return Ok(FhirConfig::default()) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is no configuration of FHIR; correct it", path.display()))
     }
 }
 
