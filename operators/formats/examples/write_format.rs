@@ -4,14 +4,15 @@
 //! cargo run -p stillroom-formats --example write_format -- parquet notes.jsonl extractions.jsonl out
 //! ```
 //!
-//! `omop` takes the first id as one more argument; without it ids are hashes.
+//! `omop` takes the first id as one more argument; without it ids are hashes. `fhir` takes the system of patients, and holds the texts
+//! and the time of the run then.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use stillroom_formats::{
-    BratWriter, FhirWriter, HtmlWriter, OmopConfig, OmopWriter, ParquetWriter, PubtatorWriter, Writer,
+    BratWriter, FhirConfig, FhirWriter, HtmlWriter, OmopConfig, OmopWriter, ParquetWriter, PubtatorWriter, Writer,
 };
 use stillroom_schemas::{Extraction, Note};
 use time::macros::{date, datetime};
@@ -41,7 +42,14 @@ fn writer(format: &str, output: &Path, more: &[String]) -> Result<Box<dyn Writer
             config.first_id = more.first().map(|first| first.parse()).transpose()?;
             Box::new(OmopWriter::create(output, &config)?)
         }
-        "fhir" => Box::new(FhirWriter::create(output)?),
+        "fhir" => match more.first() {
+            None => Box::new(FhirWriter::create(output)?),
+            Some(system) => {
+                let (patient_system, recorded) = (Some(system.clone()), Some("2026-12-01T01:30:00+02:00".to_owned()));
+                let config = FhirConfig { patient_system, recorded, with_text: true, ..FhirConfig::default() };
+                Box::new(FhirWriter::with(output, config)?)
+            }
+        },
         "brat" => Box::new(BratWriter::create(output)?),
         "pubtator" => Box::new(PubtatorWriter::create(output)?),
         "html" => Box::new(HtmlWriter::create(output)?),
