@@ -27,6 +27,10 @@ pub struct Extraction {
     pub text_hash: TextHash,
     /// The student that read it.
     pub model: ModelId,
+    /// By what assertions and concepts were told, each by its name and the first twelve hexadecimal digits of a SHA-256:
+    /// `assertion@1f0c57a2b9de concepts@83d1f9024c6b`; absent where neither was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpretation: Option<String>,
     /// The unit of `start` and `end` of every entity.
     pub offset_unit: OffsetUnit,
     /// How much of the text the student saw.

@@ -16,6 +16,9 @@ pub struct NoteState {
     /// What the student said of it; absent when the note was withdrawn or dead-lettered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
+    /// By what assertions and concepts were told of it, as its extraction has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpretation: Option<String>,
     /// Hash of the text, if it was dead-lettered after it was decoded: a duplicate of it is superseded, not tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_lettered: Option<TextHash>,

@@ -3,40 +3,64 @@
 //! In: tagged notes. Out: extractions with what is remembered of their notes, or dead letters, also of notes that come to a larger
 //! record than the log may take. State: none. Emits at once.
 
-use crate::{Epoch, Output, TaggedNote, entities_of, spans_of};
-use stillroom_schemas::{Entity, Extraction, Note, NoteState, OffsetUnit, Prediction, Stage};
+use crate::{Epoch, Fact, Interpret, Output, ScoredSpan, TaggedNote, entities_of, spans_of};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::sync::Arc;
+use stillroom_schemas::{Entity, Extraction, Note, NoteState, OffsetUnit, Prediction, Span, Stage};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
 /// How extractions are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct ExtractConfig {
     /// In what the positions of entities are counted.
     pub offset_unit: OffsetUnit,
     /// Bytes of a record that is written, as JSON, at most: a note that comes to more is a dead letter.
     pub record_bytes_max: usize,
+    /// Tells what a note says of its entities, for all workers; of mentions alone nothing is told if absent.
+    pub interpret: Option<Arc<dyn Interpret>>,
+}
+
+impl ExtractConfig {
+    /// Extractions of mentions alone.
+    pub fn of_mentions(offset_unit: OffsetUnit, record_bytes_max: usize) -> ExtractConfig {
+        ExtractConfig { offset_unit, record_bytes_max, interpret: None }
+    }
+
+    /// What the text says of each span.
+    fn facts(&self, text: &str, spans: &[ScoredSpan]) -> Vec<Fact> {
+        let Some(interpret) = self.interpret.as_ref().filter(|_| !spans.is_empty()) else { return Vec::new() };
+        let spans: Vec<Span> = spans.iter().map(|(span, _)| *span).collect();
+        let facts = interpret.interpret(text, &spans);
+        debug_assert_eq!(facts.len(), spans.len(), "{} tells one fact a span", interpret.name());
+        facts
+    }
 }
 
 /// Makes extractions.
 pub trait Extract<'scope> {
-    /// Turns probabilities into entities. Nothing of the result depends on the time of day.
+    /// Turns probabilities into entities, and says of each what the note says of it. Nothing of the result depends on the time of
+    /// day, or on the worker.
     fn extract(self, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output>;
 }
 
 impl<'scope> Extract<'scope> for StreamVec<'scope, Epoch, TaggedNote> {
     fn extract(self, config: ExtractConfig) -> StreamVec<'scope, Epoch, Output> {
-        self.map(move |tagged| extract_note(tagged, config))
+        self.map(move |tagged| extract_note(tagged, &config))
     }
 }
 
-fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
+fn extract_note(tagged: TaggedNote, config: &ExtractConfig) -> Output {
     let TaggedNote { note, words, coverage, student, answer } = tagged;
     let probabilities = match answer {
         Ok(probabilities) => probabilities,
         Err(error) => return note.into_dead_letter(Stage::Tag, error),
     };
     let spans = spans_of(&words, &probabilities, &student.thresholds);
-    let entities = entities_of(&note.note.text, &spans, config.offset_unit);
+    let text = &note.note.text;
+    let entities = entities_of(text, &spans, config.facts(text, &spans), config.offset_unit);
+    let interpretation = config.interpret.as_ref().map(|interpret| interpret.name().to_owned());
     let words_bytes = words.to_bytes();
     let bytes = record_bytes(&note.note, &entities, words_bytes.len());
     if bytes > config.record_bytes_max {
@@ -63,6 +87,7 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
         revision: note.revision,
         offset: position.offset,
         prediction: Some(prediction),
+        interpretation: interpretation.clone(),
         dead_lettered: None,
     };
     let extraction = Box::new(Extraction {
@@ -74,6 +99,7 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
         signed_at: note.signed_at,
         text_hash,
         model: student.model.clone(),
+        interpretation,
         offset_unit: config.offset_unit,
         coverage,
         entities,
@@ -81,46 +107,163 @@ fn extract_note(tagged: TaggedNote, config: ExtractConfig) -> Output {
     Output::Extracted { position, extraction, state, is_again }
 }
 
-/// What an entity takes in JSON beside its text: its fields' names and its numbers.
-const ENTITY_BYTES: usize = 90;
+/// What a span takes in JSON: its fields' names and its numbers.
+const SPAN_BYTES: usize = 70;
 
-/// What a record takes beside entities, words and names: hashes, the model, and its fields' names.
+/// What a record takes beside entities, words and names: hashes, who read it and by what, and its fields' names.
 const FRAME_BYTES: usize = 1024;
 
 /// Bytes of the larger of a note's two records, of its extraction and of its state, and no fewer than it takes.
 fn record_bytes(note: &Note, entities: &[Entity], words_bytes: usize) -> usize {
-    let names = [Some(&note.note_id), note.patient_id.as_ref(), note.note_type.as_ref(), note.site.as_ref()];
-    let names: usize = names.into_iter().flatten().map(|name| escaped_bytes(name)).sum();
-    let texts: usize = entities.iter().map(|entity| escaped_bytes(&entity.text)).sum();
-    let extraction = texts + entities.len() * ENTITY_BYTES;
-    let state = words_bytes.div_ceil(3) * 4 + entities.len() * ENTITY_BYTES;
-    FRAME_BYTES + names + extraction.max(state)
+    let Note { note_id, patient_id, note_type, site, signed_at, .. } = note;
+    let names = [Some(note_id), patient_id.as_ref(), note_type.as_ref(), site.as_ref(), signed_at.as_ref()];
+    let names: usize = names.into_iter().flatten().map(json_bytes).sum();
+    let state = words_bytes.div_ceil(3) * 4 + entities.len() * SPAN_BYTES;
+    FRAME_BYTES + names + json_bytes(entities).max(state)
 }
 
-/// Bytes of a text in JSON.
-fn escaped_bytes(text: &str) -> usize {
-    let escaped = |byte: u8| match byte {
-        b'"' | b'\\' => 2,
-        0..0x20 => 6,
-        _ => 1,
-    };
-    text.bytes().map(escaped).sum()
+/// Bytes of a value in JSON.
+fn json_bytes(value: &(impl Serialize + ?Sized)) -> usize {
+    let mut counting = Counting(0);
+    match serde_json::to_writer(&mut counting, value) {
+        Ok(()) => counting.0,
+        // Nothing that is counted here has keys that are no text, and counting does not fail.
+        Err(error) => unreachable!("a record's part is JSON: {error}"),
+    }
+}
+
+/// Counts what is written, and keeps none of it.
+struct Counting(usize);
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::{Span, Task};
+    use crate::{NoteRecord, TaggedBy, Words};
+    use stillroom_schemas::{Assertion, Code, Concept, Coverage, Cue, Dosage, ModelId, Stated, TextHash, Tier};
+
+    /// Says everything of every entity, at great length.
+    struct Talkative;
+
+    impl Interpret for Talkative {
+        fn interpret(&self, text: &str, spans: &[Span]) -> Vec<Fact> {
+            let (start, end) = (0, text.chars().count() as u32);
+            let cue = Cue { says: "hypothetical".to_owned(), trigger: "\"rule\u{1}out\"".repeat(20), start, end };
+            let stated = || Some(Stated { start, end, text: text.to_owned() });
+            let code = || Code { vocabulary: "snomed\tct".to_owned(), code: "9".repeat(40) };
+            let concept = Concept {
+                code: code(),
+                version: "\u{2}".repeat(30),
+                name: "M\u{e9}ni\u{e8}re\u{2019}s".repeat(30),
+                tier: Tier::Abbreviation,
+                score: 0.3333,
+                ingredients: vec![code(); 9],
+            };
+            let dosage = Dosage {
+                strength: stated(),
+                dose: stated(),
+                form: stated(),
+                route: stated(),
+                frequency: stated(),
+                duration: stated(),
+            };
+            let fact = Fact {
+                assertion: Some(Assertion { cues: vec![cue; 7], ..Assertion::default() }),
+                section: Some("past\\history".repeat(9)),
+                concept: Some(concept),
+                dosage: Some(dosage),
+            };
+            vec![fact; spans.len()]
+        }
+
+        fn name(&self) -> &str {
+            "assertion@0123456789ab concepts@0123456789ab"
+        }
+    }
+
+    /// A note whose every word is an entity of every task.
+    fn tagged(text: &str, name: &str) -> TaggedNote {
+        let name = || Some(name.to_owned());
+        let note = Note {
+            note_id: "n".to_owned(),
+            patient_id: name(),
+            revision: u64::MAX,
+            note_type: name(),
+            site: name(),
+            signed_at: name(),
+            text: text.to_owned(),
+        };
+        let mut words = Words::default();
+        for (at, character) in (0u32..).zip(text.chars()) {
+            // A word in two, so that none is a span with the next.
+            words.0.extend((!character.is_whitespace() && at.is_multiple_of(2)).then_some(at..at + 1));
+        }
+        let answer =
+            Ok(words.0.iter().map(|word| [if word.start.is_multiple_of(4) { 0.9999 } else { 0.1 }; 3]).collect());
+        let student = TaggedBy { model: ModelId(format!("a-student@{}", "f".repeat(12))), thresholds: [0.5; 3] };
+        TaggedNote {
+            note: Box::new(NoteRecord { note, text_hash: TextHash::of(text), record: Arc::default(), is_again: false }),
+            coverage: Coverage { words: u32::MAX, word_pieces: u32::MAX, windows: u32::MAX },
+            words,
+            student: Arc::new(student),
+            answer,
+        }
+    }
+
+    fn config(record_bytes_max: usize, interpret: Option<Arc<dyn Interpret>>) -> ExtractConfig {
+        ExtractConfig { offset_unit: OffsetUnit::Byte, record_bytes_max, interpret }
+    }
 
     #[test]
     fn a_record_is_never_larger_than_it_is_taken_to_be() {
-        for text in ["fever", "\u{1}\u{2}\n\t", "\"\\\"", "Ménière’s"] {
-            let json = serde_json::to_string(text).unwrap();
-            assert!(escaped_bytes(text) + 2 >= json.len(), "{json}");
-            let span = Span { task: Task::Medication, start: u32::MAX, end: u32::MAX };
-            let entity = Entity::mention(span, text.into(), 0.9999);
-            let bytes = serde_json::to_string(&entity).unwrap().len();
-            assert!(escaped_bytes(text) + ENTITY_BYTES >= bytes, "{bytes}");
+        for text in ["fever", "a\u{1}\u{2}\n\tb\u{1}", "\"\\\"\\", "M\u{e9}ni\u{e8}re\u{2019}s \u{1f912}", "", " "] {
+            for name in ["north", "\u{1}\u{2}\"", ""] {
+                let interprets: [Option<Arc<dyn Interpret>>; 2] = [None, Some(Arc::new(Talkative))];
+                for interpret in interprets {
+                    let says_all = interpret.is_some();
+                    let note = tagged(text, name);
+                    let words_bytes = note.words.to_bytes().len();
+                    let of_note = note.note.note.clone();
+                    let Output::Extracted { extraction, state, .. } = extract_note(note, &config(1 << 20, interpret))
+                    else {
+                        panic!("{text:?} is no dead letter")
+                    };
+                    let bytes = record_bytes(&of_note, &extraction.entities, words_bytes);
+                    for record in [serde_json::to_vec(&extraction).unwrap(), serde_json::to_vec(&state).unwrap()] {
+                        assert!(record.len() <= bytes, "{} bytes, taken for {bytes}", record.len());
+                    }
+                    let is_told = |entity: &Entity| entity.dosage.is_some() && entity.concept.is_some();
+                    assert!(extraction.entities.iter().all(|entity| is_told(entity) == says_all));
+                    assert_eq!(
+                        (extraction.interpretation.is_some(), &extraction.interpretation),
+                        (says_all, &state.interpretation)
+                    );
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_note_that_is_told_too_much_of_is_a_dead_letter() {
+        let at = |bytes, interpret| extract_note(tagged("severe angina today", "north"), &config(bytes, interpret));
+        assert!(matches!(at(8 << 10, None), Output::Extracted { .. }));
+        let told: Option<Arc<dyn Interpret>> = Some(Arc::new(Talkative));
+        let Output::DeadLettered { letter, is_note: true, .. } = at(8 << 10, told) else { panic!("it is no letter") };
+        assert_eq!(letter.stage, Stage::Extract);
+        assert!(
+            letter.error.contains("raise record_bytes_max") && !letter.error.contains("angina"),
+            "{}",
+            letter.error
+        );
     }
 }

@@ -105,8 +105,14 @@ impl NoteRegisters {
             }
             NoteEvent::Withdrawn { note_id, position } => {
                 let revision = self.of(position.partition).withdraw(&note_id, position.offset);
-                let state =
-                    NoteState { note_id, revision, offset: position.offset, prediction: None, dead_lettered: None };
+                let state = NoteState {
+                    note_id,
+                    revision,
+                    offset: position.offset,
+                    prediction: None,
+                    interpretation: None,
+                    dead_lettered: None,
+                };
                 Fork::Off(Output::Withdrawn { position, state })
             }
             NoteEvent::Restored { partition, state } => {
@@ -222,7 +228,7 @@ mod tests {
     }
 
     fn state_of(id: &str, revision: u64, offset: u64, dead_lettered: Option<TextHash>) -> NoteState {
-        NoteState { note_id: id.to_owned(), revision, offset, prediction: None, dead_lettered }
+        NoteState { note_id: id.to_owned(), revision, offset, prediction: None, interpretation: None, dead_lettered }
     }
 
     #[test]

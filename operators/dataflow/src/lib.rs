@@ -16,6 +16,7 @@ mod examples;
 mod extract;
 mod gossip;
 mod held_out;
+mod interpret;
 mod labels;
 mod latest_notes;
 mod output;
@@ -53,6 +54,7 @@ pub use examples::{CurrentNote, CurrentNoteUpsert, Example, ExampleChange, Examp
 pub use extract::{Extract, ExtractConfig};
 pub use gossip::{Voice, Word, gossip};
 pub use held_out::HeldOut;
+pub use interpret::{Fact, Interpret};
 pub use latest_notes::LatestNotes;
 pub use output::Output;
 pub use pair::{Pair, PairUpsert, PredictionPair};

@@ -73,6 +73,7 @@ impl NoteRecord {
             revision: self.note.revision,
             offset: self.record.position.offset,
             prediction: None,
+            interpretation: None,
             dead_lettered: Some(self.text_hash),
         };
         Output::DeadLettered { letter, is_note: true, state: Some(state) }

@@ -81,7 +81,7 @@ mod tests {
                     words: Vec::new(),
                     spans: Vec::new(),
                 });
-                let state = NoteState { note_id, revision: 0, offset, prediction, dead_lettered: None };
+                let state = NoteState { note_id, revision: 0, offset, prediction, interpretation: None, dead_lettered: None };
                 stale.see(0, state, &ModelId("b".to_owned()));
             }
             let (places, notes) = stale.into_places();

@@ -73,6 +73,7 @@ impl Ward {
             revision: offset,
             offset,
             prediction: Some(prediction),
+            interpretation: None,
             dead_lettered: None,
         };
         self.append(&self.config.engine.topics.state, "n", serde_json::to_vec(&state).unwrap());
@@ -89,6 +90,7 @@ impl Ward {
             signed_at: None,
             text_hash: TextHash::of(""),
             model: ModelId(model.to_owned()),
+            interpretation: None,
             offset_unit: OffsetUnit::CodePoint,
             coverage: Coverage { words: WORDS, word_pieces, windows: 1 },
             entities: Vec::new(),
