@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use stillroom_connectors::{Commit, Committer, LogError, Source};
-use stillroom_dataflow::{PlainJson, Record, Students, TeacherPanel, WireFormat};
+use stillroom_dataflow::{Interpret, PlainJson, Record, Students, TeacherPanel, WireFormat};
 use stillroom_schemas::{Progress, Totals};
 
 /// What is read.
@@ -21,12 +21,14 @@ pub(crate) struct Input {
     pub(crate) start: BTreeMap<u32, u64>,
     /// Records at most.
     pub(crate) limit: u64,
+    /// What tells what notes say of their entities; nothing is told if absent.
+    pub(crate) interpret: Option<Arc<dyn Interpret>>,
 }
 
 impl Input {
-    /// All of `source`, which is JSON.
+    /// All of `source`, which is JSON, for its mentions alone.
     pub(crate) fn whole(source: Box<dyn Source>) -> Input {
-        Input { source, wire: Arc::new(PlainJson), start: BTreeMap::new(), limit: u64::MAX }
+        Input { source, wire: Arc::new(PlainJson), start: BTreeMap::new(), limit: u64::MAX, interpret: None }
     }
 }
 
@@ -40,7 +42,7 @@ pub(crate) fn extract(
     input: Input,
     observer: Box<dyn Observer>,
 ) -> Result<Totals> {
-    let Input { source, wire, start, limit } = input;
+    let Input { source, wire, start, limit, interpret } = input;
     let notes = config.topics.notes.clone();
     let progress = Progress { inputs: [(notes.clone(), start)].into(), ..Progress::default() };
     let parts = Parts {
@@ -50,6 +52,7 @@ pub(crate) fn extract(
         wire,
         tokenize: runtime.tokenize,
         students: Students::only(runtime.pool),
+        interpret,
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

@@ -120,14 +120,13 @@ impl Shadow {
         let runtime = student.start(engine)?;
         let (students, lease) = Students::only(runtime.pool);
         let linger_max = Duration::from_millis(engine.linger_ms_max);
-        let (offset_unit, record_bytes_max) = (engine.offset_unit, engine.record_bytes_max);
         let parts = ShadowParts {
             decode: engine.decode(wire.format()),
             share,
             tokenize: runtime.tokenize,
             candidate: (students.clone(), lease),
             tag: TagConfig { tokens_max: engine.tokens_max, linger_max, activation_epochs: 1 },
-            extract: ExtractConfig { offset_unit, record_bytes_max },
+            extract: ExtractConfig::of_mentions(engine.offset_unit, engine.record_bytes_max),
             serving,
             panel: asking::panel(&config.teachers, None)?,
         };

@@ -106,6 +106,7 @@ pub(crate) fn parts(
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(move |text: &str| tokenizer.tokenize(text)),
         students: Students::only(TaggerPool::start(vec![student()], config.batches_open_max)?),
+        interpret: None,
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

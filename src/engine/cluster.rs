@@ -69,7 +69,7 @@ impl Cluster {
 pub(crate) type Communication = (Vec<AllocatorBuilder>, Box<dyn Any + Send>);
 
 /// Communication among the workers of this process and, in a cluster, with those of the others, once all are there; `students` is what
-/// decides which student tags an epoch, and must be the same in all.
+/// decides which student tags an epoch and by what its entities are interpreted, and must be the same in all.
 ///
 /// # Errors
 /// When the own address cannot be listened at, or a process does not come in time or is of another configuration.

@@ -40,7 +40,7 @@ use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
 use crate::engine::control::{Control, join, spawn};
 use crate::engine::reader::{EpochClock, Place, Reader};
-use crate::engine::retag::Retagging;
+use crate::engine::retag::{RetagBy, Retagging};
 use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::{Committer, Source};
 use stillroom_dataflow::{
-    Admission, AsJson, AskConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Report, Retirement, Sink,
+    Admission, AsJson, AskConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Interpret, Report, Retirement, Sink,
     StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed, gossip,
     retire, source, worker_config,
 };
@@ -76,6 +76,8 @@ pub struct Parts {
     pub tokenize: TokenizeText,
     /// The students of this process, and the one that serves until another is activated.
     pub students: (Students, StudentLease),
+    /// What tells what notes say of their entities, in all processes the same; nothing is told if absent.
+    pub interpret: Option<Arc<dyn Interpret>>,
     /// The other processes, if there are any.
     pub cluster: Option<Cluster>,
     /// Which notes teachers are asked about, if any are.
@@ -130,21 +132,22 @@ type Before = (Progress, BTreeMap<QualityKey, Quality>);
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, role, wire, tokenize, students, cluster, ask, panel, retag } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, students, interpret, cluster, ask, panel, retag } = parts;
     let (students, first) = students;
+    let by = interpret.as_ref().map(|interpret| interpret.name().to_owned());
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
     let place = Place::of(cluster.as_ref(), config.workers);
     let control = Arc::new(Control::new(stop, cluster.is_some()));
 
     // All that can fail before the others are met.
     let committing = role.committed(history.as_mut(), config, wire.as_ref())?;
-    let serving = format!("{} {} {:?}", config.tick_ms, config.activation_epochs(), first.model());
+    let serving = format!("{} {} {:?} {by:?}", config.tick_ms, config.activation_epochs(), first.model());
     let communication = cluster::connect(cluster.as_ref(), config.workers, serving.as_bytes())?;
     if cluster.is_some() {
         cluster::end_on_panic();
     }
     let (clock, (committed_sender, committed_feed)) = (EpochClock::new(config.tick()), committed());
-    let stage = Stage { config, wire: &wire, tokenize: &tokenize, students: (&students, first), ask, panel };
+    let stage = Stage { config, wire: &wire, tokenize: &tokenize, students: (&students, first), interpret, ask, panel };
     let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
     // The first student goes when no worker needs it any more.
     drop(stage);
@@ -168,7 +171,8 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         Ok((start, _)) => Ok(start.clone()),
         Err(progress) => progress(),
     };
-    let reading = Reading { config, place, clock: &clock, control: &control, retag: (retag, &students, &wire) };
+    let retag = RetagBy { sources: retag, students: &students, wire: &wire, interpretation: by };
+    let reading = Reading { config, place, clock: &clock, control: &control, retag };
     match start {
         Ok(start) => reading.read(history, sources, feeds, &start)?,
         Err(error) => {
@@ -201,7 +205,8 @@ struct Reading<'a> {
     place: Place,
     clock: &'a EpochClock,
     control: &'a Arc<Control>,
-    retag: (Option<RetagSources>, &'a Students, &'a Arc<dyn WireFormat>),
+    /// How notes are read again.
+    retag: RetagBy<'a>,
 }
 
 impl Reading<'_> {
@@ -244,6 +249,7 @@ struct Stage<'a> {
     wire: &'a Arc<dyn WireFormat>,
     tokenize: &'a TokenizeText,
     students: (&'a Students, StudentLease),
+    interpret: Option<Arc<dyn Interpret>>,
     ask: Option<AskConfig>,
     panel: TeacherPanel,
 }
@@ -317,7 +323,7 @@ impl Stage<'_> {
                 linger_max: Duration::from_millis(linger_ms_max),
                 activation_epochs: self.config.activation_epochs(),
             },
-            extract: ExtractConfig { offset_unit, record_bytes_max },
+            extract: ExtractConfig { offset_unit, record_bytes_max, interpret: self.interpret.clone() },
             ask: self.ask.clone(),
             panel: self.panel.clone(),
         }

@@ -1,7 +1,8 @@
-//! Has live notes tagged again, after another student has taken over.
+//! Has live notes tagged again, after another student has taken over, or the lexicon or a vocabulary has changed.
 //!
-//! In: the last student that is known to tag, what is committed, and the topics of states and notes. Out: records of notes, for the
-//! worker that reads their partition. State: the offsets of notes whose extractions are by other students, and some of their records.
+//! In: the last student that is known to tag, by what its entities are interpreted, what is committed, and the topics of states and
+//! notes. Out: records of notes, for the worker that reads their partition. State: the offsets of notes whose extractions are by
+//! others, and some of their records.
 //!
 //! ```text
 //! states ─► scan ─► offsets ─► topic of notes ─► records ─► pace ─► Turn ─► reader ─► Input::Again
@@ -61,13 +62,25 @@ pub struct RetagSources {
     pub tail: OpenSource,
 }
 
+/// By what notes are read again.
+pub(crate) struct RetagBy<'a> {
+    /// Nothing is read again without.
+    pub(crate) sources: Option<RetagSources>,
+    /// Who tags.
+    pub(crate) students: &'a Students,
+    /// How notes are written.
+    pub(crate) wire: &'a Arc<dyn WireFormat>,
+    /// By what entities are interpreted.
+    pub(crate) interpretation: Option<String>,
+}
+
 /// The thread, if notes are to be read again.
 pub(crate) struct Retagging(Option<(Sender<()>, JoinHandle<Option<()>>)>);
 
 impl Retagging {
     /// Starts the thread, unless nothing is to be read again; with what each reader takes its part from.
     pub(crate) fn start(
-        (sources, students, wire): (Option<RetagSources>, &Students, &Arc<dyn WireFormat>),
+        RetagBy { sources, students, wire, interpretation }: RetagBy<'_>,
         (config, place, first_live): (&EngineConfig, Place, Epoch),
         feeds: &[FeedSender],
         control: &Arc<Control>,
@@ -85,6 +98,7 @@ impl Retagging {
             place,
             students: students.clone(),
             wire: Arc::clone(wire),
+            interpretation,
             retired: first.retirement(),
             first_live,
             pace: Pace::new(per_second, BURST_MIN.max(2 * config.tick())),
@@ -116,6 +130,8 @@ struct Retagger {
     place: Place,
     students: Students,
     wire: Arc<dyn WireFormat>,
+    /// By what entities are interpreted in this run.
+    interpretation: Option<String>,
     retired: Retirement,
     first_live: Epoch,
     pace: Pace,
@@ -171,7 +187,7 @@ impl Retagger {
         self.retired.before() >= tenure.begin.max(self.first_live) && self.turns.are_settled()
     }
 
-    /// Where the notes are that are live and not tagged by this student.
+    /// Where the notes are that are live and not tagged by this student, or interpreted by something else.
     ///
     /// # Errors
     /// When what was read is no state.
@@ -190,7 +206,8 @@ impl Retagger {
                 Err(error) => return Ok(Scanned::Failed(error.into())),
             };
             for record in records {
-                stale.see(record.position.partition, state_of(&record)?, &tenure.model);
+                let by = (&tenure.model, self.interpretation.as_deref());
+                stale.see(record.position.partition, state_of(&record)?, by);
             }
         }
         let (places, notes) = stale.into_places();

@@ -1,6 +1,7 @@
 //! The engine over a log in memory, with a student that tags words by their length.
 
 mod history;
+mod interpreting;
 mod memory;
 mod observers;
 mod replay;
@@ -11,6 +12,7 @@ mod teachers;
 use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use anyhow::Result;
 use history::{History, TEACHERS, UNLUCKY, tokenize};
+use interpreting::{FIRST, by_digit};
 use memory::{Fault, MemoryLog, append_note, empty_log, is_killed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -138,6 +140,7 @@ impl Run {
             wire: Arc::new(PlainJson),
             tokenize: Arc::new(tokenize),
             students: students::any_of(TaggerPool::start(students, self.config.batches_open_max)?),
+            interpret: by_digit(FIRST),
             cluster: None,
             ask: self.ask,
             panel: self.panel,

@@ -3,11 +3,11 @@
 //! In: tagged notes. Out: extractions with what is remembered of their notes, or dead letters, also of notes that come to a larger
 //! record than the log may take. State: none. Emits at once.
 
-use crate::{Epoch, Fact, Interpret, Output, ScoredSpan, TaggedNote, entities_of, spans_of};
+use crate::{Epoch, Fact, Interpret, NoteRecord, Output, ScoredSpan, TaggedNote, entities_of, spans_of};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::sync::Arc;
-use stillroom_schemas::{Entity, Extraction, Note, NoteState, OffsetUnit, Prediction, Span, Stage};
+use stillroom_schemas::{Extraction, NoteState, OffsetUnit, Prediction, Span, Stage};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
@@ -61,74 +61,57 @@ fn extract_note(tagged: TaggedNote, config: &ExtractConfig) -> Output {
     let text = &note.note.text;
     let entities = entities_of(text, &spans, config.facts(text, &spans), config.offset_unit);
     let interpretation = config.interpret.as_ref().map(|interpret| interpret.name().to_owned());
-    let words_bytes = words.to_bytes();
-    let bytes = record_bytes(&note.note, &entities, words_bytes.len());
-    if bytes > config.record_bytes_max {
-        let error = format!(
-            "{} entities come to a record of {bytes} bytes, more than the {} allowed; raise record_bytes_max, and \
-             max.message.bytes of the topics, or split the note",
-            entities.len(),
-            config.record_bytes_max
-        );
-        return note.into_dead_letter(Stage::Extract, error);
-    }
-    let (position, is_again) = (note.record.position, note.is_again);
-    let (note, text_hash) = (note.note, note.text_hash);
+    let NoteRecord { note: of_note, text_hash, record, is_again } = &*note;
     let prediction = Prediction {
         model: student.model.clone(),
         text_hash: text_hash.clone(),
-        note_type: note.note_type.clone(),
-        site: note.site.clone(),
-        words: words_bytes,
+        note_type: of_note.note_type.clone(),
+        site: of_note.site.clone(),
+        words: words.to_bytes(),
         spans: spans.into_iter().map(|(span, _)| span).collect(),
     };
     let state = NoteState {
-        note_id: note.note_id.clone(),
-        revision: note.revision,
-        offset: position.offset,
+        note_id: of_note.note_id.clone(),
+        revision: of_note.revision,
+        offset: record.position.offset,
         prediction: Some(prediction),
         interpretation: interpretation.clone(),
         dead_lettered: None,
     };
     let extraction = Box::new(Extraction {
-        note_id: note.note_id,
-        patient_id: note.patient_id,
-        revision: note.revision,
-        note_type: note.note_type,
-        site: note.site,
-        signed_at: note.signed_at,
-        text_hash,
+        note_id: of_note.note_id.clone(),
+        patient_id: of_note.patient_id.clone(),
+        revision: of_note.revision,
+        note_type: of_note.note_type.clone(),
+        site: of_note.site.clone(),
+        signed_at: of_note.signed_at.clone(),
+        text_hash: text_hash.clone(),
         model: student.model.clone(),
         interpretation,
         offset_unit: config.offset_unit,
         coverage,
         entities,
     });
-    Output::Extracted { position, extraction, state, is_again }
-}
-
-/// What a span takes in JSON: its fields' names and its numbers.
-const SPAN_BYTES: usize = 70;
-
-/// What a record takes beside entities, words and names: hashes, who read it and by what, and its fields' names.
-const FRAME_BYTES: usize = 1024;
-
-/// Bytes of the larger of a note's two records, of its extraction and of its state, and no fewer than it takes.
-fn record_bytes(note: &Note, entities: &[Entity], words_bytes: usize) -> usize {
-    let Note { note_id, patient_id, note_type, site, signed_at, .. } = note;
-    let names = [Some(note_id), patient_id.as_ref(), note_type.as_ref(), site.as_ref(), signed_at.as_ref()];
-    let names: usize = names.into_iter().flatten().map(json_bytes).sum();
-    let state = words_bytes.div_ceil(3) * 4 + entities.len() * SPAN_BYTES;
-    FRAME_BYTES + names + json_bytes(entities).max(state)
+    let bytes = json_bytes(&extraction).max(json_bytes(&state));
+    if bytes > config.record_bytes_max {
+        let error = format!(
+            "{} entities come to a record of {bytes} bytes, more than the {} allowed; raise record_bytes_max, and \
+             max.message.bytes of the topics, or split the note",
+            extraction.entities.len(),
+            config.record_bytes_max
+        );
+        return note.into_dead_letter(Stage::Extract, error);
+    }
+    Output::Extracted { position: record.position, extraction, state, is_again: *is_again }
 }
 
 /// Bytes of a value in JSON.
-fn json_bytes(value: &(impl Serialize + ?Sized)) -> usize {
+fn json_bytes(value: &impl Serialize) -> usize {
     let mut counting = Counting(0);
     match serde_json::to_writer(&mut counting, value) {
         Ok(()) => counting.0,
-        // Nothing that is counted here has keys that are no text, and counting does not fail.
-        Err(error) => unreachable!("a record's part is JSON: {error}"),
+        // Records have no keys that are no text, and counting does not fail.
+        Err(error) => unreachable!("a record is JSON: {error}"),
     }
 }
 
@@ -149,8 +132,10 @@ impl Write for Counting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NoteRecord, TaggedBy, Words};
-    use stillroom_schemas::{Assertion, Code, Concept, Coverage, Cue, Dosage, ModelId, Stated, TextHash, Tier};
+    use crate::{TaggedBy, Words};
+    use stillroom_schemas::{
+        Assertion, Code, Concept, Coverage, Cue, Dosage, Entity, ModelId, Note, Stated, TextHash, Tier,
+    };
 
     /// Says everything of every entity, at great length.
     struct Talkative;
@@ -224,46 +209,38 @@ mod tests {
         ExtractConfig { offset_unit: OffsetUnit::Byte, record_bytes_max, interpret }
     }
 
+    /// Whether a note becomes an extraction; its entities, and the larger of its two records.
+    fn extracted(note: TaggedNote, config: &ExtractConfig) -> Option<(Vec<Entity>, usize)> {
+        match extract_note(note, config) {
+            Output::Extracted { extraction, state, .. } => {
+                assert_eq!(extraction.interpretation, state.interpretation);
+                let records = [serde_json::to_vec(&extraction).unwrap(), serde_json::to_vec(&state).unwrap()];
+                Some((extraction.entities, records.map(|record| record.len()).into_iter().max().unwrap()))
+            }
+            Output::DeadLettered { letter, is_note: true, .. } => {
+                assert_eq!(letter.stage, Stage::Extract);
+                assert!(letter.error.contains("raise record_bytes_max"), "{}", letter.error);
+                None
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_record_is_never_larger_than_it_is_taken_to_be() {
+    fn a_record_is_never_larger_than_it_may_be() {
         for text in ["fever", "a\u{1}\u{2}\n\tb\u{1}", "\"\\\"\\", "M\u{e9}ni\u{e8}re\u{2019}s \u{1f912}", "", " "] {
             for name in ["north", "\u{1}\u{2}\"", ""] {
                 let interprets: [Option<Arc<dyn Interpret>>; 2] = [None, Some(Arc::new(Talkative))];
                 for interpret in interprets {
                     let says_all = interpret.is_some();
-                    let note = tagged(text, name);
-                    let words_bytes = note.words.to_bytes().len();
-                    let of_note = note.note.note.clone();
-                    let Output::Extracted { extraction, state, .. } = extract_note(note, &config(1 << 20, interpret))
-                    else {
-                        panic!("{text:?} is no dead letter")
-                    };
-                    let bytes = record_bytes(&of_note, &extraction.entities, words_bytes);
-                    for record in [serde_json::to_vec(&extraction).unwrap(), serde_json::to_vec(&state).unwrap()] {
-                        assert!(record.len() <= bytes, "{} bytes, taken for {bytes}", record.len());
-                    }
+                    let (entities, bytes) =
+                        extracted(tagged(text, name), &config(usize::MAX, interpret.clone())).unwrap();
                     let is_told = |entity: &Entity| entity.dosage.is_some() && entity.concept.is_some();
-                    assert!(extraction.entities.iter().all(|entity| is_told(entity) == says_all));
-                    assert_eq!(
-                        (extraction.interpretation.is_some(), &extraction.interpretation),
-                        (says_all, &state.interpretation)
-                    );
+                    assert!(entities.iter().all(|entity| is_told(entity) == says_all), "{text:?}");
+                    assert!(extracted(tagged(text, name), &config(bytes, interpret.clone())).is_some());
+                    assert!(extracted(tagged(text, name), &config(bytes - 1, interpret)).is_none(), "{text:?}");
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_note_that_is_told_too_much_of_is_a_dead_letter() {
-        let at = |bytes, interpret| extract_note(tagged("severe angina today", "north"), &config(bytes, interpret));
-        assert!(matches!(at(8 << 10, None), Output::Extracted { .. }));
-        let told: Option<Arc<dyn Interpret>> = Some(Arc::new(Talkative));
-        let Output::DeadLettered { letter, is_note: true, .. } = at(8 << 10, told) else { panic!("it is no letter") };
-        assert_eq!(letter.stage, Stage::Extract);
-        assert!(
-            letter.error.contains("raise record_bytes_max") && !letter.error.contains("angina"),
-            "{}",
-            letter.error
-        );
     }
 }

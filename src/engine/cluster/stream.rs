@@ -62,7 +62,8 @@ impl Hello {
         }
         ensure!(
             hello.students == own.students,
-            "process {} has another student, tick_ms or activation_ms than this one; give all processes the same [student] and [engine]",
+            "process {} has another student, tick_ms, activation_ms, lexicon or vocabulary than this one; give all processes the same \
+             [student], [engine], [assertion] and [concepts]",
             hello.process
         );
         Ok((hello, bytes))
@@ -283,7 +284,7 @@ mod tests {
             "give all processes the same file of processes and the same -w",
         );
         check(open(Hello { processes: 5, ..HELLO }, 1, HELLO, 1), "is one of 5 with 3 workers each");
-        check(open(Hello { students: 5, ..HELLO }, 1, HELLO, 1), "has another student, tick_ms or activation_ms");
+        check(open(Hello { students: 5, ..HELLO }, 1, HELLO, 1), "another student, tick_ms, activation_ms, lexicon");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stranger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         stranger.write_all(b"GET / HTTP/1.1\r\nHost: stillroom\r\n\r\n").unwrap();

@@ -167,7 +167,7 @@ impl Rereading {
             tracing::warn!(
                 model = self.model.0,
                 notes = self.gone,
-                "live notes are not in the topic of notes any more: their extractions stay those of an earlier student"
+                "live notes are not in the topic of notes any more: their extractions stay as they are"
             );
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Wanted {
 /// Notes by partition, and by the offset in the topic of notes that is to be read: that of their record, or of a copy of it.
 pub(super) type Places = BTreeMap<u32, BTreeMap<u64, Wanted>>;
 
-/// Live notes whose last state names another student.
+/// Live notes whose last state names another student or another interpretation.
 #[derive(Default)]
 pub(super) struct Stale {
     partitions: BTreeMap<u32, HashMap<String, Known>>,
@@ -34,14 +34,14 @@ pub(super) struct Stale {
 
 impl Stale {
     /// Takes note of a state; those of one note come in the order in which they were committed.
-    pub(super) fn see(&mut self, partition: u32, state: NoteState, model: &ModelId) {
-        let NoteState { note_id, revision, offset, prediction, .. } = state;
+    pub(super) fn see(&mut self, partition: u32, state: NoteState, (model, by): (&ModelId, Option<&str>)) {
+        let NoteState { note_id, revision, offset, prediction, interpretation, .. } = state;
         let notes = self.partitions.entry(partition).or_default();
         match prediction {
-            Some(said) if said.model != *model => {
+            Some(said) if said.model != *model || interpretation.as_deref() != by => {
                 notes.insert(note_id, Known { revision, offset, text_hash: said.text_hash });
             }
-            // Withdrawn, dead-lettered, or tagged by the student that serves.
+            // Withdrawn, dead-lettered, or as a note is read now.
             _ => {
                 notes.remove(&note_id);
             }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use stillroom_schemas::Prediction;
 
-    /// States as `note offset student`, without a student of notes that are not live.
+    /// States as `note offset student`, with what it was interpreted by, without a student of notes that are not live.
     #[test]
     fn the_last_state_of_a_note_counts() {
         let stale_of = |states: &str| {
@@ -81,17 +81,20 @@ mod tests {
                     words: Vec::new(),
                     spans: Vec::new(),
                 });
-                let state = NoteState { note_id, revision: 0, offset, prediction, interpretation: None, dead_lettered: None };
-                stale.see(0, state, &ModelId("b".to_owned()));
+                let interpretation = words.next().map(str::to_owned);
+                let state = NoteState { note_id, revision: 0, offset, prediction, interpretation, dead_lettered: None };
+                stale.see(0, state, (&ModelId("b".to_owned()), Some("new")));
             }
             let (places, notes) = stale.into_places();
             let offsets: Vec<u64> = places.into_values().flat_map(BTreeMap::into_keys).collect();
             assert_eq!(offsets.len(), notes);
             offsets
         };
-        assert_eq!(stale_of("x 4 a; y 2 a; z 3 b"), [2, 4]);
-        assert_eq!(stale_of("x 0 a; x 5 a; y 1 a; y 6 b"), [5], "amended");
-        assert_eq!(stale_of("x 0 a; x 7; y 1 a"), [1], "withdrawn");
-        assert_eq!(stale_of("x 0 a; x 0 b; y 1 b; y 1 a"), [1], "tagged again, and back");
+        assert_eq!(stale_of("x 4 a new; y 2 a new; z 3 b new"), [2, 4]);
+        assert_eq!(stale_of("x 0 a new; x 5 a new; y 1 a new; y 6 b new"), [5], "amended");
+        assert_eq!(stale_of("x 0 a new; x 7; y 1 a new"), [1], "withdrawn");
+        assert_eq!(stale_of("x 0 a new; x 0 b new; y 1 b new; y 1 a new"), [1], "tagged again, and back");
+        assert_eq!(stale_of("x 0 b old; y 1 b; z 2 b new"), [0, 1], "another lexicon, or none");
+        assert_eq!(stale_of("x 0 b old; x 0 b new; y 1 b new"), [0; 0]);
     }
 }

@@ -22,6 +22,7 @@ fn an_observer_that_fails_ends_the_run() {
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
         students: Students::only(TaggerPool::start(vec![by_length()], 1).unwrap()),
+        interpret: None,
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

@@ -1,8 +1,9 @@
-//! Live notes that are tagged again after another student has taken over.
+//! Live notes that are tagged again after another student has taken over, or what tells of their entities has changed.
 
 mod changing;
 mod compacted;
 
+use super::interpreting::SECOND;
 use super::students::activation;
 use super::*;
 use crate::engine::{OpenSource, RetagSources};
@@ -73,7 +74,7 @@ impl Observer for Until {
 /// Runs on a log, tagging live notes again, until `is_reached`.
 fn run_until(
     log: &MemoryLog,
-    (workers, seed): (usize, u64),
+    (workers, seed, rule): (usize, u64, &'static str),
     fault: Fault,
     is_reached: impl Fn(&Progress) -> bool + Send + 'static,
 ) -> Result<Progress> {
@@ -103,6 +104,7 @@ fn run_observed(
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
         students: students_from(MODEL),
+        interpret: by_digit(rule),
         cluster: None,
         ask: None,
         panel: panel(&TEACHERS, Rule::Intersection),
@@ -142,6 +144,11 @@ fn outcome(log: &MemoryLog) -> (Outcome, BTreeMap<QualityKey, Counts>) {
 
 /// The outcome of a whole history by [`NEW`] alone.
 fn outcome_of_new_alone(history: &History) -> (Outcome, BTreeMap<QualityKey, Counts>) {
+    outcome_alone(history, NEW, FIRST)
+}
+
+/// The outcome of a whole history by one student and one rule.
+fn outcome_alone(history: &History, model: &str, rule: &'static str) -> (Outcome, BTreeMap<QualityKey, Counts>) {
     let log = history.log.copy();
     let parts = Parts {
         sources: vec![log.source(0, true, usize::MAX)],
@@ -149,7 +156,8 @@ fn outcome_of_new_alone(history: &History) -> (Outcome, BTreeMap<QualityKey, Cou
         role: Role::Commits { committer: log.committer(Fault::None), observer: Box::new(Adding::default()) },
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
-        students: students_from(NEW),
+        students: students_from(model),
+        interpret: by_digit(rule),
         cluster: None,
         ask: None,
         panel: panel(&TEACHERS, Rule::Intersection),
@@ -183,7 +191,7 @@ fn all_live_notes_become_what_the_new_student_says_of_them() {
             let log = log_of(&history, seed, true);
             let seen = log.clone();
             let is_reached = move |progress: &Progress| all_is_new(&seen, progress);
-            let progress = run_until(&log, (workers, seed), Fault::None, is_reached).unwrap();
+            let progress = run_until(&log, (workers, seed, FIRST), Fault::None, is_reached).unwrap();
             let live = history.live().count() as u64;
             assert!(live > 0);
             let expected = Totals { retagged: live, ..history.totals() };
@@ -204,7 +212,7 @@ fn notes_that_change_while_others_are_tagged_again_end_as_they_are() {
         let workers = 1 + seed as usize % 3;
         // A slow log, so that notes are tagged again before all that happens is read.
         let slow = Fault::Slow(Duration::from_millis(4));
-        let progress = run_until(&log, (workers, seed), slow, is_reached).unwrap();
+        let progress = run_until(&log, (workers, seed, FIRST), slow, is_reached).unwrap();
         retagged += progress.totals.retagged;
         let expected = Totals { retagged: progress.totals.retagged, ..history.totals() };
         assert_eq!(progress.totals, expected, "seed {seed}, {workers} workers");
@@ -223,7 +231,7 @@ fn a_run_that_is_killed_goes_on_with_what_is_left() {
             let seen = log.clone();
             let is_reached = move |progress: &Progress| all_is_new(&seen, progress);
             // Of the seeds with the same bounds, small ones.
-            let shape = (1 + attempt as usize % 3, seed + 9 * attempt);
+            let shape = (1 + attempt as usize % 3, seed + 9 * attempt, FIRST);
             let result = run_until(&log, shape, Fault::FailsAt(2 + attempt % 2), is_reached);
             attempt += 1;
             if !is_killed(&result).unwrap() {
@@ -250,7 +258,7 @@ fn what_the_new_student_cannot_read_stays() {
     let letters = move || seen.records(&Topics::default().dead_letters).concat();
     let has_letter = letters.clone();
     let is_reached = move |progress: &Progress| progress.totals.retagged == 1 && has_letter().len() == 1;
-    let progress = run_until(&log, (1, 0), Fault::None, is_reached).unwrap();
+    let progress = run_until(&log, (1, 0, FIRST), Fault::None, is_reached).unwrap();
     let expected = Totals { notes: 2, extracted: 2, retagged: 1, ..Totals::default() };
     assert_eq!(progress.totals, expected);
     let (topic, partition, offset, stage, ..) = letter(&letters()[0]);
@@ -260,4 +268,27 @@ fn what_the_new_student_cannot_read_stays() {
         .map(|value| serde_json::from_slice::<Extraction>(value.as_deref().unwrap()).unwrap().model.0)
         .collect();
     assert_eq!(students, [PICKY, MODEL]);
+}
+
+#[test]
+fn live_notes_become_what_another_rule_says_of_them() {
+    for (seed, workers) in [(0, 1), (1, 3)] {
+        let history = History::random(seed, 200, 5, &Topics::default());
+        let log = history.log.copy();
+        Run::new(&log, 2, seed).run(Fault::None).unwrap();
+        let states = log.clone();
+        let is_reached = move |_: &Progress| {
+            let is_told = |state: &Option<Vec<u8>>| {
+                let state: NoteState = serde_json::from_slice(state.as_deref().unwrap()).unwrap();
+                state.prediction.is_none() || state.interpretation.as_deref() == Some(SECOND)
+            };
+            last_values(&states, &Topics::default().state).values().all(is_told)
+        };
+        let progress = run_until(&log, (workers, seed, SECOND), Fault::None, is_reached).unwrap();
+        let live = history.live().count() as u64;
+        assert!(live > 0);
+        assert_eq!(progress.totals, Totals { retagged: live, ..history.totals() }, "seed {seed}: each once");
+        assert_eq!(outcome(&log), outcome_alone(&history, MODEL, SECOND), "seed {seed}");
+        assert_ne!(outcome(&log).0, outcome_alone(&history, MODEL, FIRST).0, "the rules say the same");
+    }
 }
