@@ -32,6 +32,12 @@ impl Pair {
                 assert_eq!(avro["doc"], described(json), "{at}");
             }
             Some("array") => self.check(at, &avro["items"], &json["items"]),
+            None if json["anyOf"].is_array() => {
+                let branches = avro.as_array().expect(at);
+                assert_eq!((branches.len(), &branches[0]), (2, &json!("null")), "{at}");
+                assert_eq!(json["anyOf"][1], json!({"type": "null"}), "{at}");
+                self.check(at, &branches[1], &json["anyOf"][0]);
+            }
             primitive => {
                 let (primitive, expected) = match primitive {
                     Some(primitive) => (json!(primitive), json["type"].clone()),
@@ -52,11 +58,14 @@ impl Pair {
         };
         let properties = json["properties"].as_object().expect("an object has properties");
         assert_eq!(names(false), properties.keys().map(String::as_str).collect(), "{at}");
-        let required = json["required"].as_array().expect("something is required");
-        assert_eq!(names(true), required.iter().map(|name| name.as_str().expect("a name")).collect(), "{at}");
+        let required = json["required"].as_array().into_iter().flatten();
+        assert_eq!(names(true), required.map(|name| name.as_str().expect("a name")).collect(), "{at}");
         for field in fields {
             let name = field["name"].as_str().expect("a field has a name");
             assert_eq!(field["doc"], described(&properties[name]), "{at}.{name}");
+            // What is nothing by default is left out of JSON, and has no default there.
+            let default = field.get("default").filter(|default| !default.is_null() && **default != json!([]));
+            assert_eq!(default, properties[name].get("default"), "{at}.{name}");
             self.check(&format!("{at}.{name}"), &field["type"], &properties[name]);
         }
     }

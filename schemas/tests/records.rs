@@ -150,6 +150,12 @@ fn required_fields() {
     check("extraction.v1", "", "note_id revision text_hash model offset_unit coverage entities");
     check("extraction.v1", "/$defs/Entity", "task start end text score");
     check("extraction.v1", "/$defs/Coverage", "words word_pieces windows");
+    check("extraction.v1", "/$defs/Assertion", "");
+    check("extraction.v1", "/$defs/Cue", "says trigger start end");
+    check("extraction.v1", "/$defs/Concept", "vocabulary code version name tier score");
+    check("extraction.v1", "/$defs/Code", "vocabulary code");
+    check("extraction.v1", "/$defs/Dosage", "");
+    check("extraction.v1", "/$defs/Stated", "start end text");
     check("reference.v1", "", "note_id annotator text_hash tasks spans");
     check("reference.v1", "/$defs/Span", "task start end");
     check("quality.v1", "", "task level model reference rollup notes tp fp fn precision recall f1");
