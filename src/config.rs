@@ -20,6 +20,7 @@ pub(crate) use kafka::KafkaConfig;
 pub(crate) use layers::Origin;
 
 use crate::engine::EngineConfig;
+use crate::interpreter::AssertionConfig;
 use crate::refused::{Refused, in_range, not_empty};
 use crate::retraining::RetrainingConfig;
 use crate::runtime::StudentConfig;
@@ -29,6 +30,7 @@ use layers::Setting;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use stillroom_concepts::ConceptsConfig;
 use stillroom_hub::HubConfig;
 use stillroom_models::ModelsConfig;
 use stillroom_registry::RegistryConfig;
@@ -57,6 +59,10 @@ pub(crate) struct Config {
     pub(crate) models: ModelsConfig,
     /// When and how students are trained while notes flow.
     pub(crate) retraining: RetrainingConfig,
+    /// How it is told what notes mean by what they mention.
+    pub(crate) assertion: AssertionConfig,
+    /// The vocabularies that entities are looked up in.
+    pub(crate) concepts: ConceptsConfig,
 }
 
 /// The embedded log.
@@ -156,6 +162,7 @@ impl Config {
         self.models.check().map_err(|error| in_section("models", &error.to_string()))?;
         self.teachers.check()?;
         self.retraining.check()?;
+        self.assertion.check()?;
         self.cluster.check()
     }
 }

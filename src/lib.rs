@@ -17,6 +17,7 @@ pub mod generator;
 mod golden;
 mod held_out;
 mod highlight;
+mod interpreter;
 mod log;
 mod offline;
 mod promotion;

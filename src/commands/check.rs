@@ -7,12 +7,13 @@ use crate::teaching::Wanted;
 use crate::teaching::asking::{Asker, panel};
 use crate::teaching::labels::runtime as async_runtime;
 use crate::wire::Wire;
-use crate::{serving, students};
+use crate::{interpreter, serving, students};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
+use stillroom_concepts::VocabularyStats;
 use stillroom_connectors::{Cleanup, Delivery, KafkaLog, Log, TopicInfo, TopicPlan};
 use stillroom_dataflow::Students;
 use stillroom_models::Registry;
@@ -50,6 +51,7 @@ impl Check {
             Ok((tokenizer_hash, model))
         });
         let tokenizer_hash = report.tell("student", student)?;
+        check_interpretation(&config, &mut report)?;
         let secrets = config.kafka.resolved().map(|properties| ((), format!("{} properties", properties.len())));
         report.tell("kafka.properties", secrets)?;
         if let Some(names) = report.tell("teachers", config.teachers.described().map(|names| (names, "")))? {
@@ -166,6 +168,25 @@ impl Check {
         let may_read = info.operations.is_empty() || info.operations.contains(&"DescribeConfigs");
         Ok(format!("{} partitions{}", info.partitions, if may_read { "" } else { unread }))
     }
+}
+
+/// Whether the lexicon and the vocabularies can be used.
+fn check_interpretation(config: &Config, report: &mut Report) -> Result<()> {
+    let context = interpreter::load_context(&config.assertion);
+    let found = context.map(|context| context.map_or("off".to_owned(), |context| context.name().to_owned()));
+    report.tell("assertion", found.map(|name| ((), name)))?;
+    let concepts = interpreter::load_concepts(&config.concepts);
+    let found = concepts.map(|concepts| match concepts {
+        None => "no vocabulary is named".to_owned(),
+        Some(concepts) => {
+            let about =
+                |stats: &VocabularyStats| format!("{} {}, {} concepts", stats.name, stats.version, stats.concepts);
+            let vocabularies: Vec<String> = concepts.0.vocabularies().iter().map(about).collect();
+            format!("{}: {}", concepts.name(), vocabularies.join("; "))
+        }
+    });
+    report.tell("concepts", found.map(|found| ((), found)))?;
+    Ok(())
 }
 
 /// Prints a line for each thing that is looked at.

@@ -1,6 +1,7 @@
 //! `stillroom extract`: the extraction topology over files.
 
 mod format;
+mod interpreting;
 mod outlet;
 mod texts;
 
@@ -13,6 +14,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use format::{FhirArgs, Format, OmopArgs};
 use indicatif::{ProgressBar, ProgressStyle};
+use interpreting::InterpretArgs;
 use outlet::Outlet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,8 @@ pub(crate) struct Extract {
     #[arg(long, default_value_t)]
     precision: Precision,
     #[command(flatten)]
+    interpret: InterpretArgs,
+    #[command(flatten)]
     omop: OmopArgs,
     #[command(flatten)]
     fhir: FhirArgs,
@@ -76,7 +80,8 @@ impl Extract {
         let student = StudentConfig { folders, device, precision, ..StudentConfig::default() };
         let config = EngineConfig { offset_unit, note_bytes_max, topics, ..student.engine() };
         config.check()?;
-        // Before the output is created: a student that cannot be loaded must not cost an earlier result.
+        // Before the output is created: a lexicon or a student that cannot be loaded must not cost an earlier result.
+        let interpret = self.interpret.load()?;
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);
         let texts = reads_twice.then(|| Texts::open(&self.paths)).transpose()?;
@@ -85,7 +90,8 @@ impl Extract {
             (_, texts) => Outlet::lines(&self.output, texts)?,
         };
         let sheet = Sheet { outlet: outlet.clone(), origins: notes.origins(), bar: bar.clone() };
-        let totals = offline::extract(runtime, &config, offline::Input::whole(Box::new(notes)), Box::new(sheet))?;
+        let input = offline::Input { interpret, ..offline::Input::whole(Box::new(notes)) };
+        let totals = offline::extract(runtime, &config, input, Box::new(sheet))?;
         outlet.finish().with_context(|| format!("cannot complete {}", self.output.display()))?;
         bar.finish_and_clear();
         eprintln!(

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::engine::{self, Cluster, Committed, Observer, Parts, RetagSources, Role};
 use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
-use crate::{offline, retraining, serving, students, wire};
+use crate::{interpreter, offline, retraining, serving, students, wire};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
@@ -40,8 +40,8 @@ pub(crate) struct Run {
     /// Worker threads of each process; overrides engine.workers.
     #[arg(short, long, value_name = "N")]
     workers: Option<usize>,
-    /// Read live notes again that another student has tagged than the one that serves, so many a second; overrides
-    /// engine.retag_notes_per_second.
+    /// Read live notes again that another student has tagged than the one that serves, or that were asserted or coded by another
+    /// lexicon or vocabulary, so many a second; overrides engine.retag_notes_per_second.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", conflicts_with = "dry_run")]
     retag: Option<u64>,
     /// A file with the host:port of every process of a cluster, a line each, the same for all of them.
@@ -227,9 +227,10 @@ impl LogRun<'_> {
     /// Runs until `stop` is set.
     ///
     /// # Errors
-    /// When the student cannot be loaded, or the log cannot be read or written.
+    /// When the student, a lexicon or a vocabulary cannot be loaded, or the log cannot be read or written.
     pub(crate) fn run(self, observer: Box<dyn Observer>, stop: Arc<AtomicBool>) -> Result<Progress> {
         let LogRun { config, log, wire, cluster, committer, asker, panel } = self;
+        let interpret = interpreter::load(&config.assertion, &config.concepts)?;
         let runtime = config.student.start(&config.engine)?;
         let sources = (0..config.engine.workers).map(|_| Ok(wire.source(log.tail()?)));
         let sources = sources.collect::<Result<Vec<Box<dyn Source>>>>()?;
@@ -248,7 +249,8 @@ impl LogRun<'_> {
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());
-        let parts = Parts { sources, history, role, wire: format, tokenize, students, cluster, ask, panel, retag };
+        let parts =
+            Parts { sources, history, role, wire: format, tokenize, students, interpret, cluster, ask, panel, retag };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
         if let Ok(Some(table)) = &asked {
@@ -292,7 +294,8 @@ fn dry_run(config: &Config, log: &dyn Log, limit: u64) -> Result<ExitCode> {
     // As if every note came for the first time: what is known of earlier revisions is not restored.
     let start = log.progress()?.inputs.remove(&engine.topics.notes).unwrap_or_default();
     let runtime = serving::student_config(config)?.start(&engine)?;
-    let input = offline::Input { source: wire.source(log.bounded()?), wire: wire.format(), start, limit };
+    let (source, interpret) = (wire.source(log.bounded()?), interpreter::load(&config.assertion, &config.concepts)?);
+    let input = offline::Input { source, wire: wire.format(), start, limit, interpret };
     let totals = offline::extract(runtime, &engine, input, Box::new(Printed))?;
     eprintln!(
         "{} notes read, nothing committed: {} extracted, {} dead letters, {} superseded, {} withdrawn",

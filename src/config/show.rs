@@ -41,5 +41,17 @@ fn line(value: &Value) -> Result<String> {
     if let Value::String(text) = value {
         return serde_json::to_string(text).context("a text cannot be written");
     }
-    Ok(toml::Value::try_from(value).context("a value cannot be written as TOML")?.to_string())
+    Ok(toml::Value::try_from(without_nulls(value)).context("a value cannot be written as TOML")?.to_string())
+}
+
+/// The same without fields that have no value, as in the tables of a list: TOML has no word for that.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Object(fields) => {
+            let with_value = fields.iter().filter(|(_, value)| !value.is_null());
+            with_value.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        value => value.clone(),
+    }
 }

@@ -83,6 +83,8 @@ fn every_setting_has_a_line_and_an_origin() {
         "log.dir = \"here\"    # --set",
         "registry.auto_register = false    # default",
         "student.folders = []    # default",
+        "assertion.enabled = true    # default",
+        "concepts.vocabularies = []    # default",
     ];
     assert!(expected.iter().all(|line| lines.contains(line)), "{text}");
     toml::from_str::<toml::Table>(&text).unwrap();
@@ -207,6 +209,7 @@ fn a_wrong_type_is_refused_with_what_is_expected() {
     );
     check_sets("kafka.create_topics=maybe", "--set: kafka.create_topics is \"maybe\"; write true or false");
     check_sets("student.folders=a", "--set: student.folders is \"a\"; write a list of texts, as [\"a\", \"b\"]");
+    check_sets("assertion.lexicons=[1]", "--set: assertion.lexicons has a wrong item; write a text");
     check_sets("student.folders=[1]", "--set: student.folders has a wrong item; write a text");
     check_sets("log.dir=['a']", "--set: log.dir is a list; write a text");
     check_environment(
@@ -250,6 +253,7 @@ fn a_value_out_of_its_range_is_refused_with_its_origin() {
     check_sets("cluster.key_file=", "--set: cluster.key_file is empty; name a file, or remove it");
     check_sets("student.device=gpu", "--set: student.device is gpu; write cpu, cuda, cuda:0 or cuda:0,cuda:1");
     check_sets("kafka.group_id=", "--set: kafka.group_id is empty; name a consumer group");
+    check_sets("assertion.lexicons=['']", "--set: assertion.lexicons is empty; name a file in each item, or remove it");
     check_sets(
         "kafka.replication=0",
         "--set: kafka.replication is 0; choose a value from 1 to 32767, or -1 for the broker's default",
@@ -311,7 +315,10 @@ fn what_is_shown_is_read_back() {
     let file = "[log]\ndir = 'a\"b'\n[kafka]\ndelivery = 'at_least_once'\n[kafka.properties]\nbootstrap.servers = 'a:9092'\n\
                 sasl.password_file = '/run/secrets/kafka'\nssl.ca.pem = \"\"\"a\nb\\u0001\"\"\"\n[registry]\nurl = 'u'\n\
                 [student]\nfolders = ['a', 'b']\n[engine]\nworkers = 3\noffset_unit = 'utf16'\n[engine.topics]\nnotes = 'n'\n\
-                [cluster]\nkey_file = 'k'";
+                [cluster]\nkey_file = 'k'\n[assertion]\nenabled = false\nlexicons = ['a', 'b']\n[concepts]\n\
+                fuzzy_score_min = 0.9\n[[concepts.vocabularies]]\nname = 'rxnorm'\ntasks = ['medication']\n\
+                path = 'rrf/RXNCONSO.RRF'\n[[concepts.vocabularies]]\nname = 'doid'\ntasks = ['disease']\npath = 'd.obo'\n\
+                version = '7'";
     for file in ["", file] {
         let loaded = load(Input { file, ..Input::default() }).unwrap();
         for shown in [loaded.show().unwrap(), loaded.show_origins().unwrap()] {
