@@ -9,6 +9,7 @@ mod documents;
 mod extract;
 mod formats;
 mod hub;
+mod interpreting;
 mod label;
 mod models;
 mod native;

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use stillroom::engine::Topics;
+use stillroom::generator::teacher_vocabulary;
 use stillroom_connectors::EmbeddedLog;
-use stillroom_schemas::{Quality, Totals};
+use stillroom_schemas::{Extraction, Quality, Task, Totals};
 
 const NOTES: u64 = 400;
 
@@ -47,12 +48,40 @@ fn twelve_kills_leave_the_output_of_an_uninterrupted_run() {
     assert_eq!(site.committed(), whole.committed());
 }
 
+/// The demo's events, and vocabularies that know some of what is in its notes.
+fn with_vocabularies() -> Site {
+    let mut site = Site::with_demo(NOTES);
+    for task in Task::ALL {
+        let (name, path) = (task.name(), site.folder.path().join(format!("{}.tsv", task.name())));
+        fs::write(&path, teacher_vocabulary(task)).unwrap();
+        site.extra += &format!("[[concepts.vocabularies]]\nname = {name:?}\ntasks = [{name:?}]\npath = {path:?}\n");
+    }
+    site
+}
+
+/// Entities that are said not to be present, that have a concept and that have a dosage, among those that are committed.
+fn told(site: &Site) -> [usize; 3] {
+    let mut told = [0; 3];
+    for value in site.records(&site.topics.extractions).filter_map(|record| record.value) {
+        let extraction: Extraction = serde_json::from_slice(&value).unwrap();
+        let name = extraction.interpretation.unwrap();
+        assert!(name.starts_with("assertion@") && name.contains(" concepts@"), "{name}");
+        for entity in extraction.entities {
+            let is = [!entity.assertion.unwrap().is_present(), entity.concept.is_some(), entity.dosage.is_some()];
+            told.iter_mut().zip(is).for_each(|(count, is)| *count += usize::from(is));
+        }
+    }
+    told
+}
+
 #[test]
 fn workers_and_stops_do_not_show_in_the_output() {
-    let first = Site::with_demo(NOTES);
+    let first = with_vocabularies();
     first.finish(1);
+    let [absent, coded, dosed] = told(&first);
+    assert!(absent > 20 && coded + dosed > 0, "{absent} not present, {coded} codes and {dosed} dosages prove little");
     for workers in [2, 3] {
-        let site = Site::with_demo(NOTES);
+        let site = with_vocabularies();
         // Half with this many, stopped in good order, the rest with another number.
         let running = site.start(workers);
         site.wait(|progress| progress.totals.notes > NOTES / 2);
