@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stillroom_assertion::{Asserted, Context, ContextConfig};
+use stillroom_assertion::{Asserted, Context, ContextConfig, Lexicon};
 use stillroom_concepts::{Concepts, ConceptsConfig, VocabularyConfig, dosage};
 use stillroom_dataflow::{Fact, Interpret};
 use stillroom_schemas::{Span, Task};
@@ -83,11 +83,14 @@ pub(crate) fn load_context(config: &AssertionConfig) -> Result<Option<Named<Cont
     if !config.enabled {
         return Ok(None);
     }
+    let about = "entities cannot be asserted; see [assertion]";
     let settings = ContextConfig { lexicons: config.lexicons.clone(), ..ContextConfig::default() };
-    let context = Context::load(&settings).context("entities cannot be asserted; see [assertion]")?;
+    let context = Context::load(&settings).context(about)?;
+    // All that is in it, however it is spread over files: it is kept in order.
+    let mut lexicon = Lexicon::shipped();
+    config.lexicons.iter().try_for_each(|path| lexicon.extend_from(path)).context(about)?;
     let mut hash = Hash::default();
-    hash.text(stillroom_assertion::LEXICON);
-    config.lexicons.iter().try_for_each(|lexicon| hash.file(lexicon))?;
+    hash.text(&format!("{lexicon:?}"));
     Ok(Some(Named(context, hash.name("assertion"))))
 }
 

@@ -1,10 +1,11 @@
-//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `gpu`, `kafka`, `parity`,
-//! `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options, which `benches/gpu` gives
+//! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `gpu`, `interpret`, `kafka`,
+//! `parity`, `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options, which `benches/gpu` gives
 //! it. `feed`, `pace` and `swap` are parts of `benches/end_to_end.py`.
 
 mod engine;
 mod feed;
 mod gpu;
+mod interpret;
 mod kafka;
 mod live;
 mod parity;
@@ -27,6 +28,7 @@ fn main() -> Result<()> {
     match name {
         "engine" => engine::run_all(&numbers),
         "feed" => feed::run_all(&numbers),
+        "interpret" => interpret::run_all(&numbers),
         "kafka" => kafka::run_all(&numbers),
         "pace" => live::pace(&numbers),
         "parity" => parity::run_all(),
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
         "swap" => live::swap(&numbers),
         "training" => training::run_all(&numbers),
         _ => bail!(
-            "{name:?} is no group of figures; name engine, feed, gpu, kafka, pace, parity, restart, sampling, score, student, swap or training"
+            "{name:?} is no group of figures; name engine, feed, gpu, interpret, kafka, pace, parity, restart, sampling, score, student, swap or training"
         ),
     }
 }
