@@ -1,7 +1,8 @@
 //! The records on every topic of stillroom.
 //!
 //! One module a record, one record a topic, version 1 of each. Readers ignore fields that they do not know, so that a newer
-//! writer can be read by an older reader; a field that is required and absent is named in the error. The JSON Schemas in
+//! writer can be read by an older reader, all but a [`Cohort`], which would be another one; a field that is required and absent is
+//! named in the error. The JSON Schemas in
 //! `schemas/json/` are generated from these types; the Avro schemas in `schemas/avro/` are written by hand and checked against them.
 //!
 //! Offsets into a text are Unicode code points unless a record's `offset_unit` says otherwise. No record but
@@ -10,11 +11,15 @@
 mod assertion;
 pub mod avro;
 mod base64_bytes;
+mod cohort;
 mod concept;
+mod day;
 mod dead_letter;
 mod extraction;
+mod facts;
 pub mod json;
 mod label;
+mod membership;
 mod model;
 mod note;
 mod progress;
@@ -26,10 +31,17 @@ mod task;
 mod text_hash;
 
 pub use assertion::{Assertion, Certainty, Cue, Experiencer, Temporality};
+pub use cohort::{
+    AssertionFilter, CRITERIA_MAX, CRITERION_COUNT_MAX, CRITERION_DAYS_MAX, Cohort, CohortError, Criterion,
+    CriterionError, CriterionList,
+};
 pub use concept::{Code, Concept, Dosage, Stated, Tier};
+pub use day::Day;
 pub use dead_letter::{DeadLetter, Header, REPLAYS_HEADER, Stage, replays_of};
 pub use extraction::{Coverage, Entity, Extraction, OffsetUnit};
+pub use facts::{Axes, Mention, NoteFacts, WordsHash};
 pub use label::Label;
+pub use membership::{CohortEvent, Evidence, EvidenceNote, LeaveCause, Membership, MembershipChange, membership_key};
 pub use model::{Activation, ActivationCause, ModelId};
 pub use note::Note;
 pub use progress::{Progress, TopicOffsets, Totals};

@@ -1,6 +1,6 @@
 //! What is remembered of a note.
 
-use crate::{ModelId, Span, TextHash};
+use crate::{ModelId, NoteFacts, Span, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct NoteState {
     /// By what assertions and concepts were told of it, as its extraction has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpretation: Option<String>,
+    /// What it says of its patient, for cohorts; absent with the prediction, and where no cohorts are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<NoteFacts>,
     /// Hash of the text, if it was dead-lettered after it was decoded: a duplicate of it is superseded, not tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_lettered: Option<TextHash>,

@@ -74,6 +74,7 @@ impl NoteRecord {
             offset: self.record.position.offset,
             prediction: None,
             interpretation: None,
+            facts: None,
             dead_lettered: Some(self.text_hash),
         };
         Output::DeadLettered { letter, is_note: true, state: Some(state) }

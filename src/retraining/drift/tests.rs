@@ -74,6 +74,7 @@ impl Ward {
             offset,
             prediction: Some(prediction),
             interpretation: None,
+            facts: None,
             dead_lettered: None,
         };
         self.append(&self.config.engine.topics.state, "n", serde_json::to_vec(&state).unwrap());
