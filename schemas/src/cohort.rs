@@ -1,10 +1,9 @@
 //! Which patients belong together.
 
 use crate::facts::is_default;
-use crate::{Axes, Certainty, Code, Experiencer, Task, Temporality};
+use crate::{Axes, Certainty, Code, Experiencer, Task, Temporality, TextHash};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Criteria that a cohort may have, over its three lists.
@@ -257,8 +256,7 @@ impl Cohort {
     /// The first twelve hexadecimal digits of the SHA-256 of what is defined: another title is no other definition.
     pub fn definition(&self) -> String {
         let untitled = Cohort { title: None, ..self.clone() };
-        let json = serde_json::to_vec(&untitled).expect("a definition is JSON");
-        let mut digits = format!("{:x}", Sha256::digest(json));
+        let TextHash(mut digits) = TextHash::of(&serde_json::to_string(&untitled).expect("a definition is JSON"));
         digits.truncate(12);
         digits
     }

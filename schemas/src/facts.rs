@@ -1,10 +1,9 @@
 //! What a note says of its patient, without its text.
 
-use crate::{Assertion, Certainty, Code, Day, Experiencer, Extraction, Span, Task, Temporality};
+use crate::{Assertion, Certainty, Code, Day, Experiencer, Extraction, Span, Task, Temporality, TextHash};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// What a note says of its patient, as cohorts count it: codes, hashes and positions, and no text.
@@ -98,14 +97,8 @@ pub struct WordsHash(pub u64);
 impl WordsHash {
     /// The hash of `words`, whatever their case and the white space around and between them.
     pub fn of(words: &str) -> WordsHash {
-        let mut hash = Sha256::new();
-        for (index, word) in words.split_whitespace().enumerate() {
-            hash.update(if index == 0 { "" } else { " " });
-            hash.update(word.to_lowercase());
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        let (first, _) = digest.split_at(8);
-        WordsHash(first.iter().fold(0, |bits, byte| (bits << 8) | u64::from(*byte)))
+        let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
+        WordsHash(TextHash::of(&words.join(" ")).first_bits())
     }
 }
 

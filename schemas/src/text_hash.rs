@@ -14,4 +14,9 @@ impl TextHash {
     pub fn of(text: &str) -> TextHash {
         TextHash(format!("{:x}", Sha256::digest(text.as_bytes())))
     }
+
+    /// The first 64 bits; 0 of what is no hash.
+    pub fn first_bits(&self) -> u64 {
+        self.0.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
+    }
 }

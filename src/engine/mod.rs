@@ -323,7 +323,7 @@ impl Stage<'_> {
                 linger_max: Duration::from_millis(linger_ms_max),
                 activation_epochs: self.config.activation_epochs(),
             },
-            extract: ExtractConfig { offset_unit, record_bytes_max, interpret: self.interpret.clone() },
+            extract: ExtractConfig { offset_unit, record_bytes_max, interpret: self.interpret.clone(), facts: false },
             ask: self.ask.clone(),
             panel: self.panel.clone(),
         }

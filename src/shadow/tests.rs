@@ -63,7 +63,7 @@ fn parts(share: f64, candidate: TaggerFactory) -> ShadowParts {
         tokenize: Arc::new(tokenize),
         candidate: Students::only(TaggerPool::start(vec![candidate], 2).unwrap()),
         tag: TagConfig { tokens_max: 16, linger_max: Duration::ZERO, activation_epochs: 1 },
-        extract: ExtractConfig { offset_unit: OffsetUnit::CodePoint, record_bytes_max: 1_000_000 },
+        extract: ExtractConfig::of_mentions(OffsetUnit::CodePoint, 1_000_000),
         serving: ModelId(SERVING.to_owned()),
         panel: TeacherPanel::default(),
     }

@@ -3,12 +3,16 @@
 //! In: [`Input`]s. Out: what happens to notes, what happens to references and labels, who is to tag, and what leaves at once: dead
 //! letters with the original bytes, and offsets. State: none. Emits at once, in order of arrival.
 
+mod cohorts;
+
+pub use self::cohorts::{CohortTopics, DecodeCohorts, DecodedCohorts, definition_of, membership_of};
+
 use crate::output::{Fork, dead_letter, fork, letter_of_again};
 use crate::tag::Activations;
 use crate::{Epoch, Input, Output, Position, Record, ReferenceKey, ReferenceUpsert, WireError, WireFormat};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use stillroom_schemas::{Activation, Note, NoteState, Reference, Stage, Task, TextHash};
+use stillroom_schemas::{Activation, CohortError, Note, NoteState, Reference, Stage, Task, TextHash};
 use timely::dataflow::StreamVec;
 
 /// Bytes of an id, a type, a site or an annotator at most.
@@ -210,6 +214,14 @@ enum DecodeError {
     ActivationKey,
     #[error("activations stand in partition 0, so that they are in one order; write it there")]
     ActivationPartition,
+    #[error("the key of a cohort must be its name; write it under that")]
+    CohortKey,
+    #[error("cohorts stand in partition 0, so that their definitions are in one order; write it there")]
+    CohortPartition,
+    #[error(transparent)]
+    Cohort(#[from] CohortError),
+    #[error("the key of a membership must be the JSON array [cohort, patient_id] of the membership")]
+    MembershipKey,
     #[error("an activation cannot be taken back; activate another student")]
     NoActivation,
     #[error("the record has {bytes} bytes, more than the {bytes_max} allowed; raise note_bytes_max or split the note")]

@@ -7,7 +7,7 @@ use crate::{Epoch, Fact, Interpret, NoteRecord, Output, ScoredSpan, TaggedNote, 
 use serde::Serialize;
 use std::io::{self, Write};
 use std::sync::Arc;
-use stillroom_schemas::{Extraction, NoteState, OffsetUnit, Prediction, Span, Stage};
+use stillroom_schemas::{Extraction, NoteFacts, NoteState, OffsetUnit, Prediction, Span, Stage};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
@@ -20,12 +20,14 @@ pub struct ExtractConfig {
     pub record_bytes_max: usize,
     /// Tells what a note says of its entities, for all workers; of mentions alone nothing is told if absent.
     pub interpret: Option<Arc<dyn Interpret>>,
+    /// Whether it is remembered what notes say of their patients, for cohorts.
+    pub facts: bool,
 }
 
 impl ExtractConfig {
     /// Extractions of mentions alone.
     pub fn of_mentions(offset_unit: OffsetUnit, record_bytes_max: usize) -> ExtractConfig {
-        ExtractConfig { offset_unit, record_bytes_max, interpret: None }
+        ExtractConfig { offset_unit, record_bytes_max, interpret: None, facts: false }
     }
 
     /// What the text says of each span.
@@ -70,14 +72,6 @@ fn extract_note(tagged: TaggedNote, config: &ExtractConfig) -> Output {
         words: words.to_bytes(),
         spans: spans.into_iter().map(|(span, _)| span).collect(),
     };
-    let state = NoteState {
-        note_id: of_note.note_id.clone(),
-        revision: of_note.revision,
-        offset: record.position.offset,
-        prediction: Some(prediction),
-        interpretation: interpretation.clone(),
-        dead_lettered: None,
-    };
     let extraction = Box::new(Extraction {
         note_id: of_note.note_id.clone(),
         patient_id: of_note.patient_id.clone(),
@@ -87,11 +81,20 @@ fn extract_note(tagged: TaggedNote, config: &ExtractConfig) -> Output {
         signed_at: of_note.signed_at.clone(),
         text_hash: text_hash.clone(),
         model: student.model.clone(),
-        interpretation,
+        interpretation: interpretation.clone(),
         offset_unit: config.offset_unit,
         coverage,
         entities,
     });
+    let state = NoteState {
+        note_id: of_note.note_id.clone(),
+        revision: of_note.revision,
+        offset: record.position.offset,
+        facts: config.facts.then(|| NoteFacts::of(&extraction, &prediction.spans)),
+        prediction: Some(prediction),
+        interpretation,
+        dead_lettered: None,
+    };
     let bytes = json_bytes(&extraction).max(json_bytes(&state));
     if bytes > config.record_bytes_max {
         let error = format!(
@@ -241,6 +244,41 @@ mod tests {
                     assert!(extracted(tagged(text, name), &config(bytes - 1, interpret)).is_none(), "{text:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn facts_are_never_larger_than_they_are_taken_to_be() {
+        let span = Span { task: Task::Medication, start: u32::MAX, end: u32::MAX };
+        for name in ["v", "\u{1}\n\"", "Ménière’s"] {
+            let code = Code { vocabulary: name.to_owned(), code: name.to_owned() };
+            let axes = Axes {
+                certainty: Certainty::Uncertain,
+                temporality: Temporality::Hypothetical,
+                experiencer: Experiencer::Family,
+            };
+            let mention = Mention {
+                task: span.task,
+                start: span.start,
+                end: span.end,
+                words: WordsHash(u64::MAX),
+                code: Some(code.clone()),
+                assertion: Some(axes),
+                section: Some(name.to_owned()),
+            };
+            let concept = Concept {
+                code,
+                version: String::new(),
+                name: String::new(),
+                tier: Tier::Exact,
+                score: 1.0,
+                ingredients: Vec::new(),
+            };
+            let section = Some(name.to_owned());
+            let entity = Entity { concept: Some(concept), section, ..Entity::mention(span, name.to_owned(), 1.0) };
+            // A comma stands behind it.
+            let bytes = serde_json::to_string(&mention).unwrap().len() + 1;
+            assert!(mention_bytes(&entity) >= bytes, "{bytes}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod as_json;
 mod ask;
 mod batches;
 mod bootstrap;
+mod cohorts;
 mod decode;
 mod desk;
 pub mod ensemble;
@@ -45,9 +46,13 @@ mod words;
 pub use as_json::AsJson;
 pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuestion, uncertainty};
 pub use bootstrap::Bootstrap;
+pub use cohorts::{
+    CohortChange, CohortTally, CohortUpsert, Cohorts, CohortsConfig, Hierarchy, MembershipUpsert, NoHierarchy,
+    NoteFactsUpsert, Today,
+};
 pub use decode::{
-    Decode, DecodeConfig, Decoded, NAME_BYTES_MAX, NoteEvent, NoteRecord, activation_of, label_key, reference_key,
-    reference_of,
+    CohortTopics, Decode, DecodeCohorts, DecodeConfig, Decoded, DecodedCohorts, NAME_BYTES_MAX, NoteEvent, NoteRecord,
+    activation_of, definition_of, label_key, membership_of, reference_key, reference_of,
 };
 pub use entry::Entry;
 pub use examples::{CurrentNote, CurrentNoteUpsert, Example, ExampleChange, ExampleKey, ExampleSource, Examples};

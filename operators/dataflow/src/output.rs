@@ -1,6 +1,6 @@
 //! What leaves the dataflow, and the one way in which an operator lets a record leave early.
 
-use crate::{Epoch, Position, PredictionUpsert, Record};
+use crate::{CohortChange, Epoch, NoteFactsUpsert, Position, PredictionUpsert, Record};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use stillroom_schemas::{Counts, DeadLetter, Extraction, NoteState, QualityKey, Stage, Totals, replays_of};
@@ -73,6 +73,8 @@ pub enum Output {
         /// 1 or -1.
         diff: isize,
     },
+    /// A patient enters or leaves a cohort, or is in it by other evidence.
+    Cohort(Box<CohortChange>),
 }
 
 impl Output {
@@ -102,7 +104,7 @@ impl Output {
         }
     }
 
-    /// The partition of the record that this came of; none of quality.
+    /// The partition of the record that this came of; none of quality and cohorts.
     pub fn partition(&self) -> Option<u32> {
         match self {
             Output::Extracted { position, .. }
@@ -110,7 +112,7 @@ impl Output {
             | Output::Superseded { position } => Some(position.partition),
             Output::DeadLettered { letter, .. } => Some(letter.partition),
             Output::Restored { partition, .. } | Output::Next { partition, .. } => Some(*partition),
-            Output::Quality { .. } => None,
+            Output::Quality { .. } | Output::Cohort(_) => None,
         }
     }
 
@@ -118,6 +120,12 @@ impl Output {
     pub fn prediction(&self) -> Option<PredictionUpsert> {
         let (state, partition) = (self.state()?, self.partition()?);
         Some(((state.note_id.clone(), partition), (state.revision, state.offset, state.prediction.clone())))
+    }
+
+    /// What the note says as an upsert for `Cohorts`, if that changed.
+    pub fn facts(&self) -> Option<NoteFactsUpsert> {
+        let (state, partition) = (self.state()?, self.partition()?);
+        Some(((state.note_id.clone(), partition), (state.revision, state.offset, state.facts.clone())))
     }
 }
 
