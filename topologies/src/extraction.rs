@@ -1,8 +1,9 @@
 //! The extraction topology.
 
 use stillroom_dataflow::{
-    AsJson, Ask, AskConfig, Decode, DecodeConfig, Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score,
-    StudentLease, Students, Tag, TagConfig, TeacherPanel, Tokenize, TokenizeText,
+    AsJson, Ask, AskConfig, CohortTopics, Cohorts, CohortsConfig, Decode, DecodeCohorts, DecodeConfig, DecodedCohorts,
+    Epoch, Extract, ExtractConfig, Input, LatestNotes, Output, Score, StudentLease, Students, Tag, TagConfig,
+    TeacherPanel, Tokenize, TokenizeText,
 };
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Broadcast, Map};
@@ -24,25 +25,44 @@ pub struct ExtractionParts {
     pub ask: Option<AskConfig>,
     /// The teachers whose labels are compared.
     pub panel: TeacherPanel,
+    /// The topics of cohorts, and what else they depend on; none are kept if absent.
+    pub cohorts: Option<(CohortTopics, CohortsConfig)>,
 }
 
-/// Notes in, entities and live quality out.
+/// Notes in, entities, live quality and cohorts out.
 ///
 /// ```text
-///             notes                revisions          windows  probabilities        ┌► teachers, who write labels
-/// inputs ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Ask ──────┴──► Extract ─► extractions ─┐
-///             │││          │ superseded,       │ dead          ▲                          dead letters          │
-///             ││└──────────│───────────────────│───────────────┘ activations, to all workers                    │
-///             ││           │ withdrawn         │ letters                                                        │
-///             │└───────────┴───────────────────┴─────────────────────────────────────────────────────► outputs ◄┘
-///             │  dead letters, offsets                                                                   │ ▲
-///             │                                                                              predictions │ │ quality
-///             └─ references, labels ─────────────────────────────────────────────────────────────────► Score
+///                        notes                revisions          windows  probabilities        ┌► teachers, who write labels
+/// inputs ─► Decode ─► Decode ─► LatestNotes ───────► Tokenize ───────► Tag ───────► Ask ──────┴──► Extract ─► extractions ─┐
+///           Cohorts      │││          │ superseded,       │ dead          ▲                          dead letters          │
+///             ││         ││└──────────│───────────────────│───────────────┘ activations, to all workers                    │
+///             ││         ││           │ withdrawn         │ letters                                                        │
+///             ││         │└───────────┴───────────────────┴─────────────────────────────────────────────────────► outputs ◄┘
+///             ││         │  dead letters, offsets                                                    predictions, │ ▲ quality,
+///             ││         │                                                                                 facts  │ │ cohorts
+///             ││         └─ references, labels ─────────────────────────────────────────────────────────► Score ◄─┤ │
+///             │└─ definitions, memberships of earlier runs ────────────────────────────────────────────► Cohorts ◄┘ │
+///             └─ dead letters ──────────────────────────────────────────────────────────────────────────────────────┘
 /// ```
 ///
-/// Text flows from `Decode` to `Extract` on the worker that read it; only activations, predictions, references and labels, which hold
-/// none, are exchanged. Every record of the notes topic leaves in one output, see [`Output::outcome`].
+/// Text flows from `Decode` to `Extract` on the worker that read it; only activations, predictions, facts, definitions, references and
+/// labels, which hold none, are exchanged. Every record of the notes topic leaves in one output, see [`Output::outcome`].
 pub fn extraction<'scope>(
+    inputs: StreamVec<'scope, Epoch, Input>,
+    parts: ExtractionParts,
+) -> StreamVec<'scope, Epoch, Output> {
+    let scope = inputs.scope();
+    let Some((topics, config)) = parts.cohorts.clone() else { return notes_and_quality(inputs, parts) };
+    let DecodedCohorts { inputs, definitions, published, outputs: letters } = inputs.decode_cohorts(topics);
+    let outputs = notes_and_quality(inputs, parts);
+    let facts = outputs.clone().flat_map(|output| output.facts());
+    let changes = facts.cohorts(definitions, published, config);
+    let changes = changes.map(|change| Output::Cohort(Box::new(change)));
+    scope.concatenate([outputs, letters, changes])
+}
+
+/// All but cohorts.
+fn notes_and_quality<'scope>(
     inputs: StreamVec<'scope, Epoch, Input>,
     parts: ExtractionParts,
 ) -> StreamVec<'scope, Epoch, Output> {
