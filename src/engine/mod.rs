@@ -24,6 +24,7 @@ mod control;
 mod reader;
 mod restore;
 mod retag;
+mod role;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -35,6 +36,7 @@ pub use committer::{Committed, Observer};
 pub use config::{EngineConfig, Topics};
 pub(crate) use restore::{published_quality, state_of};
 pub use retag::{OpenSource, RetagSources};
+pub use role::Role;
 
 use crate::engine::committer::{CommitLoop, Live};
 use crate::engine::config::FEED_BATCHES_MAX;
@@ -43,17 +45,16 @@ use crate::engine::reader::{EpochClock, Place, Reader};
 use crate::engine::retag::{RetagBy, Retagging};
 use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stillroom_connectors::{Committer, Source};
+use stillroom_connectors::Source;
 use stillroom_dataflow::{
     Admission, AsJson, AskConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Interpret, Report, Retirement, Sink,
     StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed, gossip,
     retire, source, worker_config,
 };
-use stillroom_schemas::{Progress, Quality, QualityKey};
+use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
 use timely::communication::WorkerGuards;
 use timely::dataflow::operators::Exchange;
@@ -87,41 +88,6 @@ pub struct Parts {
     /// By which live notes are read again after a change of students, if they are to be.
     pub retag: Option<RetagSources>,
 }
-
-/// What a process does beside reading.
-pub enum Role {
-    /// The only process, or the first of a cluster: it commits. The committer is opened before the others are met, so that none
-    /// reads a progress that another engine may still move.
-    Commits {
-        /// Makes epochs durable.
-        committer: Box<dyn Committer>,
-        /// Is told of every commit.
-        observer: Box<dyn Observer>,
-    },
-    /// Another process of a cluster.
-    Follows {
-        /// What is committed: asked for once the first process has the log, and at the end.
-        progress: Box<dyn Fn() -> Result<Progress>>,
-    },
-}
-
-impl Role {
-    /// What is committed, and the quality that was published with it, if this process commits.
-    fn committed(
-        &self,
-        history: &mut dyn Source,
-        config: &EngineConfig,
-        wire: &dyn WireFormat,
-    ) -> Result<Option<Before>> {
-        let Role::Commits { committer, .. } = self else { return Ok(None) };
-        let start = committer.progress().clone();
-        let published = published_quality(history, &config.topics, wire, &start)?;
-        Ok(Some((start, published)))
-    }
-}
-
-/// What earlier runs left.
-type Before = (Progress, BTreeMap<QualityKey, Quality>);
 
 /// Runs until every source is finished or `stop` is set, here or in another process; what was read by then is committed before this
 /// returns.
