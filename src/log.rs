@@ -59,11 +59,6 @@ pub(crate) fn is_outage(error: &Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<LogError>()).any(LogError::is_outage)
 }
 
-/// The topics that an engine writes.
-pub(crate) fn output_topics(topics: &Topics) -> [&str; 4] {
-    [&topics.extractions, &topics.quality, &topics.state, &topics.dead_letters].map(String::as_str)
-}
-
 /// The topics that an engine needs. What is made of a record goes to the partition of the same number, so an output needs as many
 /// partitions as its input.
 ///
@@ -99,6 +94,11 @@ pub(crate) fn plan_topics(config: &Config, log: &dyn Log) -> Result<Vec<TopicPla
     ];
     if config.retraining.shadow_notes > 0 {
         plans.push(plan(&topics.shadow, 1, Cleanup::Compact, None));
+    }
+    if engine.cohorts {
+        plans.push(plan(&topics.cohorts, 1, Cleanup::Compact, None));
+        plans.push(plan(&topics.cohort_events, 1, Cleanup::Delete, None));
+        plans.push(plan(&topics.memberships, 1, Cleanup::Compact, None));
     }
     if config.kafka.uses_broker() {
         plans.push(plan(&topics.progress, 1, Cleanup::Compact, None));

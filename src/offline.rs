@@ -1,6 +1,6 @@
 //! The extraction topology over a bounded source, without a log: what `extract` and `eval` share.
 
-use crate::engine::{self, EngineConfig, Observer, Parts, Role};
+use crate::engine::{self, CohortParts, EngineConfig, Observer, Parts, Role};
 use crate::runtime::Runtime;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -57,6 +57,7 @@ pub(crate) fn extract(
         ask: None,
         panel: TeacherPanel::default(),
         retag: None,
+        cohorts: CohortParts::default(),
     };
     Ok(engine::run(config, parts, Arc::new(AtomicBool::new(false)))?.totals)
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use stillroom::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
+use stillroom::engine::{CohortParts, Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use stillroom::generator::{DemoEvent, DemoStream};
 use stillroom_connectors::{
     Appended, Commit, Committer, EmbeddedCommitter, EmbeddedLog, EmbeddedProducer, EmbeddedSource, Log, LogError,
@@ -111,6 +111,7 @@ pub(crate) fn parts(
         ask: None,
         panel: TeacherPanel::default(),
         retag: None,
+        cohorts: CohortParts::default(),
     })
 }
 

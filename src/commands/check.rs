@@ -2,7 +2,7 @@
 
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::log::{open_kafka, open_log, output_topics, plan_topics};
+use crate::log::{open_kafka, open_log, plan_topics};
 use crate::teaching::Wanted;
 use crate::teaching::asking::{Asker, panel};
 use crate::teaching::labels::runtime as async_runtime;
@@ -125,7 +125,7 @@ impl Check {
             (true, _) if !has_topics => skip("mend the topics first"),
             (true, false) => skip("--take tries it, which ends a process that runs with the transactional id"),
             (true, true) => {
-                let taken = open_kafka(config)?.try_taking(&topics.notes, &output_topics(topics));
+                let taken = open_kafka(config)?.try_taking(&topics.notes, &config.engine.outputs());
                 report.tell(&name, taken.map(|()| ((), "")).map_err(Into::into)).map(|_| ())
             }
         }
@@ -226,13 +226,13 @@ fn check_operations(config: &Config, plan: &TopicPlan, info: &TopicInfo) -> Resu
     let topics = &config.engine.topics;
     let is_labelled = plan.name == topics.labels && !config.teachers.ask.is_empty();
     let of_retraining = [&topics.retraining, &topics.shadow].contains(&&plan.name);
-    let is_written =
-        output_topics(topics).contains(&plan.name.as_str()) || plan.name == topics.progress || of_retraining;
+    let of_cohorts = [&topics.cohort_events, &topics.memberships].contains(&&plan.name);
+    let is_output = config.engine.outputs().contains(&plan.name.as_str());
+    let is_written = is_output || plan.name == topics.progress || of_retraining;
+    let is_alone = [&topics.progress, &topics.quality].contains(&&plan.name) || of_cohorts;
     // An output gets the partitions that its input gets.
     let needed = match is_written || is_labelled {
-        true if plan.name != topics.progress && plan.name != topics.quality && !is_labelled && !of_retraining => {
-            &["Describe", "Read", "Write", "Alter"][..]
-        }
+        true if !is_alone && !is_labelled && !of_retraining => &["Describe", "Read", "Write", "Alter"][..],
         true => &["Describe", "Read", "Write"],
         false => &["Describe", "Read"],
     };
@@ -255,7 +255,8 @@ fn check_config(config: &Config, kafka: &KafkaLog, plan: &TopicPlan) -> Result<(
     let is_well = if plan.cleanup == Cleanup::Keep { keeps_all } else { policy == plan.cleanup.policy() || keeps_all };
     let needed = match plan.cleanup {
         Cleanup::Keep => "delete with retention.ms=-1, so that a restart finds what the last published quality counts",
-        _ => "compact, so that a restart finds the last record of each key",
+        Cleanup::Compact => "compact, so that a restart finds the last record of each key",
+        Cleanup::Delete => "delete, so that no record goes because another has its key",
     };
     anyhow::ensure!(
         is_free || is_well,

@@ -3,8 +3,8 @@
 use crate::commands::retrain::{STOP_NOTES, tell};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Cluster, Committed, Observer, Parts, RetagSources, Role};
-use crate::log::{first_progress, open_log, open_written_log, output_topics, prepare_topics};
+use crate::engine::{self, Cluster, CohortParts, Committed, Observer, Parts, RetagSources, Role};
+use crate::log::{first_progress, open_log, open_written_log, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
 use crate::{interpreter, offline, retraining, serving, students, wire};
 use anyhow::{Context, Result, ensure};
@@ -201,7 +201,7 @@ impl LogRun<'_> {
             None
         } else {
             prepare_topics(config, log.as_ref())?;
-            Some(wire.committer(log.committer(&output_topics(&config.engine.topics))?)?)
+            Some(wire.committer(log.committer(&config.engine.outputs())?)?)
         };
         Ok(LogRun { config, log, wire, cluster, committer, asker, panel })
     }
@@ -243,20 +243,26 @@ impl LogRun<'_> {
             }
         };
         let format = wire.format();
-        let retag = Some(retag_sources(&log, wire));
+        let (retag, cohorts) = (Some(retag_sources(&log, wire)), CohortParts::default());
+        let tally = Arc::clone(&cohorts.tally);
         let students = Students::new(runtime.pool, students::loader(config, runtime.tokenizer_hash));
         let tokenize = runtime.tokenize;
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());
         let parts =
-            Parts { sources, history, role, wire: format, tokenize, students, interpret, cluster, ask, panel, retag };
+            Parts { sources, history, role, wire: format, tokenize, students, interpret, cluster, ask, panel, retag, cohorts };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
         if let Ok(Some(table)) = &asked {
             eprintln!("{table}");
         }
-        let progress = ran?;
+        let (progress, (nobody, undated)) = (ran?, (tally.without_patient(), tally.without_day()));
+        if nobody > 0 || undated > 0 {
+            eprintln!(
+                "{nobody} live notes have no patient and are in no cohort; {undated} have no date and are in no window of days"
+            );
+        }
         asked.context("not all that teachers said is written")?;
         Ok(progress)
     }

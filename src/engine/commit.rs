@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stillroom_connectors::{Commit, OutputRecord};
-use stillroom_dataflow::{Epoch, Output};
-use stillroom_schemas::{Counts, DeadLetter, NoteState, Quality, QualityKey, TopicOffsets};
+use stillroom_dataflow::{CohortChange, Epoch, Output};
+use stillroom_schemas::{Counts, DeadLetter, NoteState, Quality, QualityKey, TopicOffsets, membership_key};
 
 /// A figure that changed; none when no such notes are left.
 pub type QualityChange = (QualityKey, Option<Quality>);
@@ -15,7 +15,8 @@ pub type QualityChange = (QualityKey, Option<Quality>);
 pub(crate) struct Sealed {
     /// To be written.
     pub(crate) commit: Commit,
-    /// Settled notes, then references and labels that were dead-lettered; each by partition and offset.
+    /// Settled notes, then references, labels and definitions that were dead-lettered, each by partition and offset; then what became of
+    /// patients in cohorts.
     pub(crate) outputs: Vec<Output>,
     /// By key.
     pub(crate) quality: Vec<QualityChange>,
@@ -134,12 +135,20 @@ pub(crate) fn bytes_of(output: &Output) -> usize {
             let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
             length(&letter.key) + length(&letter.value) + NOTE_BYTES
         }
+        Output::Cohort(change) => {
+            let of_event = change.event.iter().flat_map(|event| &event.evidence);
+            let of_membership = change.membership.iter().flat_map(|membership| &membership.evidence);
+            NOTE_BYTES + of_event.chain(of_membership).map(|said| said.notes.len() * EVIDENCE_BYTES).sum::<usize>()
+        }
         _ => NOTE_BYTES,
     }
 }
 
 /// An entity in an extraction and in a state, beside its text.
 const ENTITY_BYTES: usize = 130;
+
+/// A note in the evidence for a membership.
+const EVIDENCE_BYTES: usize = 200;
 
 /// Names, ids and hashes.
 const NOTE_BYTES: usize = 600;
@@ -161,15 +170,17 @@ fn take_offsets(outputs: Vec<Output>) -> (TopicOffsets, Vec<Output>) {
     (offsets, settled)
 }
 
-/// Notes before references and labels, then by partition and offset.
-fn order(output: &Output) -> (bool, u32, u64, &str) {
+/// Notes before references, labels and definitions, each by partition and offset, then patients by cohort; of what becomes of one patient in
+/// several epochs the order stays.
+fn order(output: &Output) -> (bool, u32, u64, &str, &str) {
     match output {
         Output::Extracted { position, .. } | Output::Withdrawn { position, .. } | Output::Superseded { position } => {
-            (false, position.partition, position.offset, "")
+            (false, position.partition, position.offset, "", "")
         }
-        Output::DeadLettered { letter, is_note: true, .. } => (false, letter.partition, letter.offset, ""),
-        Output::DeadLettered { letter, .. } => (true, letter.partition, letter.offset, &letter.topic),
-        Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX, ""),
+        Output::DeadLettered { letter, is_note: true, .. } => (false, letter.partition, letter.offset, "", ""),
+        Output::DeadLettered { letter, .. } => (true, letter.partition, letter.offset, &letter.topic, ""),
+        Output::Cohort(change) => (true, u32::MAX, u64::MAX, &change.cohort, &change.patient_id),
+        Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => (true, u32::MAX, u64::MAX, "", ""),
     }
 }
 
@@ -179,17 +190,20 @@ enum Kind {
     State,
     DeadLetter,
     Quality,
+    CohortEvent,
+    Membership,
 }
 
 struct Writer<'a> {
     /// In the order of [`Kind`].
-    topics: [Arc<str>; 4],
+    topics: [Arc<str>; 6],
     records: &'a mut Vec<OutputRecord>,
 }
 
 impl<'a> Writer<'a> {
     fn new(topics: &Topics, records: &'a mut Vec<OutputRecord>) -> Writer<'a> {
-        let names = [&topics.extractions, &topics.state, &topics.dead_letters, &topics.quality];
+        let Topics { extractions, state, dead_letters, quality, cohort_events, memberships, .. } = topics;
+        let names = [extractions, state, dead_letters, quality, cohort_events, memberships];
         Writer { topics: names.map(|name| Arc::from(name.as_str())), records }
     }
 
@@ -217,10 +231,22 @@ impl<'a> Writer<'a> {
                 self.put_letter(letter);
                 state.as_ref().map_or(Ok(()), |state| self.write_end(letter.partition, state))
             }
+            Output::Cohort(change) => self.write_change(change),
             Output::Superseded { .. } | Output::Restored { .. } | Output::Next { .. } | Output::Quality { .. } => {
                 Ok(())
             }
         }
+    }
+
+    /// Events and memberships stand in one partition, so that all events are in one order.
+    fn write_change(&mut self, change: &CohortChange) -> Result<()> {
+        let key = membership_key(&change.cohort, &change.patient_id);
+        if let Some(event) = &change.event {
+            self.put(Kind::CohortEvent, 0, key.clone(), Some(serde_json::to_vec(event)?));
+        }
+        let membership = change.membership.as_ref().map(serde_json::to_vec).transpose()?;
+        self.put(Kind::Membership, 0, key, membership);
+        Ok(())
     }
 
     /// The note has no entities any more.

@@ -21,7 +21,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// What was just committed.
 pub struct Committed<'a> {
-    /// Settled notes, then references and labels that were dead-lettered; each by partition and offset.
+    /// Settled notes, then references, labels and definitions that were dead-lettered, each by partition and offset; then what became of
+    /// patients in cohorts.
     pub outputs: &'a [Output],
     /// Figures that changed, by key.
     pub quality: &'a [QualityChange],

@@ -56,6 +56,12 @@ pub struct EngineConfig {
     /// Live notes a second that a process reads again after a change of students, of the lexicon or of a vocabulary, 0 to 100000, until
     /// all extractions are by the student that serves, and asserted and coded as by now; 0 is none. `run --retag` sets it. Default 0. Example: `retag_notes_per_second = 20`.
     pub retag_notes_per_second: u64,
+    /// Whether cohorts are kept: definitions are read from their topic, events and memberships written to theirs, and what notes say of their
+    /// patients is remembered in their states. Default false.
+    pub cohorts: bool,
+    /// Whether a note that is dated in the future moves the clock by which notes age out of cohorts, as it must where dates were shifted.
+    /// Default false.
+    pub cohorts_trust_dates: bool,
     /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
     /// Java. Every extraction names its unit. Default `code_point`.
     pub offset_unit: OffsetUnit,
@@ -89,6 +95,12 @@ pub struct Topics {
     /// Quality figures of a candidate that reads along, and of the student that serves over the same notes, are written here, to
     /// partition 0. Default `clinical.shadow.v1`.
     pub shadow: String,
+    /// Where cohorts are kept, their definitions are read from here, partition 0. Default `clinical.cohorts.v1`.
+    pub cohorts: String,
+    /// Who enters and leaves which cohort is written here, to partition 0. Default `clinical.cohort_events.v1`.
+    pub cohort_events: String,
+    /// Who is in which cohort is written here, to partition 0. Default `clinical.memberships.v1`.
+    pub memberships: String,
     /// On Kafka, what is committed: one partition. Default `clinical.progress.v1`.
     pub progress: String,
 }
@@ -110,6 +122,8 @@ impl Default for EngineConfig {
             batches_open_max: 2,
             activation_ms: 2000,
             retag_notes_per_second: 0,
+            cohorts: false,
+            cohorts_trust_dates: false,
             offset_unit: OffsetUnit::CodePoint,
             topics: Topics::default(),
         }
@@ -129,6 +143,9 @@ impl Default for Topics {
             state: "clinical.state.v1".to_owned(),
             dead_letters: "clinical.notes.v1.dlq".to_owned(),
             shadow: "clinical.shadow.v1".to_owned(),
+            cohorts: "clinical.cohorts.v1".to_owned(),
+            cohort_events: "clinical.cohort_events.v1".to_owned(),
+            memberships: "clinical.memberships.v1".to_owned(),
             progress: "clinical.progress.v1".to_owned(),
         }
     }
@@ -183,6 +200,19 @@ impl EngineConfig {
         self.topics.check()
     }
 
+    /// The topics that are read.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &String> {
+        self.topics.inputs().into_iter().chain(self.cohorts.then_some(&self.topics.cohorts))
+    }
+
+    /// The topics that are written.
+    pub(crate) fn outputs(&self) -> Vec<&str> {
+        let topics = &self.topics;
+        let of_cohorts = [&topics.cohort_events, &topics.memberships].into_iter().filter(|_| self.cohorts);
+        let always = [&topics.extractions, &topics.quality, &topics.state, &topics.dead_letters];
+        always.into_iter().chain(of_cohorts).map(String::as_str).collect()
+    }
+
     /// What `Decode` must know of the topics.
     pub(crate) fn decode(&self, wire: Arc<dyn WireFormat>) -> DecodeConfig {
         DecodeConfig {
@@ -231,7 +261,7 @@ impl EngineConfig {
 }
 
 impl Topics {
-    /// The topics that are read.
+    /// The topics that are read, whatever is kept.
     pub(crate) fn inputs(&self) -> [&String; 4] {
         [&self.notes, &self.references, &self.labels, &self.models]
     }
@@ -249,6 +279,9 @@ impl Topics {
             ("engine.topics.state", &self.state),
             ("engine.topics.dead_letters", &self.dead_letters),
             ("engine.topics.shadow", &self.shadow),
+            ("engine.topics.cohorts", &self.cohorts),
+            ("engine.topics.cohort_events", &self.cohort_events),
+            ("engine.topics.memberships", &self.memberships),
             ("engine.topics.progress", &self.progress),
         ];
         for (at, (key, name)) in topics.iter().enumerate() {

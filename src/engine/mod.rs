@@ -17,6 +17,7 @@
 //! The first error of any thread ends the run: nothing is committed after it, and a restart resumes at the last commit.
 
 mod cluster;
+mod cohorts;
 mod commit;
 mod committer;
 mod config;
@@ -30,6 +31,7 @@ mod tests;
 mod turn;
 
 pub use cluster::Cluster;
+pub use cohorts::CohortParts;
 pub(crate) use commit::QualityBook;
 pub use commit::QualityChange;
 pub use committer::{Committed, Observer};
@@ -50,9 +52,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::Source;
 use stillroom_dataflow::{
-    Admission, AsJson, AskConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Interpret, Report, Retirement, Sink,
-    StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word, committed, feed, gossip,
-    retire, source, worker_config,
+    Admission, AsJson, AskConfig, CohortTopics, CohortsConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Interpret,
+    Report, Retirement, Sink, StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word,
+    committed, feed, gossip, retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
@@ -87,6 +89,8 @@ pub struct Parts {
     pub panel: TeacherPanel,
     /// By which live notes are read again after a change of students, if they are to be.
     pub retag: Option<RetagSources>,
+    /// What cohorts depend on, where the configuration says that they are kept.
+    pub cohorts: CohortParts,
 }
 
 /// Runs until every source is finished or `stop` is set, here or in another process; what was read by then is committed before this
@@ -98,7 +102,8 @@ pub struct Parts {
 /// The first error of any thread. What was committed before it stays.
 pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result<Progress> {
     config.check()?;
-    let Parts { sources, mut history, role, wire, tokenize, students, interpret, cluster, ask, panel, retag } = parts;
+    let Parts { sources, mut history, role, wire, tokenize, students, interpret, cluster, ask, panel, retag, cohorts } =
+        parts;
     let (students, first) = students;
     let by = interpret.as_ref().map(|interpret| interpret.name().to_owned());
     ensure!(sources.len() == config.workers, "{} sources for {} workers; open one each", sources.len(), config.workers);
@@ -106,36 +111,35 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     let control = Arc::new(Control::new(stop, cluster.is_some()));
 
     // All that can fail before the others are met.
-    let committing = role.committed(history.as_mut(), config, wire.as_ref())?;
+    let published = role.published(history.as_mut(), config, wire.as_ref())?;
     let serving = format!("{} {} {:?} {by:?}", config.tick_ms, config.activation_epochs(), first.model());
     let communication = cluster::connect(cluster.as_ref(), config.workers, serving.as_bytes())?;
     if cluster.is_some() {
         cluster::end_on_panic();
     }
     let (clock, (committed_sender, committed_feed)) = (EpochClock::new(config.tick()), committed());
-    let stage = Stage { config, wire: &wire, tokenize: &tokenize, students: (&students, first), interpret, ask, panel };
+    let start = role.start();
+    let first_epoch = start.as_ref().map_or(0, |start| EpochClock::first_live(start.epoch));
+    let (tokenize, cohorts) = (&tokenize, cohorts.config(config, first_epoch));
+    let stage =
+        Stage { config, wire: &wire, tokenize, students: (&students, first), interpret, ask, panel, cohorts };
     let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
     // The first student goes when no worker needs it any more.
     drop(stage);
     let workers = start_workers(communication, seats, place, &control)?;
     let committer = match role {
         Role::Commits { committer, observer } => {
-            let (start, published) = committing.unwrap_or_default();
-            let live = Live { first_epoch: EpochClock::first_live(start.epoch), published };
+            let live = Live { first_epoch, published };
             let reporters = reported.workers;
             let commit_loop = CommitLoop::new(config, committer, observer, live, committed_sender);
             let (of_loop, reports) = (Arc::clone(&control), reported.reports);
             let thread = spawn("committer", &control, move || commit_loop.run(reporters, &reports, &of_loop))?;
-            Ok((start, thread))
+            Ok(thread)
         }
         Role::Follows { progress } => {
             drop((reported, committed_sender));
             Err(progress)
         }
-    };
-    let start = match &committer {
-        Ok((start, _)) => Ok(start.clone()),
-        Err(progress) => progress(),
     };
     let retag = RetagBy { sources: retag, students: &students, wire: &wire, interpretation: by };
     let reading = Reading { config, place, clock: &clock, control: &control, retag };
@@ -153,7 +157,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
         }
     }
     let progress = match committer {
-        Ok((_, thread)) => join(thread, &control),
+        Ok(thread) => join(thread, &control),
         Err(progress) => Some(progress()?),
     };
     if let Err(error) = students.join() {
@@ -185,8 +189,7 @@ impl Reading<'_> {
         start: &Progress,
     ) -> Result<()> {
         self.clock.start(start.epoch);
-        let topics = &self.config.topics;
-        let restoring = restore::Restoring { history: history.as_mut(), topics, start, place: self.place };
+        let restoring = restore::Restoring { history: history.as_mut(), config: self.config, start, place: self.place };
         if let Err(error) = restoring.run(&feeds, self.control) {
             self.control.raise(error);
             return Ok(());
@@ -218,6 +221,7 @@ struct Stage<'a> {
     interpret: Option<Arc<dyn Interpret>>,
     ask: Option<AskConfig>,
     panel: TeacherPanel,
+    cohorts: Option<(CohortTopics, CohortsConfig)>,
 }
 
 /// What one worker takes with it.
@@ -289,9 +293,15 @@ impl Stage<'_> {
                 linger_max: Duration::from_millis(linger_ms_max),
                 activation_epochs: self.config.activation_epochs(),
             },
-            extract: ExtractConfig { offset_unit, record_bytes_max, interpret: self.interpret.clone(), facts: false },
+            extract: ExtractConfig {
+                offset_unit,
+                record_bytes_max,
+                interpret: self.interpret.clone(),
+                facts: self.cohorts.is_some(),
+            },
             ask: self.ask.clone(),
             panel: self.panel.clone(),
+            cohorts: self.cohorts.clone(),
         }
     }
 }

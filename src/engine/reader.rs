@@ -58,11 +58,12 @@ impl EpochClock {
         RESTORED_EPOCHS_MAX.max(committed + 1)
     }
 
-    /// Starts with the wall clock's epoch, or with the first live one if that is later.
+    /// Starts with the wall clock's epoch, or after the first live one if that is later: at that one it is announced what became of
+    /// cohorts since they were published.
     pub(crate) fn start(&self, committed: Epoch) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = now.saturating_sub(self.created.elapsed());
-        let first = EpochClock::first_live(committed).max((now.as_millis() / self.tick.as_millis()) as Epoch);
+        let first = (EpochClock::first_live(committed) + 1).max((now.as_millis() / self.tick.as_millis()) as Epoch);
         self.first.store(first, Ordering::SeqCst);
     }
 
@@ -191,7 +192,7 @@ impl Reader {
         (config, start): (&EngineConfig, &Progress),
         clock: EpochClock,
     ) -> Reader {
-        let known = config.topics.inputs().map(|topic| (topic.clone(), 0)).into();
+        let known = config.inputs().map(|topic| (topic.clone(), 0)).collect();
         Reader {
             source,
             feed,
@@ -340,7 +341,7 @@ mod tests {
         clock.follow(1 << 40);
         clock.start(1 << 40);
         let first = clock.now();
-        assert_eq!(first, (1 << 40) + 1, "after what is committed, and not before the clock is started");
+        assert_eq!(first, (1 << 40) + 2, "after the first that may be committed, and not before the clock is started");
         clock.end(first);
         assert_eq!(clock.now(), first + 1);
         clock.end(first);

@@ -1,9 +1,10 @@
 //! Reading back what earlier runs committed.
 //!
-//! In: the topics of states, references, labels, models and quality, up to the offsets in the progress. Out: states, references, labels
-//! and the last activation on the feeds, in chunks at small epochs, and the quality that was published last.
+//! In: the topics of states, references, labels, models, cohorts, memberships and quality, up to the offsets in the progress. Out: states,
+//! references, labels, the last activation, definitions of cohorts and memberships on the feeds, in chunks at small epochs, and the
+//! quality that was published last.
 
-use crate::engine::config::Topics;
+use crate::engine::config::{EngineConfig, Topics};
 use crate::engine::control::Control;
 use crate::engine::reader::{Place, size_of_record};
 use anyhow::{Context, Result, bail, ensure};
@@ -11,7 +12,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stillroom_connectors::Source;
-use stillroom_dataflow::{Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words, activation_of};
+use stillroom_dataflow::{
+    Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words, activation_of, membership_of,
+};
 use stillroom_schemas::{NoteState, Progress, Quality, QualityKey, TopicOffsets};
 
 /// Bytes of records that are restored at one epoch: one large epoch would be held in memory whole.
@@ -48,7 +51,7 @@ pub(crate) fn published_quality(
 /// What a process restores from: the partitions that it will read on.
 pub(crate) struct Restoring<'a> {
     pub(crate) history: &'a mut dyn Source,
-    pub(crate) topics: &'a Topics,
+    pub(crate) config: &'a EngineConfig,
     pub(crate) start: &'a Progress,
     pub(crate) place: Place,
 }
@@ -56,12 +59,16 @@ pub(crate) struct Restoring<'a> {
 impl Restoring<'_> {
     /// Sends what earlier runs knew to the workers that will read on from there.
     pub(crate) fn run(self, feeds: &[FeedSender], control: &Control) -> Result<()> {
-        let Restoring { history, topics, start, place } = self;
+        let Restoring { history, config, start, place } = self;
+        let (topics, none) = (&config.topics, TopicOffsets::new());
+        let of_cohorts = if config.cohorts { (&start.inputs, &start.outputs) } else { (&none, &none) };
         let topics_restored = [
             (&topics.state, &start.outputs),
             (&topics.references, &start.inputs),
             (&topics.labels, &start.inputs),
             (&topics.models, &start.inputs),
+            (&topics.cohorts, of_cohorts.0),
+            (&topics.memberships, of_cohorts.1),
         ];
         let is_here = |partition| place.reader_of(partition).is_some();
         let mut replay = Replay::new(history, topics_restored, is_here)?;
@@ -80,6 +87,8 @@ impl Restoring<'_> {
                     activation = Some((worker, Input::Record(record)));
                 }
             } else {
+                let is_membership = *record.topic == *topics.memberships;
+                ensure!(!is_membership || membership_of(&record).is_some(), unreadable(&record));
                 chunks[worker].inputs.push(Input::Record(record));
             }
             if bytes >= CHUNK_BYTES_MAX {

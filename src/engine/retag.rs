@@ -1,4 +1,5 @@
-//! Has live notes tagged again, after another student has taken over, or the lexicon or a vocabulary has changed.
+//! Has live notes tagged again, after another student has taken over, after a change of the lexicon or of a vocabulary, or once
+//! cohorts are kept that must know what earlier ones say.
 //!
 //! In: the last student that is known to tag, by what its entities are interpreted, what is committed, and the topics of states and
 //! notes. Out: records of notes, for the worker that reads their partition. State: the offsets of notes whose extractions are by
@@ -95,6 +96,7 @@ impl Retagging {
             sources,
             notes: config.topics.notes.clone(),
             states: config.topics.state.clone(),
+            needs_facts: config.cohorts,
             place,
             students: students.clone(),
             wire: Arc::clone(wire),
@@ -127,6 +129,8 @@ struct Retagger {
     sources: RetagSources,
     notes: String,
     states: String,
+    /// Whether notes are read again of which it is not remembered what they say of their patients.
+    needs_facts: bool,
     place: Place,
     students: Students,
     wire: Arc<dyn WireFormat>,
@@ -196,7 +200,7 @@ impl Retagger {
             Ok(source) => source,
             Err(error) => return Ok(Scanned::Failed(error)),
         };
-        let mut stale = Stale::default();
+        let mut stale = Stale::new(self.needs_facts);
         while !source.is_finished() {
             if self.is_over(Duration::ZERO, control) {
                 return Ok(Scanned::Over);

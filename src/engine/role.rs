@@ -27,19 +27,24 @@ pub enum Role {
 }
 
 impl Role {
-    /// What is committed, and the quality that was published with it, if this process commits.
-    pub(super) fn committed(
+    /// The quality that was published last, if this process commits.
+    pub(super) fn published(
         &self,
         history: &mut dyn Source,
         config: &EngineConfig,
         wire: &dyn WireFormat,
-    ) -> Result<Option<Before>> {
-        let Role::Commits { committer, .. } = self else { return Ok(None) };
-        let start = committer.progress().clone();
-        let published = published_quality(history, &config.topics, wire, &start)?;
-        Ok(Some((start, published)))
+    ) -> Result<BTreeMap<QualityKey, Quality>> {
+        match self {
+            Role::Commits { committer, .. } => published_quality(history, &config.topics, wire, committer.progress()),
+            Role::Follows { .. } => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// What is committed; asked for once the first process has the log.
+    pub(super) fn start(&self) -> Result<Progress> {
+        match self {
+            Role::Commits { committer, .. } => Ok(committer.progress().clone()),
+            Role::Follows { progress } => progress(),
+        }
     }
 }
-
-/// What earlier runs left.
-pub(super) type Before = (Progress, BTreeMap<QualityKey, Quality>);

@@ -1,5 +1,6 @@
 //! The engine over a log in memory, with a student that tags words by their length.
 
+mod cohorts;
 mod history;
 mod interpreting;
 mod memory;
@@ -9,7 +10,7 @@ mod retag;
 mod students;
 mod teachers;
 
-use crate::engine::{Committed, EngineConfig, Observer, Parts, Role, Topics, run};
+use crate::engine::{CohortParts, Committed, EngineConfig, Observer, Parts, Role, Topics, run};
 use anyhow::Result;
 use history::{History, TEACHERS, UNLUCKY, tokenize};
 use interpreting::{FIRST, by_digit};
@@ -145,6 +146,7 @@ impl Run {
             ask: self.ask,
             panel: self.panel,
             retag: None,
+            cohorts: CohortParts::default(),
         };
         run(&self.config, parts, self.stop)
     }

@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn config(record_bytes_max: usize, interpret: Option<Arc<dyn Interpret>>) -> ExtractConfig {
-        ExtractConfig { offset_unit: OffsetUnit::Byte, record_bytes_max, interpret }
+        ExtractConfig { offset_unit: OffsetUnit::Byte, record_bytes_max, interpret, facts: true }
     }
 
     /// Whether a note becomes an extraction; its entities, and the larger of its two records.

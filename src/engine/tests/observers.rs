@@ -27,6 +27,7 @@ fn an_observer_that_fails_ends_the_run() {
         ask: None,
         panel: TeacherPanel::default(),
         retag: None,
+        cohorts: CohortParts::default(),
     };
     let stop = Arc::new(AtomicBool::new(false));
     let error = run(&config(1, 0), parts, Arc::clone(&stop)).unwrap_err();

@@ -109,6 +109,7 @@ fn run_observed(
         ask: None,
         panel: panel(&TEACHERS, Rule::Intersection),
         retag: Some(RetagSources { bounded: open(true), tail: open(false) }),
+        cohorts: CohortParts::default(),
     };
     run(&config, parts, stop)
 }
@@ -162,6 +163,7 @@ fn outcome_alone(history: &History, model: &str, rule: &'static str) -> (Outcome
         ask: None,
         panel: panel(&TEACHERS, Rule::Intersection),
         retag: None,
+        cohorts: CohortParts::default(),
     };
     run(&config(1, 0), parts, Arc::new(AtomicBool::new(false))).unwrap();
     outcome(&log)
