@@ -3,6 +3,7 @@
 
 pub(crate) mod calibrate;
 pub(crate) mod check;
+pub(crate) mod cohorts;
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod demo;

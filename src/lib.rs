@@ -4,6 +4,7 @@
 //! users call is the binary.
 
 mod clock;
+mod cohorts;
 mod commands;
 mod config;
 mod corpora;
@@ -82,6 +83,9 @@ enum Command {
     Review(commands::review::Review),
     /// Print the live figures of students and teachers, side by side.
     Quality(commands::quality::ShowQuality),
+    /// Define cohorts, and look at who is in them and why.
+    #[command(subcommand)]
+    Cohorts(commands::cohorts::CohortsCommand),
     /// Look at dead letters, and send them once more.
     #[command(subcommand)]
     Dlq(commands::dlq::Dlq),
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Retrain(command) => command.run(),
         Command::Review(command) => command.run(),
         Command::Quality(command) => command.run(),
+        Command::Cohorts(command) => command.run(),
         Command::Dlq(command) => command.run(),
         Command::Config(command) => command.run(),
     };

@@ -12,6 +12,9 @@ pub const CRITERIA_MAX: usize = 100;
 /// Notes that a criterion may ask for; so many may stand in the evidence of each criterion.
 pub const CRITERION_COUNT_MAX: u32 = 100;
 
+/// Notes that all criteria of a cohort may ask for together: a record of evidence has no more, and a log takes only so much.
+pub const COHORT_COUNT_MAX: u32 = 500;
+
 /// Days that a criterion may look back: a hundred years.
 pub const CRITERION_DAYS_MAX: u32 = 36_525;
 
@@ -184,6 +187,11 @@ pub enum CohortError {
     /// It is too large.
     #[error("the cohort has {0} criteria, more than the {CRITERIA_MAX} allowed; make several cohorts of it")]
     TooManyCriteria(usize),
+    /// Its evidence may be too large.
+    #[error(
+        "the cohort's criteria count {0} notes together, more than the {COHORT_COUNT_MAX} allowed; lower the counts"
+    )]
+    TooManyNotes(u32),
     /// A criterion is wrong.
     #[error("{}[{index}]: {cause}", .list.name())]
     Criterion {
@@ -250,7 +258,9 @@ impl Cohort {
         for (list, index, criterion) in self.criteria() {
             criterion.check().map_err(|cause| CohortError::Criterion { list, index, cause })?;
         }
-        Ok(())
+        // None of them is more than a hundred here.
+        let notes: u32 = self.criteria().map(|(_, _, criterion)| criterion.count).sum();
+        if notes > COHORT_COUNT_MAX { Err(CohortError::TooManyNotes(notes)) } else { Ok(()) }
     }
 
     /// The first twelve hexadecimal digits of the SHA-256 of what is defined: another title is no other definition.

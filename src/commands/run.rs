@@ -1,9 +1,10 @@
 //! `stillroom run`: the extraction topology on a log, or beside it the retraining topology.
 
+use crate::cohorts::cohort_parts;
 use crate::commands::retrain::{STOP_NOTES, tell};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Cluster, CohortParts, Committed, Observer, Parts, RetagSources, Role};
+use crate::engine::{self, Cluster, Committed, Observer, Parts, RetagSources, Role};
 use crate::log::{first_progress, open_log, open_written_log, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
 use crate::{interpreter, offline, retraining, serving, students, wire};
@@ -243,7 +244,7 @@ impl LogRun<'_> {
             }
         };
         let format = wire.format();
-        let (retag, cohorts) = (Some(retag_sources(&log, wire)), CohortParts::default());
+        let (retag, cohorts) = (Some(retag_sources(&log, wire)), cohort_parts(config)?);
         let tally = Arc::clone(&cohorts.tally);
         let students = Students::new(runtime.pool, students::loader(config, runtime.tokenizer_hash));
         let tokenize = runtime.tokenize;

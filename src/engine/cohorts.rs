@@ -36,7 +36,7 @@ impl CohortParts {
 }
 
 /// The day that it is, UTC. Epochs may run ahead of the wall clock, by days where a backlog was read, and cannot tell.
-fn utc_today() -> Day {
+pub(crate) fn utc_today() -> Day {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Day::from_number(u32::try_from(seconds / 86_400).unwrap_or(u32::MAX))
 }

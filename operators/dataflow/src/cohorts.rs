@@ -40,12 +40,14 @@ mod announce;
 mod clock;
 mod definition;
 mod epochs;
+mod explain;
 mod kept;
 mod standing;
 
 pub use self::announce::CohortChange;
 pub use self::clock::Today;
 pub use self::definition::{CohortUpsert, Hierarchy, NoHierarchy};
+pub use self::explain::{CriterionFound, explain_cohort};
 pub use self::kept::{CohortTally, NoteFactsUpsert};
 
 use self::announce::{Announcer, Told};

@@ -47,8 +47,8 @@ pub use as_json::AsJson;
 pub use ask::{Ask, AskConfig, AskTeachers, NoteTypeRate, Sampling, TeacherQuestion, uncertainty};
 pub use bootstrap::Bootstrap;
 pub use cohorts::{
-    CohortChange, CohortTally, CohortUpsert, Cohorts, CohortsConfig, Hierarchy, MembershipUpsert, NoHierarchy,
-    NoteFactsUpsert, Today,
+    CohortChange, CohortTally, CohortUpsert, Cohorts, CohortsConfig, CriterionFound, Hierarchy, MembershipUpsert,
+    NoHierarchy, NoteFactsUpsert, Today, explain_cohort,
 };
 pub use decode::{
     CohortTopics, Decode, DecodeCohorts, DecodeConfig, Decoded, DecodedCohorts, NAME_BYTES_MAX, NoteEvent, NoteRecord,

@@ -80,11 +80,15 @@ impl Definition {
         self.clauses.iter().flat_map(of_clause)
     }
 
+    /// Every criterion with the terms that may meet it, sorted.
+    pub(crate) fn clauses(&self) -> impl Iterator<Item = (&Clause, &[Term])> {
+        self.clauses.iter().map(|(clause, terms)| (&**clause, &**terms))
+    }
+
     /// Whether a note meets a criterion of this definition, whatever its day.
     pub(crate) fn is_met_by(&self, (list, index): (CriterionList, u32), note: &KeptNote) -> bool {
-        let of_place = |(clause, _): &&(Arc<Clause>, Box<[Term]>)| (clause.list, clause.index) == (list, index);
-        let found = self.clauses.iter().find(of_place);
-        found.is_some_and(|(clause, terms)| clause.first(note, |mention| mention.is_among(terms)).is_some())
+        let found = self.clauses().find(|(clause, _)| (clause.list, clause.index) == (list, index));
+        found.is_some_and(|(clause, terms)| clause.first_among(terms, note).is_some())
     }
 }
 
@@ -106,9 +110,14 @@ fn terms_of(criterion: &Criterion, hierarchy: &dyn Hierarchy) -> Vec<Term> {
 }
 
 impl Clause {
-    /// The index of the first mention that meets the criterion, of those that have a term of it.
+    /// The index of the first mention that meets the criterion, of those that have this term of it.
     pub(crate) fn first_with(&self, term: Term, note: &KeptNote) -> Option<u32> {
         self.first(note, |mention| mention.has(term))
+    }
+
+    /// The same, of those that have any of its terms.
+    pub(crate) fn first_among(&self, terms: &[Term], note: &KeptNote) -> Option<u32> {
+        self.first(note, |mention| mention.is_among(terms))
     }
 
     fn first(&self, note: &KeptNote, has_term: impl Fn(&KeptMention) -> bool) -> Option<u32> {

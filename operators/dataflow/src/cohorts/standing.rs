@@ -104,25 +104,27 @@ fn order(note: &KeptNote) -> (bool, Option<Day>, &str, u32) {
     (note.day.is_none(), note.day, &*note.note_id, note.partition)
 }
 
+/// A mention in a note as it stands in evidence.
+pub(crate) fn witness(note: &KeptNote, mention: u32) -> EvidenceNote {
+    let mention = &note.mentions[mention as usize];
+    EvidenceNote {
+        note_id: note.note_id.to_string(),
+        partition: note.partition,
+        revision: note.revision,
+        signed_on: note.day,
+        task: mention.task,
+        start: mention.start,
+        end: mention.end,
+        code: mention.code().cloned(),
+    }
+}
+
 /// The evidence as it stands in records.
 pub(crate) fn evidence_of(held: &[Held]) -> Vec<Evidence> {
-    let of_note = |(note, mention): &(Arc<KeptNote>, u32)| {
-        let mention = &note.mentions[*mention as usize];
-        EvidenceNote {
-            note_id: note.note_id.to_string(),
-            partition: note.partition,
-            revision: note.revision,
-            signed_on: note.day,
-            task: mention.task,
-            start: mention.start,
-            end: mention.end,
-            code: mention.code().cloned(),
-        }
-    };
     let of_clause = |held: &Held| Evidence {
         list: held.clause.list,
         index: held.clause.index,
-        notes: held.notes.iter().map(of_note).collect(),
+        notes: held.notes.iter().map(|(note, mention)| witness(note, *mention)).collect(),
     };
     held.iter().map(of_clause).collect()
 }
