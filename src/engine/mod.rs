@@ -113,7 +113,9 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
 
     // All that can fail before the others are met.
     let published = role.published(history.as_mut(), config, wire.as_ref())?;
-    let serving = format!("{} {} {:?} {by:?}", config.tick_ms, config.activation_epochs(), first.model());
+    // With cohorts the graph of a worker is another one.
+    let (tick_ms, epochs, model) = (config.tick_ms, config.activation_epochs(), first.model());
+    let serving = format!("{tick_ms} {epochs} {model:?} {by:?} {}", config.cohorts);
     let communication = cluster::connect(cluster.as_ref(), config.workers, serving.as_bytes())?;
     if cluster.is_some() {
         cluster::end_on_panic();

@@ -92,7 +92,7 @@ pub trait Cohorts<'scope> {
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
-    /// use stillroom_dataflow::{Cohorts, CohortsConfig, NoHierarchy};
+    /// use stillroom_dataflow::{CohortChange, Cohorts, CohortsConfig, NoHierarchy};
     /// use stillroom_schemas::{Axes, Cohort, Criterion, Day, Mention, NoteFacts, Task, WordsHash};
     /// use timely::dataflow::operators::generic::operator::empty;
     /// use timely::dataflow::operators::{Input, Inspect, Probe};
@@ -123,7 +123,7 @@ pub trait Cohorts<'scope> {
     ///         let (hierarchy, today) = (Arc::new(NoHierarchy), Arc::new(|_: u64| Day::LAST));
     ///         let config = CohortsConfig { hierarchy, today, live: 0, tally: Arc::default() };
     ///         let changes = facts.cohorts(cohorts, empty(scope), config);
-    ///         let changes = changes.inspect(move |change| seen.lock().unwrap().push(change.event.clone()));
+    ///         let changes = changes.inspect(move |change: &CohortChange| seen.lock().unwrap().push(change.event.clone()));
     ///         (notes, definitions, changes.probe().0)
     ///     });
     ///     notes.advance_to(1);

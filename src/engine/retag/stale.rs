@@ -27,7 +27,6 @@ pub(super) struct Wanted {
 pub(super) type Places = BTreeMap<u32, BTreeMap<u64, Wanted>>;
 
 /// Live notes whose last state names another student or another interpretation, or lacks what it must have.
-#[derive(Default)]
 pub(super) struct Stale {
     /// Whether a state must say what its note says of the patient.
     needs_facts: bool,
@@ -76,7 +75,7 @@ mod tests {
     #[test]
     fn the_last_state_of_a_note_counts() {
         let stale_of = |states: &str| {
-            let mut stale = Stale::default();
+            let mut stale = Stale::new(false);
             for state in states.split(';') {
                 let mut words = state.split_whitespace();
                 let (note_id, offset) = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
