@@ -3,6 +3,7 @@
 mod annotated;
 mod asking;
 mod checkpoint;
+mod cohorts;
 mod corpus;
 mod demo;
 mod documents;
