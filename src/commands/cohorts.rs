@@ -3,7 +3,7 @@
 use crate::cohorts::{CohortsLog, NoteKey, cohort_of, cohort_parts};
 use crate::commands::run::{LogRun, StopNotes, stop_on_signal};
 use crate::commands::{ConfigArgs, print_line};
-use crate::engine::{Committed, Observer, utc_today};
+use crate::engine::{Committed, Observer, today};
 use crate::highlight::plain;
 use crate::log::open_log;
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stillroom_dataflow::{CriterionFound, Output, explain_cohort};
-use stillroom_schemas::{Day, EvidenceNote, Membership};
+use stillroom_schemas::{EvidenceNote, Membership};
 
 /// What to do with cohorts.
 #[derive(Subcommand)]
@@ -119,7 +119,7 @@ fn explain(config: &ConfigArgs, patient: &str, name: &str) -> Result<()> {
     let config = config.load()?.config;
     let log = CohortsLog::open(&config)?;
     let cohort = log.definitions()?.remove(name).with_context(|| no_cohort(name))?;
-    let today = if config.engine.cohorts_trust_dates { Day::LAST } else { utc_today() };
+    let today = today(config.engine.cohorts_trust_dates);
     let (membership, known) = (log.membership(name, patient)?, log.notes_of(patient, today)?);
     let notes = known.notes.len();
     let found = explain_cohort(&cohort, known.notes, known.day, cohort_parts(&config)?.hierarchy.as_ref());
@@ -207,7 +207,7 @@ impl Observer for Backfill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stillroom_schemas::{Code, CriterionList, Task};
+    use stillroom_schemas::{Code, CriterionList, Day, Task};
 
     #[test]
     fn criteria_are_told_with_their_notes() {

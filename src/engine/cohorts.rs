@@ -30,13 +30,19 @@ impl CohortParts {
             cohorts: config.topics.cohorts.as_str().into(),
             memberships: config.topics.memberships.as_str().into(),
         };
-        let today: Today = if config.cohorts_trust_dates { Arc::new(|_| Day::LAST) } else { Arc::new(|_| utc_today()) };
+        let trusts_dates = config.cohorts_trust_dates;
+        let today: Today = Arc::new(move |_| today(trusts_dates));
         config.cohorts.then_some((topics, CohortsConfig { hierarchy, today, live, tally }))
     }
 }
 
-/// The day that it is, UTC. Epochs may run ahead of the wall clock, by days where a backlog was read, and cannot tell.
-pub(crate) fn utc_today() -> Day {
+/// 2300-01-01: no date is shifted further, and the days up to a wrong one, of which each is a row, are no burden.
+const TRUSTED_UNTIL: u32 = 120_530;
+
+/// The last day that a note's date may move the clock to: today, UTC, unless dates of the future are trusted. Epochs may run ahead of the wall
+/// clock, by days where a backlog was read, and cannot tell.
+pub(crate) fn today(trusts_dates: bool) -> Day {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Day::from_number(u32::try_from(seconds / 86_400).unwrap_or(u32::MAX))
+    let today = Day::from_number(u32::try_from(seconds / 86_400).unwrap_or(u32::MAX));
+    if trusts_dates { today.max(Day::from_number(TRUSTED_UNTIL)) } else { today }
 }

@@ -59,8 +59,8 @@ pub struct EngineConfig {
     /// Whether cohorts are kept: definitions are read from their topic, events and memberships written to theirs, and what notes say of their
     /// patients is remembered in their states. Default false.
     pub cohorts: bool,
-    /// Whether a note that is dated in the future moves the clock by which notes age out of cohorts, as it must where dates were shifted.
-    /// Default false.
+    /// Whether a note that is dated in the future, up to 2300, moves the clock by which notes age out of cohorts, as it must where dates were
+    /// shifted. Default false.
     pub cohorts_trust_dates: bool,
     /// In what the positions of entities are counted: `code_point` as in Python, `byte` of UTF-8, or `utf16` as in JavaScript and
     /// Java. Every extraction names its unit. Default `code_point`.

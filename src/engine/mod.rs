@@ -32,7 +32,7 @@ mod turn;
 
 pub use cluster::Cluster;
 pub use cohorts::CohortParts;
-pub(crate) use cohorts::utc_today;
+pub(crate) use cohorts::today;
 pub(crate) use commit::QualityBook;
 pub use commit::QualityChange;
 pub use committer::{Committed, Observer};

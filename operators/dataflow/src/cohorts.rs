@@ -93,7 +93,9 @@ pub trait Cohorts<'scope> {
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use stillroom_dataflow::{CohortChange, Cohorts, CohortsConfig, NoHierarchy};
-    /// use stillroom_schemas::{Axes, Cohort, Criterion, Day, Mention, NoteFacts, Task, WordsHash};
+    /// use stillroom_schemas::{
+    ///     Axes, Cohort, Criterion, Day, LeaveCause, MembershipChange, Mention, NoteFacts, Task, WordsHash,
+    /// };
     /// use timely::dataflow::operators::generic::operator::empty;
     /// use timely::dataflow::operators::{Input, Inspect, Probe};
     ///
@@ -136,9 +138,8 @@ pub trait Cohorts<'scope> {
     ///     notes.send((("n2".to_string(), 0), (1, 1, Some(later)))); // thirty days later
     /// });
     /// let told = told.lock().unwrap();
-    /// let events = told.iter().flatten().map(|event| serde_json::to_value(event).unwrap());
-    /// let events: Vec<_> = events.map(|event| (event["change"].clone(), event["why"][0].clone())).collect();
-    /// assert_eq!(events, [("enter".into(), serde_json::Value::Null), ("leave".into(), "aged".into())]);
+    /// let events: Vec<_> = told.iter().flatten().map(|event| (event.change, event.why.first().copied())).collect();
+    /// assert_eq!(events, [(MembershipChange::Enter, None), (MembershipChange::Leave, Some(LeaveCause::Aged))]);
     /// ```
     fn cohorts(
         self,
