@@ -95,9 +95,9 @@ impl Context {
         let (mut found, mut entities) = (found.as_slice(), note.entities.as_slice());
         for (sentence, count) in &occupied {
             let here = found.iter().take_while(|found| found.words.start < sentence.words.end).count();
-            let (found_here, entities_here);
-            (found_here, found) = found.split_at(here);
-            (entities_here, entities) = entities.split_at(*count);
+            let (found_here, found_behind) = found.split_at(here);
+            let (entities_here, entities_behind) = entities.split_at(*count);
+            (found, entities) = (found_behind, entities_behind);
             let scene = Scene {
                 note: &note,
                 triggers: &self.triggers,
@@ -193,5 +193,64 @@ impl Decision<'_> {
         let mut key = String::new();
         words.for_each(|word| self.scene.note.words.push_key(word, &mut key));
         self.context.chronic.is_in(&key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::key;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use std::sync::LazyLock;
+    use stillroom_schemas::Task;
+
+    static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::load(&ContextConfig::default()).unwrap());
+
+    /// What texts are made of: the triggers of the lexicon, with numbers in the place of `#`, and words between them.
+    static WORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let texts = Lexicon::shipped().triggers.into_values().map(|trigger| trigger.text);
+        let texts = texts.map(|text| text.replace("####", "2010").replace('#', "12"));
+        let others =
+            ["gout", "fever", ",", ".", ":", ";", "-", "\n", "\n\n", "FAMILY HISTORY:", "Plan -", "(", "\u{e9}t\u{e9}"];
+        texts.chain(others.map(str::to_owned)).collect()
+    });
+
+    #[test]
+    fn a_context_can_be_shared() {
+        fn is_shared<T: Send + Sync>(_: &T) {}
+        is_shared(&*CONTEXT);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cue_stands_where_its_trigger_does(
+            words in vec((any::<Index>(), any::<bool>(), any::<bool>()), 1..30),
+            spans in vec((any::<Index>(), any::<Index>(), 0..3_usize), 1..6),
+        ) {
+            let word = |(index, is_capitals, is_joined): &(Index, bool, bool)| {
+                let word = index.get(&WORDS).as_str();
+                let word = if *is_capitals { word.to_uppercase() } else { word.to_owned() };
+                if *is_joined { word } else { format!("{word} ") }
+            };
+            let text: String = words.iter().map(word).collect();
+            let characters: Vec<char> = text.chars().collect();
+            let span = |(one, other, task): &(Index, Index, usize)| {
+                let (one, other) = (one.index(characters.len()) as u32, other.index(characters.len()) as u32);
+                Span { task: Task::ALL[*task], start: one.min(other), end: one.max(other).min(one.min(other) + 9) + 1 }
+            };
+            let spans: Vec<Span> = spans.iter().map(span).collect();
+            let asserted = CONTEXT.assert(&text, &spans);
+            prop_assert_eq!(asserted.len(), spans.len());
+            for (span, asserted) in spans.iter().zip(asserted) {
+                prop_assert!(asserted.assertion.cues.len() <= AXES);
+                for cue in asserted.assertion.cues {
+                    let slice: String = characters[cue.start as usize..cue.end as usize].iter().collect();
+                    prop_assert_eq!(key(&slice), key(&cue.trigger), "{:?}", text);
+                    prop_assert!(cue.end <= span.start || cue.start >= span.end, "{:?}", text);
+                }
+            }
+        }
     }
 }

@@ -108,7 +108,8 @@ pub(crate) fn look(note: &Note<'_>, line: Range<usize>) -> Look {
     if length == 0 || length > UNKNOWN_WORDS_MAX || note.has_entity(heading.clone()) {
         return Look::Text;
     }
-    let letters: Vec<char> = heading.clone().flat_map(|word| words.raw(word).chars()).filter(|c| c.is_alphabetic()).collect();
+    let letters: Vec<char> =
+        heading.clone().flat_map(|word| words.raw(word).chars()).filter(|c| c.is_alphabetic()).collect();
     let is_capitals = letters.len() >= CAPITALS_MIN && !letters.iter().any(|letter| letter.is_lowercase());
     let rest = heading.end..line.end;
     let has_colon = !rest.is_empty() && words.folded(rest.start) == ":";

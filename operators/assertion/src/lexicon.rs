@@ -118,8 +118,8 @@ impl Lexicon {
     /// # Errors
     /// When it cannot be read or is not a lexicon. Names the file, the entry and the remedy.
     pub fn extend_from(&mut self, path: &Path) -> Result<(), AssertionError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| AssertionError::File { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| AssertionError::File { path: path.to_owned(), source })?;
         self.extend(&path.display().to_string(), &text)
     }
 
@@ -210,14 +210,18 @@ impl Lexicon {
             }
             for text in &section.remove {
                 if self.headings.remove(&key(text)).is_none() {
-                    return Err(Refused::new(entry, format!("removes {text:?}, which is no heading before it; leave it out")));
+                    return Err(Refused::new(
+                        entry,
+                        format!("removes {text:?}, which is no heading before it; leave it out"),
+                    ));
                 }
             }
             for (key, text) in distinct(&entry, &section.headings)? {
                 let words = Words::of(&text).len();
                 let heading = Heading { text: text.clone(), section: section.name.clone() };
                 if words > HEADING_WORDS_MAX {
-                    let reason = format!("has a heading of {words} words, {text:?}; {HEADING_WORDS_MAX} are looked for at most");
+                    let reason =
+                        format!("has a heading of {words} words, {text:?}; {HEADING_WORDS_MAX} are looked for at most");
                     return Err(Refused::new(entry, reason));
                 }
                 if headings.insert(key, heading).is_some() {
@@ -291,24 +295,25 @@ fn read_triggers(
 /// Whether one says something forward alone and the other backward alone.
 fn are_apart(some: &[Side], others: &[Side]) -> bool {
     match (some, others) {
-        ([one], [other]) => matches!(
-            (&one.aim, &other.aim),
-            (Aim::Forward(_), Aim::Backward(_)) | (Aim::Backward(_), Aim::Forward(_))
-        ),
+        ([one], [other]) => {
+            matches!((&one.aim, &other.aim), (Aim::Forward(_), Aim::Backward(_)) | (Aim::Backward(_), Aim::Forward(_)))
+        }
         _ => false,
     }
 }
 
 /// What the triggers of an entry do.
 fn sides(entry: &TriggerEntry) -> Result<Vec<Side>, String> {
-    let has_scope = entry.scope.is_some() || entry.words_max.is_some() || entry.spares.is_some() || entry.says.is_some();
+    let has_scope =
+        entry.scope.is_some() || entry.words_max.is_some() || entry.spares.is_some() || entry.says.is_some();
     let ends = entry.ends.clone();
     let side = |aim: Aim, ends: BTreeSet<Says>| -> Result<Side, String> {
         Ok(Side { aim, tasks: of_tasks(entry.tasks.as_ref())?, ends, is_last: entry.last })
     };
     match (entry.direction, entry.says) {
         (Direction::Pseudo | Direction::Terminate, _) if has_scope || entry.last => {
-            Err("has no scope; leave out says, scope, words_max, last and spares, or choose another direction".to_owned())
+            Err("has no scope; leave out says, scope, words_max, last and spares, or choose another direction"
+                .to_owned())
         }
         (Direction::Pseudo, _) if ends.is_some() || entry.tasks.is_some() => {
             Err("ends nothing; leave out ends and tasks, or make it a terminate".to_owned())
@@ -323,8 +328,7 @@ fn sides(entry: &TriggerEntry) -> Result<Vec<Side>, String> {
                 words_max: entry.words_max.unwrap_or(u32::MAX),
                 spares_chronic: entry.spares.is_some(),
             };
-            let (forward, backward) =
-                (Aim::Forward(saying(Scope::Sentence)), Aim::Backward(saying(Scope::List)));
+            let (forward, backward) = (Aim::Forward(saying(Scope::Sentence)), Aim::Backward(saying(Scope::List)));
             let aims = match direction {
                 Direction::Forward => vec![forward],
                 Direction::Backward => vec![backward],

@@ -32,6 +32,7 @@ mod examples;
 mod headings;
 mod lexicon;
 mod lists;
+mod marked;
 mod note;
 mod scopes;
 mod sentences;
@@ -40,5 +41,6 @@ mod words;
 
 pub use context::{Asserted, Context, ContextConfig};
 pub use error::AssertionError;
-pub use examples::{Example, Marked, Tally, evaluate, marked, read_examples, shipped_examples};
+pub use examples::{Example, Judged, Tally, evaluate, read_examples, shipped_examples};
 pub use lexicon::Lexicon;
+pub use marked::Marked;

@@ -45,7 +45,8 @@ fn is_box(sign: &str) -> bool {
 
 fn bullet_at(words: &Words<'_>, at: usize) -> Option<usize> {
     let is_bullet = match words.folded(at) {
-        "-" | "\u{2022}" | "*" | "\u{b7}" | "\u{25aa}" | "\u{25cb}" | "\u{25cf}" | "\u{25e6}" | "\u{2023}" | "\u{25ba}" => true,
+        "-" | "\u{2022}" | "*" | "\u{b7}" | "\u{25aa}" | "\u{25cb}" | "\u{25cf}" | "\u{25e6}" | "\u{2023}"
+        | "\u{25ba}" => true,
         // A number is folded to the same, but is a word.
         sign => sign.starts_with('#') && !words.get(at).is_word,
     };

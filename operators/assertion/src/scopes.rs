@@ -16,8 +16,26 @@ const ITEM_WORDS_MAX: u32 = 4;
 
 /// Words behind which a clause may end, with which it does not go on to an object.
 const CLOSING: [&str; 20] = [
-    "and", "but", "by", "on", "in", "at", "after", "during", "since", "due", "because", "as", "with", "per", "today", "yesterday",
-    "this", "last", "until", "/",
+    "and",
+    "but",
+    "by",
+    "on",
+    "in",
+    "at",
+    "after",
+    "during",
+    "since",
+    "due",
+    "because",
+    "as",
+    "with",
+    "per",
+    "today",
+    "yesterday",
+    "this",
+    "last",
+    "until",
+    "/",
 ];
 
 /// A sentence that has entities.
@@ -66,7 +84,8 @@ impl Scene<'_> {
     /// What acts on each entity from the other side: `Forward` are triggers before it.
     pub(crate) fn sweep(&self, way: Way) -> Vec<Actings> {
         let counts = self.counts();
-        let mut sweep = Sweep { way, open: [[None; Task::ALL.len()]; AXES], item_words: 0, is_connected: true, item: None };
+        let mut sweep =
+            Sweep { way, open: [[None; Task::ALL.len()]; AXES], item_words: 0, is_connected: true, item: None };
         let mut acting = vec![[None; AXES]; self.entities.len()];
         let (mut order, mut found): (Vec<usize>, Vec<usize>) =
             ((0..self.entities.len()).collect(), (0..self.found.len()).collect());

@@ -202,7 +202,8 @@ mod tests {
     fn wrapped_lines_go_on() {
         check("Denies fever, chills or\ncough.", &["|Denies fever, chills or/cough."]);
         check("The patient was seen today and has\nno fever.", &["|The patient was seen today and has/no fever."]);
-        let wrapped = "The patient is a 70-year-old man who was seen in the clinic today and denies recent\nLyme disease.";
+        let wrapped =
+            "The patient is a 70-year-old man who was seen in the clinic today and denies recent\nLyme disease.";
         check(wrapped, &[&format!("|{}", wrapped.replace('\n', "/"))]);
     }
 
@@ -219,7 +220,10 @@ mod tests {
         check("1. No pain\n2. Edema\n(3) Gout", &["|1. No pain", "|2. Edema", "|(3) Gout"]);
         check("1) Bronchitis 2) Tobacco use", &["|1) Bronchitis", "|2) Tobacco use"]);
         check("[ ] fever  [x] cough", &["|[ ] fever", "|[x] cough"]);
-        check("Pain: [ ] Yes [x] No\n\u{2610} gout \u{2612} HTN", &["|Pain: [ ] Yes [x] No", "|\u{2610} gout", "|\u{2612} HTN"]);
+        check(
+            "Pain: [ ] Yes [x] No\n\u{2610} gout \u{2612} HTN",
+            &["|Pain: [ ] Yes [x] No", "|\u{2610} gout", "|\u{2612} HTN"],
+        );
     }
 
     #[test]
@@ -255,6 +259,9 @@ mod tests {
             "Allergies: sulfa\n\nTRAVEL: none\nno fever",
             &["allergies|Allergies:", "allergies|sulfa", "|TRAVEL: none", "|no fever"],
         );
-        check("PMH: gout\n\nCode status:\nFull", &["past_medical_history|PMH:", "past_medical_history|gout", "|Code status:", "|Full"]);
+        check(
+            "PMH: gout\n\nCode status:\nFull",
+            &["past_medical_history|PMH:", "past_medical_history|gout", "|Code status:", "|Full"],
+        );
     }
 }

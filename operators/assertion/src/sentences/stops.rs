@@ -4,22 +4,21 @@ use crate::words::Words;
 use std::ops::Range;
 
 /// Abbreviations behind which a sentence goes on, whatever comes.
-const TITLES: [&str; 14] =
-    ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "approx", "fig", "cf", "al", "ca", "eg", "ie"];
+const TITLES: [&str; 14] = ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "approx", "fig", "cf", "al", "ca", "eg", "ie"];
 
 /// Abbreviations behind which a sentence goes on with a small letter or a number.
 const ABBREVIATIONS: [&str; 83] = [
-    "tab", "tabs", "cap", "caps", "mg", "mcg", "kg", "ml", "cc", "hr", "hrs", "pt", "pts", "wk", "wks", "mo", "mos", "yr", "yrs",
-    "min", "mins", "sec", "inj", "dept", "hosp", "temp", "resp", "hx", "dx", "tx", "rx", "sx", "neg", "pos", "bilat", "abd", "max",
-    "avg", "est", "jr", "sr", "q", "hs", "prn", "ac", "pc", "po", "im", "iv", "sc", "sq", "vol", "wt", "ht", "lb", "lbs", "oz", "ft",
-    "cm", "mm", "nos", "incl", "excl", "med", "meds", "sig", "rt", "lt", "ext", "inf", "sup", "post", "ant", "lat", "wnl", "ra", "nl",
-    "p", "fx", "s", "h", "d", "amt",
+    "tab", "tabs", "cap", "caps", "mg", "mcg", "kg", "ml", "cc", "hr", "hrs", "pt", "pts", "wk", "wks", "mo", "mos",
+    "yr", "yrs", "min", "mins", "sec", "inj", "dept", "hosp", "temp", "resp", "hx", "dx", "tx", "rx", "sx", "neg",
+    "pos", "bilat", "abd", "max", "avg", "est", "jr", "sr", "q", "hs", "prn", "ac", "pc", "po", "im", "iv", "sc", "sq",
+    "vol", "wt", "ht", "lb", "lbs", "oz", "ft", "cm", "mm", "nos", "incl", "excl", "med", "meds", "sig", "rt", "lt",
+    "ext", "inf", "sup", "post", "ant", "lat", "wnl", "ra", "nl", "p", "fx", "s", "h", "d", "amt",
 ];
 
 /// Words that nobody ends a sentence with, so that it goes on in the next line.
 const UNFINISHED: [&str; 32] = [
-    "and", "or", "nor", "no", "not", "without", "of", "with", "the", "a", "an", "to", "for", "in", "on", "at", "by", "from", "any",
-    "denies", "denied", "his", "her", "is", "was", "has", "had", "as", "than", "are", "were", "but",
+    "and", "or", "nor", "no", "not", "without", "of", "with", "the", "a", "an", "to", "for", "in", "on", "at", "by",
+    "from", "any", "denies", "denied", "his", "her", "is", "was", "has", "had", "as", "than", "are", "were", "but",
 ];
 
 /// Answers, which belong to the question before them.
@@ -92,7 +91,8 @@ fn ends_behind(words: &Words<'_>, before: usize, next: usize) -> bool {
 
 /// The last two letters of an abbreviation with dots inside, such as `b.i.d`.
 fn dotted<'w>(words: &'w Words<'_>, last: usize) -> Option<(&'w str, &'w str)> {
-    let is_letter = |word: usize| words.raw(word).chars().count() == 1 && words.raw(word).starts_with(char::is_alphabetic);
+    let is_letter =
+        |word: usize| words.raw(word).chars().count() == 1 && words.raw(word).starts_with(char::is_alphabetic);
     let has_dot = last >= 2 && words.folded(last - 1) == "." && is_letter(last) && is_letter(last - 2);
     let is_joined = has_dot && !words.get(last).is_spaced && !words.get(last - 1).is_spaced;
     is_joined.then(|| (words.folded(last - 2), words.folded(last)))
@@ -111,8 +111,10 @@ pub(super) fn continues(words: &Words<'_>, before: Range<usize>, line: Range<usi
     if let Some(stop) = stop.filter(is_closed) {
         return !ends_at(words, stop);
     }
+    let is_asked = before.len() >= 2 && matches!(words.folded(last - 1), ":" | "?" | "-" | "=");
     match words.folded(last) {
         ":" => return false,
+        word if is_asked && ANSWERS.contains(&word) => return false,
         "," | "/" | "-" | "&" | "+" | "(" => return true,
         word if UNFINISHED.contains(&word) => return true,
         _ => {}
