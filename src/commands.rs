@@ -1,6 +1,7 @@
 //! The subcommands. Each is a struct of its arguments with a `run` that gives the exit code: 0 when all is done, 1 when it could
 //! not be done, 2 when the command line is wrong, 3 when it was done but some notes became dead letters.
 
+pub(crate) mod assert;
 pub(crate) mod calibrate;
 pub(crate) mod check;
 pub(crate) mod cohorts;

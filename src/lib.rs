@@ -55,6 +55,9 @@ enum Command {
     Extract(commands::extract::Extract),
     /// Measure a student, or given predictions, against gold annotations.
     Eval(commands::eval::Eval),
+    /// See how sentences mean their entities (negated, uncertain, historical, of relatives …), and measure it.
+    #[command(subcommand)]
+    Assert(commands::assert::AssertCommand),
     /// Train a student on annotated documents, and on notes that teachers labelled.
     Train(Box<commands::train::Train>),
     /// Fit a student's probabilities and thresholds to annotated documents.
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Extract(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Assert(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Calibrate(command) => command.run(),
         Command::Corpus(command) => command.run(),

@@ -4,6 +4,7 @@ mod annotated;
 mod asking;
 mod checkpoint;
 mod cohorts;
+mod assert;
 mod corpus;
 mod demo;
 mod documents;

@@ -19,8 +19,8 @@ const CHRONIC_WORDS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContextConfig {
-    /// Files in TOML whose triggers, headings and chronic diseases are added to those of the program, or take their place; a later
-    /// file changes what an earlier one says. Default none. Example: `lexicons = ["ward.toml"]`.
+    /// Files in TOML whose triggers, headings and chronic diseases are added to those of the program, or take their
+    /// place; a later file changes what an earlier one says. Default none. Example: `lexicons = ["ward.toml"]`.
     pub lexicons: Vec<PathBuf>,
     /// Whether the lexicon that comes with the program applies. Default true.
     pub own_lexicon: bool,
@@ -74,8 +74,9 @@ impl Context {
         })
     }
 
-    /// How `text` means its entities: one answer a span, in their order. Positions are code points, of the cues too. A span without
-    /// words, or beyond the text, is affirmed. The time grows with the length of the text and the number of spans.
+    /// How `text` means its entities: one answer a span, in their order. Positions are code points, of the cues too. A
+    /// span without words, or beyond the text, is affirmed. The time grows with the length of the text and the number
+    /// of spans.
     ///
     /// ```
     /// use stillroom_assertion::{Context, ContextConfig};

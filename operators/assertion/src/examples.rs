@@ -1,7 +1,8 @@
 //! Sentences whose entities are known to be meant in a certain way, and how many of them are understood.
 //!
 //! In flow files of a sentence, an entity in it and what is expected, out flow judgements. The file of the program,
-//! `data/sentences.tsv`, was written for this project; a part of it (`held_out`) was never looked at when the lexicon was mended.
+//! `data/sentences.tsv`, was written for this project; a part of it (`held_out`) was never looked at when the lexicon
+//! was mended.
 
 use crate::{Asserted, AssertionError, Context};
 use serde::Deserialize;
@@ -11,7 +12,8 @@ use stillroom_schemas::{Certainty, Experiencer, Span, Task, Temporality};
 
 const SHIPPED: &str = include_str!("../data/sentences.tsv");
 
-/// A sentence, an entity in it, and how the sentence means it. Axes without an expectation are not judged. Unknown fields are refused.
+/// A sentence, an entity in it, and how the sentence means it. Axes without an expectation are not judged. Unknown
+/// fields are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
@@ -21,7 +23,8 @@ pub struct Example {
     /// What it is an example of, such as `double_negation`. Default none.
     #[serde(default)]
     pub category: Option<String>,
-    /// The text, which may be several lines; in a table `\n`, `\t` and `\\` stand for a line end, a tab and a backslash.
+    /// The text, which may be several lines; in a table `\n`, `\t` and `\\` stand for a line end, a tab and a
+    /// backslash.
     pub sentence: String,
     /// The words of the entity; where they stand in the sentence several times, the first are meant.
     pub entity: String,
@@ -105,8 +108,8 @@ impl Tally {
     }
 }
 
-/// Judges a context by examples: one judgement an example, in their order. Examples of one sentence are asserted together, as the
-/// entities of a note are.
+/// Judges a context by examples: one judgement an example, in their order. Examples of one sentence are asserted
+/// together, as the entities of a note are.
 pub fn evaluate(context: &Context, examples: &[Example]) -> Vec<Judged> {
     let mut of_sentence: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, example) in examples.iter().enumerate() {

@@ -1,8 +1,10 @@
-//! What triggers and headings there are: the lexicon of the program, and what users add to it, replace in it and remove from it.
+//! What triggers and headings there are: the lexicon of the program, and what users add to it, replace in it and remove
+//! from it.
 //!
-//! A lexicon is a map by the folded text of a trigger or heading. A file is read into it as a whole: what it removes goes first, then
-//! each of its texts takes the place of the same text of the files before it, whatever that said. Within a file a text stands once for
-//! each direction. The lexicon of the program is in `lexicon/`, whose files are one.
+//! A lexicon is a map by the folded text of a trigger or heading. A file is read into it as a whole: what it removes
+//! goes first, then each of its texts takes the place of the same text of the files before it, whatever that said.
+//! Within a file a text stands once for each direction. The lexicon of the program is in `lexicon/`, whose files are
+//! one.
 
 mod file;
 
@@ -140,8 +142,8 @@ impl Lexicon {
     /// ```
     ///
     /// # Errors
-    /// When it has unknown keys, empty or doubled texts, or entries that contradict themselves, or removes what is not there. Names
-    /// the entry and the remedy. Then the lexicon is as it was.
+    /// When it has unknown keys, empty or doubled texts, or entries that contradict themselves, or removes what is not
+    /// there. Names the entry and the remedy. Then the lexicon is as it was.
     pub fn extend(&mut self, file: &str, text: &str) -> Result<(), AssertionError> {
         let parsed: LexiconFile = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");

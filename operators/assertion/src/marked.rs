@@ -12,8 +12,8 @@ pub struct Marked {
 }
 
 impl Marked {
-    /// Reads `Denies [symptom:fever] on [m:Tylenol]`: an entity stands in brackets behind its task, or the first letter of that, and a
-    /// colon. Other brackets are text.
+    /// Reads `Denies [symptom:fever] on [m:Tylenol]`: an entity stands in brackets behind its task, or the first letter
+    /// of that, and a colon. Other brackets are text.
     ///
     /// ```
     /// let marked = stillroom_assertion::Marked::read("[ ] [s:fever]");

@@ -1,9 +1,10 @@
 //! Which trigger acts on which entity of a sentence: one sweep over its words forward and one backward.
 //!
-//! A trigger opens a scope on its axis (certainty, temporality or experiencer) for the tasks that it is for, and takes over from the
-//! one that was open there. A scope ends with the sentence, where a trigger ends it, and with its own limit: the number of words, the
-//! next item, or the enumeration. Items are enumerated where a connector stands between them, and no more than a few other words since the
-//! last one. Each sweep keeps one scope an axis and task, so that the time grows with the words alone.
+//! A trigger opens a scope on its axis (certainty, temporality or experiencer) for the tasks that it is for, and takes
+//! over from the one that was open there. A scope ends with the sentence, where a trigger ends it, and with its own
+//! limit: the number of words, the next item, or the enumeration. Items are enumerated where a connector stands between
+//! them, and no more than a few other words since the last one. Each sweep keeps one scope an axis and task, so that
+//! the time grows with the words alone.
 
 use crate::lexicon::{AXES, Aim, Saying, Scope, Side};
 use crate::note::{Entity, Note};

@@ -1,8 +1,9 @@
-//! All triggers in one automaton. In flow the sentences of a note that have entities, out flow the triggers in them, by position.
+//! All triggers in one automaton. In flow the sentences of a note that have entities, out flow the triggers in them, by
+//! position.
 //!
-//! The words of a sentence are one key, in which the words of entities and the ends of sentences are no words, so that no trigger has
-//! to do with an entity or crosses a sentence. Of triggers that overlap, the leftmost and then the longest is one. One pass over the
-//! words finds them all, however many the lexicon has.
+//! The words of a sentence are one key, in which the words of entities and the ends of sentences are no words, so that
+//! no trigger has to do with an entity or crosses a sentence. Of triggers that overlap, the leftmost and then the
+//! longest is one. One pass over the words finds them all, however many the lexicon has.
 
 use crate::AssertionError;
 use crate::lexicon::Trigger;
