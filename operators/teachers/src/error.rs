@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
+use stillroom_concepts::ConceptError;
 
 impl TeacherError {
     /// Whether it answered, and would answer the same to the same question: asked again, that is paid again.
@@ -21,6 +22,24 @@ impl TeacherError {
                 | Self::Budget { .. }
                 | Self::Store { .. }
         )
+    }
+}
+
+impl From<ConceptError> for TeacherError {
+    /// What is wrong with a vocabulary's file, in the same words.
+    fn from(error: ConceptError) -> TeacherError {
+        match error {
+            ConceptError::File { path, source } => TeacherError::File { path, source },
+            ConceptError::Config { object, reason } => TeacherError::Config { object, reason },
+            ConceptError::Format { what, path, reason, line, remedy } => TeacherError::Config {
+                object: format!("{what} {}", path.display()),
+                reason: format!("{reason} (line {line}); {remedy}"),
+            },
+            // Of an index of concepts, which no teacher builds.
+            other => {
+                TeacherError::Config { object: "the vocabulary".to_owned(), reason: format!("cannot be used: {other}") }
+            }
+        }
     }
 }
 

@@ -9,30 +9,25 @@
 //! comes with the program (`vocabulary/exclusions.tsv`) and by the user's own; names that the public vocabularies lack (classes of
 //! drugs, general words for findings) are in `vocabulary/names.tsv`. Both were made on the training splits of public corpora.
 
-mod fold;
 mod index;
-mod lines;
 mod matching;
-mod obo;
 mod rules;
-mod rxnorm;
-mod snomed;
 mod source;
-mod tsv;
 
-pub use lines::VocabularyReport;
 pub use rules::VocabularyRules;
-pub use source::{VocabularyFormat, VocabularySource};
+pub use source::VocabularySource;
+pub use stillroom_concepts::reading::{VocabularyFormat, VocabularyReport};
 
 use crate::TeacherError;
 use index::{Builder, Index};
-use lines::Lines;
 use matching::Note;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use source::Sink;
+use source::Names;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use stillroom_concepts::fold::fold;
+use stillroom_concepts::reading::Lines;
 use stillroom_schemas::{Span, Task, TaskSet};
 
 /// To be raised when the rules find other spans with the same names.
@@ -143,8 +138,7 @@ impl Vocabulary {
         exclude(config, &mut builder)?;
         let mut reports = Vec::new();
         for source in &config.sources {
-            let mut take = |concept: &str, name: &str| builder.add(source.task, concept, name);
-            reports.push(source.read(&mut Sink { take: &mut take, names: 0 })?);
+            reports.push(source.read(&mut Names { builder: &mut builder, task: source.task })?);
         }
         if config.own_names {
             let tasks: TaskSet = config.sources.iter().map(|source| source.task).collect();
@@ -168,7 +162,7 @@ impl Vocabulary {
 
     /// As [`Vocabulary::label`], with the concept of each mention.
     pub fn mentions(&self, text: &str, tasks: &TaskSet) -> Vec<VocabularyMention<'_>> {
-        let folded = fold::fold(text, self.rules.spelling);
+        let folded = fold(text, self.rules.spelling);
         let note = Note { text, folded: &folded };
         let mut found = matching::longest(&note, &self.index, tasks);
         if self.rules.modifiers {
@@ -229,10 +223,11 @@ fn exclude(config: &VocabularyConfig, builder: &mut Builder) -> Result<(), Teach
         }
     }
     for path in &config.exclusions {
-        let mut lines = Lines::open(path)?;
-        while let Some(line) = lines.next()?.map(str::to_owned) {
+        let mut lines = Lines::open(path, "the vocabulary")?;
+        while let Some(line) = lines.next_line()?.map(str::to_owned) {
             let Some((task, name)) = exclusion(&line) else {
-                return Err(lines.refused("excludes for an unknown task", "write disease, medication or symptom"));
+                let refused = lines.refused("excludes for an unknown task", "write disease, medication or symptom");
+                return Err(refused.into());
             };
             builder.exclusions.add(task, name, &rules);
         }

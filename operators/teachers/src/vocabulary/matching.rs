@@ -1,10 +1,11 @@
 //! Which of the names in a text are mentions.
 
-use super::fold::Folded;
 use super::index::{Index, Meaning};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use stillroom_concepts::fold::Folded;
+use stillroom_concepts::words::abbreviates;
 use stillroom_schemas::{Task, TaskSet};
 
 /// Words before a name that its abbreviation may stand for too.
@@ -131,9 +132,8 @@ fn explained<'a>(note: &'a Note, mention: &Found) -> Option<&'a str> {
     }
     let earliest = mention.first.saturating_sub(EXPLAINED_WORDS_BEFORE);
     let stands_for = |first: usize| {
-        let mut letters = (first..mention.last).flat_map(|word| folded.word(word).chars());
-        let mut short = folded.word(at).chars();
-        short.next() == letters.next() && short.all(|wanted| letters.any(|letter| letter == wanted))
+        let letters = (first..mention.last).flat_map(|word| folded.word(word).chars());
+        abbreviates(folded.word(at), letters)
     };
     (earliest..mention.last).any(stands_for).then_some(short)
 }

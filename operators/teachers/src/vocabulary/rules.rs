@@ -1,7 +1,8 @@
 //! From a name of a vocabulary to the forms that texts have it in.
 
-use super::fold::fold;
 use serde::{Deserialize, Serialize};
+use stillroom_concepts::fold::fold;
+use stillroom_concepts::words::{SALTS, plurals, singular};
 use stillroom_schemas::Task;
 
 /// A name of more code points than this is left out: nobody writes it, and it costs memory.
@@ -115,34 +116,6 @@ fn capitals(name: &str) -> u8 {
 
 const TUMORS: [&str; 5] = ["cancer", "carcinoma", "tumor", "neoplasm", "tumour"];
 const DISORDERS: [&str; 3] = ["disease", "disorder", "syndrome"];
-const SALTS: [&str; 26] = [
-    "acetate",
-    "besylate",
-    "bromide",
-    "calcium",
-    "chloride",
-    "citrate",
-    "dihydrate",
-    "dihydrochloride",
-    "disodium",
-    "fumarate",
-    "gluconate",
-    "hemihydrate",
-    "hydrobromide",
-    "hydrochloride",
-    "lactate",
-    "maleate",
-    "mesylate",
-    "monohydrate",
-    "nitrate",
-    "phosphate",
-    "potassium",
-    "sodium",
-    "succinate",
-    "sulfate",
-    "tartrate",
-    "tosylate",
-];
 
 /// The ways to write `name`, itself first.
 fn written_forms(name: &str, task: Task, rules: &VocabularyRules) -> Vec<String> {
@@ -203,30 +176,7 @@ fn heads(name: &str, forms: &mut Vec<String>) {
 
 /// What `word` may be the plural of; its plurals where it is none.
 fn numbers(word: &str) -> Vec<String> {
-    let ends = |endings: &[&str]| endings.iter().any(|ending| word.ends_with(ending));
-    if word.chars().count() < 2 || !word.chars().all(char::is_alphabetic) {
-        return Vec::new();
-    }
-    let stem = |count: usize| &word[..word.len() - count];
-    if word.len() > 4 && word.ends_with("ies") {
-        return vec![format!("{}y", stem(3))];
-    } else if word.len() > 4 && ends(&["sses", "xes", "zes", "ches", "shes"]) && !ends(&["aches"]) {
-        return vec![stem(2).to_owned()];
-    } else if word.len() > 3 && word.ends_with('s') && !ends(&["ss", "us", "is"]) {
-        return vec![stem(1).to_owned()];
-    }
-    let mut plurals = match () {
-        () if word.ends_with('y') && !ends(&["ay", "ey", "oy", "uy"]) => vec![format!("{}ies", stem(1))],
-        () if ends(&["s", "x", "z", "ch", "sh"]) => vec![format!("{word}es")],
-        () => vec![format!("{word}s")],
-    };
-    if word.ends_with("sis") {
-        plurals.push(format!("{}es", stem(2)));
-    }
-    if word.ends_with("oma") {
-        plurals.push(format!("{word}ta"));
-    }
-    plurals
+    singular(word).map_or_else(|| plurals(word), |singular| vec![singular])
 }
 
 #[cfg(test)]

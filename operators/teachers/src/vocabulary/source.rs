@@ -1,10 +1,10 @@
 //! Files of names: which file, for which task, and in which format.
 
-use super::lines::{Lines, VocabularyReport};
-use super::{obo, rxnorm, snomed, tsv};
+use super::index::Builder;
 use crate::TeacherError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use stillroom_concepts::reading::{Name, Reading, Sink, VocabularyFormat, VocabularyReport, tags_of};
 use stillroom_schemas::Task;
 
 /// A file of names. Unknown fields are refused.
@@ -33,20 +33,6 @@ pub struct VocabularySource {
     pub concepts: Option<PathBuf>,
 }
 
-/// The formats of vocabularies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VocabularyFormat {
-    /// `RXNCONSO.RRF` of RxNorm, in full or its prescribable subset.
-    Rxnorm,
-    /// `sct2_Description_Snapshot….txt` of SNOMED CT, release format 2.
-    Snomed,
-    /// An ontology in OBO, version 1.2 or 1.4.
-    Obo,
-    /// Tab-separated values with a line of column names, `id` and `synonym` among them, `kind` if there are kinds.
-    Tsv,
-}
-
 impl VocabularySource {
     /// A file with the defaults of its format.
     pub fn new(task: Task, path: impl Into<PathBuf>) -> VocabularySource {
@@ -54,104 +40,103 @@ impl VocabularySource {
         VocabularySource { task, path, format: None, kinds: Vec::new(), tags: Vec::new(), concepts: None }
     }
 
-    /// The format that is set, or the one that the file's name tells.
-    fn format(&self) -> Result<VocabularyFormat, TeacherError> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        match self.format {
-            Some(format) => Ok(format),
-            None if name.starts_with("rxnconso") => Ok(VocabularyFormat::Rxnorm),
-            None if name.contains("sct2_description") => Ok(VocabularyFormat::Snomed),
-            None if name.ends_with(".obo") => Ok(VocabularyFormat::Obo),
-            None if name.ends_with(".tsv") => Ok(VocabularyFormat::Tsv),
-            None => Err(TeacherError::Config {
-                object: format!("the vocabulary {}", self.path.display()),
-                reason: "has a name that tells no format; set format to rxnorm, snomed, obo or tsv".to_owned(),
-            }),
-        }
-    }
-
-    /// Whether names of this kind are taken, given the format's own choice.
-    pub(super) fn takes(&self, kind: &str, defaults: &[&str]) -> bool {
-        match self.kinds.is_empty() {
-            true => defaults.contains(&kind),
-            false => self.kinds.iter().any(|taken| taken == kind),
-        }
-    }
-
     /// Passes each name to `sink` with its concept.
-    pub(super) fn read(&self, sink: &mut Sink) -> Result<VocabularyReport, TeacherError> {
-        let format = self.format()?;
-        let mut lines = Lines::open(&self.path)?;
-        let before = sink.names;
-        match format {
-            VocabularyFormat::Rxnorm => rxnorm::read(self, &mut lines, sink)?,
-            VocabularyFormat::Snomed => snomed::read(self, &mut lines, sink)?,
-            VocabularyFormat::Obo => obo::read(self, &mut lines, sink)?,
-            VocabularyFormat::Tsv => tsv::read(self, &mut lines, sink)?,
-        }
-        lines.report(sink.names - before)
+    pub(super) fn read<S: Sink>(&self, sink: &mut S) -> Result<VocabularyReport, S::Error> {
+        let format = match self.format {
+            Some(format) => format,
+            None => VocabularyFormat::of(&self.path)?,
+        };
+        let tags = match self.tags.is_empty() {
+            true => tags_of(self.task).iter().map(|tag| tag.to_string()).collect(),
+            false => self.tags.clone(),
+        };
+        let (path, kinds, concepts) = (self.path.clone(), self.kinds.clone(), self.concepts.clone());
+        Reading { path, format, kinds, tags, products: false, concepts }.read(sink)
     }
 }
 
-/// Where names go: concept and name.
-pub(super) struct Sink<'a> {
-    pub(super) take: &'a mut dyn FnMut(&str, &str) -> Result<(), TeacherError>,
-    pub(super) names: u64,
+/// The names of one source on their way to the index.
+pub(super) struct Names<'a> {
+    pub(super) builder: &'a mut Builder,
+    pub(super) task: Task,
 }
 
-impl Sink<'_> {
-    pub(super) fn put(&mut self, concept: &str, name: &str) -> Result<(), TeacherError> {
-        self.names += 1;
-        (self.take)(concept, name)
+impl Sink for Names<'_> {
+    type Error = TeacherError;
+
+    fn name(&mut self, name: Name<'_>) -> Result<(), TeacherError> {
+        self.builder.add(self.task, name.concept, name.name)
     }
-}
-
-/// Reads `text` as a file of this name, with these changes to its source; the names as `concept=name` lines.
-#[cfg(test)]
-pub(super) fn read_text(
-    file: &str,
-    text: &[u8],
-    change: impl Fn(&mut VocabularySource),
-) -> Result<(String, VocabularyReport), TeacherError> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(file), text).unwrap();
-    let mut source = VocabularySource::new(Task::Disease, folder.path().join(file));
-    change(&mut source);
-    let mut read = Vec::new();
-    let mut take = |concept: &str, name: &str| {
-        read.push(format!("{concept}={name}"));
-        Ok(())
-    };
-    let report = source.read(&mut Sink { take: &mut take, names: 0 })?;
-    Ok((read.join("\n"), report))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_concepts::ConceptError;
+
+    struct Read(Vec<String>);
+
+    impl Sink for Read {
+        type Error = ConceptError;
+
+        fn name(&mut self, name: Name<'_>) -> Result<(), ConceptError> {
+            self.0.push(format!("{}={}", name.concept, name.name));
+            Ok(())
+        }
+    }
+
+    /// Reads `text` as a file of this name, with these changes to its source; the names as `concept=name` lines.
+    fn read_text(file: &str, text: &str, change: impl Fn(&mut VocabularySource)) -> Result<String, ConceptError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(file), text).unwrap();
+        let mut source = VocabularySource::new(Task::Disease, folder.path().join(file));
+        change(&mut source);
+        let mut read = Read(Vec::new());
+        source.read(&mut read)?;
+        Ok(read.0.join("\n"))
+    }
 
     #[test]
     fn a_file_tells_its_format_or_is_told() {
-        let error = read_text("names.csv", b"id\tsynonym\n1\tfever\n", |_| {}).unwrap_err();
+        let error = read_text("names.csv", "id\tsynonym\n1\tfever\n", |_| {}).unwrap_err();
         assert!(error.to_string().contains("names.csv has a name that tells no format; set format to"), "{error}");
         let read =
-            read_text("names.csv", b"id\tsynonym\n1\tfever\n", |source| source.format = Some(VocabularyFormat::Tsv));
-        assert_eq!(read.unwrap().0, "1=fever");
+            read_text("names.csv", "id\tsynonym\n1\tfever\n", |source| source.format = Some(VocabularyFormat::Tsv));
+        assert_eq!(read.unwrap(), "1=fever");
     }
 
     #[test]
     fn a_missing_file_is_named() {
         let source = VocabularySource::new(Task::Disease, "no/such.obo");
-        let error = source.read(&mut Sink { take: &mut |_, _| Ok(()), names: 0 }).unwrap_err();
+        let error = TeacherError::from(source.read(&mut Read(Vec::new())).unwrap_err());
         assert_eq!(error.to_string(), "cannot read no/such.obo");
     }
 
     #[test]
-    fn lines_without_end_and_other_texts_are_refused() {
-        let text = [b"id\tsynonym\n1\t".as_slice(), &[b'a'; 2 << 20]].concat();
-        let error = read_text("names.tsv", &text, |_| {}).unwrap_err();
-        assert!(error.to_string().contains("has a line of over a mebibyte (line 2)"), "{error}");
-        let error = read_text("names.tsv", b"id\tsynonym\n1\n2\n3\ta\n\xff\n", |_| {}).unwrap_err();
-        assert!(error.to_string().contains("has 3 bad lines, first in lines 2, 3, 5"), "{error}");
+    fn the_tags_of_the_task_are_taken_and_products_are_not() {
+        let snomed = "id\teffectiveTime\tactive\tmoduleId\tconceptId\tlanguageCode\ttypeId\tterm\tcaseSignificanceId\n\
+            1\t20250101\t1\tm\t195967001\ten\t900000000000003001\tAsthma (disorder)\tc\n\
+            2\t20250101\t1\tm\t25064002\ten\t900000000000003001\tHeadache (finding)\tc\n";
+        let of = |change: &dyn Fn(&mut VocabularySource)| read_text("sct2_Description.txt", snomed, change).unwrap();
+        assert_eq!(of(&|_: &mut VocabularySource| {}), "195967001=Asthma");
+        assert_eq!(of(&|source: &mut VocabularySource| source.task = Task::Symptom), "25064002=Headache");
+        let both = vec!["finding".to_owned(), "disorder".to_owned()];
+        assert_eq!(
+            of(&|source: &mut VocabularySource| source.tags = both.clone()),
+            "195967001=Asthma\n25064002=Headache"
+        );
+        let rxnorm = "1191|ENG||||||829|829|1191||RXNORM|IN|1191|aspirin||N|4096|\n\
+            212033|ENG||||||834|834|212033||RXNORM|SCD|212033|aspirin 325 MG Oral Tablet||N|4096|\n";
+        assert_eq!(read_text("RXNCONSO.RRF", rxnorm, |_| {}).unwrap(), "1191=aspirin");
+    }
+
+    #[test]
+    fn a_refused_file_is_an_error_of_the_teacher() {
+        let error = read_text("names.tsv", "fever\n", |_| {}).unwrap_err();
+        let said = error.to_string();
+        let error = TeacherError::from(error);
+        assert!(matches!(error, TeacherError::Config { .. }));
+        assert_eq!(error.to_string(), said);
+        assert!(said.starts_with("the vocabulary ") && said.contains("names.tsv does not begin with"), "{said}");
     }
 }

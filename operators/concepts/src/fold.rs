@@ -8,37 +8,37 @@ use std::ops::Range;
 
 /// A word and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub struct Word {
     /// Bytes of [`Folded::text`].
-    pub(super) folded: Range<u32>,
+    pub folded: Range<u32>,
     /// Code points of the original.
-    pub(super) points: Range<u32>,
+    pub points: Range<u32>,
     /// Bytes of the original.
-    pub(super) bytes: Range<u32>,
+    pub bytes: Range<u32>,
 }
 
 /// A text with its words in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Folded {
+pub struct Folded {
     /// A space, and each word with a space behind it: a name with a space on either side is found at word boundaries only.
-    pub(super) text: String,
+    pub text: String,
     /// The words, in order.
-    pub(super) words: Vec<Word>,
+    pub words: Vec<Word>,
 }
 
 impl Folded {
     /// The folded word at `index`; empty beyond the last one.
-    pub(super) fn word(&self, index: usize) -> &str {
+    pub fn word(&self, index: usize) -> &str {
         self.words.get(index).map_or("", |word| &self.text[word.folded.start as usize..word.folded.end as usize])
     }
 
     /// Whether no code point lies between the words at `index` and `index + 1`.
-    fn touch(&self, index: usize) -> bool {
+    pub(crate) fn touch(&self, index: usize) -> bool {
         self.words[index].points.end == self.words[index + 1].points.start
     }
 
     /// The words that a match at `from..to` of the text covers; the match starts and ends with a space.
-    pub(super) fn words_at(&self, from: usize, to: usize) -> Range<usize> {
+    pub fn words_at(&self, from: usize, to: usize) -> Range<usize> {
         let first = self.words.partition_point(|word| (word.folded.start as usize) < from + 1);
         let last = self.words.partition_point(|word| (word.folded.end as usize) < to);
         first..last
@@ -58,7 +58,7 @@ impl Folded {
 /// White space and hyphens separate words. A possessive ending is left out ("Crohn's disease" and "Graves' disease" are found as
 /// "Crohn disease" and "Graves disease"), as are diacritics and characters without width. Greek letters that names spell out are
 /// spelt out.
-pub(super) fn fold(text: &str, spelling: bool) -> Folded {
+pub fn fold(text: &str, spelling: bool) -> Folded {
     let mut folder = Folder { folded: Folded { text: " ".to_owned(), words: Vec::new() }, open: None, spelling };
     folder.folded.text.reserve(text.len() + 8);
     for (point, (byte, character)) in (0u32..).zip(text.char_indices()) {

@@ -1,35 +1,36 @@
 //! Ontologies in OBO (flat file format 1.2 and 1.4): the Disease Ontology, the Symptom Ontology and others.
 //!
 //! Of the stanzas only `[Term]` has names. Whether a term is obsolete may stand behind its names, so they are held until the stanza ends;
-//! their number is bounded.
+//! their number is bounded, and so is that of the terms that one is a kind of.
 
-use super::lines::Lines;
-use super::source::{Sink, VocabularySource};
-use crate::TeacherError;
+use super::{Counted, Lines, Name, Reading, RelationKind, Sink, Standing, VOCABULARY};
+use crate::ConceptError;
+use std::path::Path;
 
-/// Names of one term at most; more are bad lines.
+/// Names of one term at most, and terms above it; more are bad lines.
 const TERM_NAMES_MAX: usize = 10_000;
 
 /// A stanza as far as it is read.
 #[derive(Default)]
 struct Term {
     id: String,
-    names: Vec<String>,
+    names: Vec<(String, Standing)>,
+    parents: Vec<String>,
     is_obsolete: bool,
 }
 
-/// Reads names and synonyms of the scopes that `source` takes; the scope of a name is `NAME`.
-pub(super) fn read(source: &VocabularySource, lines: &mut Lines, sink: &mut Sink) -> Result<(), TeacherError> {
+/// Reads names and synonyms of the scopes that `reading` takes, and is-a; the scope of a name is `NAME`.
+pub(super) fn read<S: Sink>(reading: &Reading, lines: &mut Lines, sink: &mut Counted<'_, S>) -> Result<(), S::Error> {
     let mut term: Option<Term> = None;
     let mut is_first = true;
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines.next_line()? {
         let line = line.trim();
         if line.is_empty() || line.starts_with('!') {
             continue;
         }
         if is_first && !line.starts_with("format-version:") && !line.starts_with('[') {
             let what = "is not OBO: it begins neither with format-version nor with a stanza";
-            return Err(lines.refused(what, "give an OBO file, or set the format of the source"));
+            return Err(lines.refused(what, "give an OBO file, or set the format of the source").into());
         }
         is_first = false;
         if line.starts_with('[') {
@@ -37,7 +38,7 @@ pub(super) fn read(source: &VocabularySource, lines: &mut Lines, sink: &mut Sink
             put(term.take(), sink)?;
             term = is_term.then(Term::default);
         } else if let Some(term) = &mut term
-            && clause(source, line, term).is_err()
+            && clause(reading, line, term).is_err()
         {
             lines.bad();
         }
@@ -45,14 +46,19 @@ pub(super) fn read(source: &VocabularySource, lines: &mut Lines, sink: &mut Sink
     put(term, sink)
 }
 
-fn put(term: Option<Term>, sink: &mut Sink) -> Result<(), TeacherError> {
-    let Some(term) = term.filter(|term| !term.is_obsolete && !term.id.is_empty()) else { return Ok(()) };
-    term.names.iter().try_for_each(|name| sink.put(&term.id, name))
+fn put<S: Sink>(term: Option<Term>, sink: &mut Counted<'_, S>) -> Result<(), S::Error> {
+    let Some(Term { id, names, parents, .. }) = term.filter(|term| !term.is_obsolete && !term.id.is_empty()) else {
+        return Ok(());
+    };
+    for (name, standing) in &names {
+        sink.name(Name { concept: &id, name, standing: *standing, order: u8::MAX, is_ingredient: false })?;
+    }
+    parents.iter().try_for_each(|parent| sink.relation(&id, parent, RelationKind::Broader))
 }
 
 struct Malformed;
 
-fn clause(source: &VocabularySource, line: &str, term: &mut Term) -> Result<(), Malformed> {
+fn clause(reading: &Reading, line: &str, term: &mut Term) -> Result<(), Malformed> {
     let (tag, value) = line.split_once(':').ok_or(Malformed)?;
     let value = value.trim();
     let (scope, name) = match tag {
@@ -62,6 +68,14 @@ fn clause(source: &VocabularySource, line: &str, term: &mut Term) -> Result<(), 
         }
         "is_obsolete" => {
             term.is_obsolete = without_comment(value) == "true";
+            return Ok(());
+        }
+        "is_a" => {
+            let parent = without_comment(value);
+            if parent.is_empty() || term.parents.len() == TERM_NAMES_MAX {
+                return Err(Malformed);
+            }
+            term.parents.push(parent.to_owned());
             return Ok(());
         }
         "name" => ("NAME", unescaped(without_comment(value))),
@@ -76,11 +90,31 @@ fn clause(source: &VocabularySource, line: &str, term: &mut Term) -> Result<(), 
     if name.is_empty() || term.names.len() == TERM_NAMES_MAX {
         return Err(Malformed);
     }
-    let scope = scope.to_owned();
-    if source.takes(&scope, &["NAME", "EXACT", "NARROW", "RELATED"]) {
-        term.names.push(name);
+    if reading.takes(scope, &["NAME", "EXACT", "NARROW", "RELATED"]) {
+        let standing = match scope {
+            "NAME" => Standing::Preferred,
+            "EXACT" => Standing::Exact,
+            "NARROW" => Standing::Narrow,
+            "BROAD" => Standing::Broad,
+            _ => Standing::Related,
+        };
+        term.names.push((name, standing));
     }
     Ok(())
+}
+
+/// The `data-version` of an ontology, where it has one.
+pub(super) fn data_version(path: &Path) -> Result<Option<String>, ConceptError> {
+    let mut lines = Lines::open(path, VOCABULARY)?;
+    while let Some(line) = lines.next_line()? {
+        if line.starts_with('[') {
+            break;
+        }
+        if let Some(version) = line.strip_prefix("data-version:") {
+            return Ok(Some(without_comment(version.trim()).to_owned()).filter(|version| !version.is_empty()));
+        }
+    }
+    Ok(None)
 }
 
 /// The value without the comment or the qualifiers behind it.
@@ -119,7 +153,8 @@ fn unescaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::vocabulary::source::read_text;
+    use crate::reading::Standing;
+    use crate::reading::tests::read_text;
 
     const TEXT: &str = "format-version: 1.2
 ontology: doid
@@ -152,16 +187,21 @@ name: part of
     fn names_and_synonyms_of_living_terms() {
         let (names, report) = read_text("a.obo", TEXT.as_bytes(), |_| {}).unwrap();
         assert_eq!(
-            names,
+            names.text(),
             "DOID:4=disease\nDOID:2841=asthma\nDOID:2841=bronchial hyperreactivity\nDOID:2841=a \"quoted\" name\nDOID:2841=old style"
         );
         assert_eq!((report.names, report.bad_lines), (5, 0));
+        assert_eq!(names.relations(), "DOID:2841>DOID:4");
+        let (preferred, exact, narrow, related) =
+            (Standing::Preferred, Standing::Exact, Standing::Narrow, Standing::Related);
+        assert_eq!(names.standings(), [preferred, preferred, exact, narrow, related]);
     }
 
     #[test]
     fn scopes_are_chosen() {
-        let (names, _) = read_text("a.obo", TEXT.as_bytes(), |source| source.kinds = vec!["BROAD".to_owned()]).unwrap();
-        assert_eq!(names, "DOID:2841=lung trouble");
+        let (names, _) =
+            read_text("a.obo", TEXT.as_bytes(), |reading| reading.kinds = vec!["BROAD".to_owned()]).unwrap();
+        assert_eq!(names.text(), "DOID:2841=lung trouble");
     }
 
     #[test]
