@@ -5,6 +5,7 @@ pub(crate) mod assert;
 pub(crate) mod calibrate;
 pub(crate) mod check;
 pub(crate) mod cohorts;
+pub(crate) mod concepts;
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod demo;

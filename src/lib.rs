@@ -84,6 +84,9 @@ enum Command {
     /// Look at words on which the student and the ensemble disagree, and turn verdicts on them into references.
     #[command(subcommand)]
     Review(commands::review::Review),
+    /// Look words up in vocabularies.
+    #[command(subcommand)]
+    Concepts(commands::concepts::ConceptsCommand),
     /// Print the live figures of students and teachers, side by side.
     Quality(commands::quality::ShowQuality),
     /// Define cohorts, and look at who is in them and why.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Models(command) => command.run(),
         Command::Retrain(command) => command.run(),
         Command::Review(command) => command.run(),
+        Command::Concepts(command) => command.run(),
         Command::Quality(command) => command.run(),
         Command::Cohorts(command) => command.run(),
         Command::Dlq(command) => command.run(),

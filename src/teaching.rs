@@ -240,7 +240,7 @@ impl Described {
 }
 
 /// Without the lines of the file, which may hold what is nobody's business.
-fn message(error: toml::de::Error) -> anyhow::Error {
+pub(crate) fn message(error: toml::de::Error) -> anyhow::Error {
     anyhow::anyhow!("{}", error.message().to_owned())
 }
 

@@ -5,6 +5,7 @@ mod asking;
 mod checkpoint;
 mod cohorts;
 mod assert;
+mod concepts;
 mod corpus;
 mod demo;
 mod documents;
