@@ -207,7 +207,7 @@ impl LogRun<'_> {
         Ok(LogRun { config, log, wire, cluster, committer, asker, panel })
     }
 
-    /// What is in memory at worst beside the program, the student and the state of notes.
+    /// What is in memory at worst beside the program, the student, the vocabularies and the state of notes.
     fn bounds(&self) -> String {
         let (engine, commits) = (&self.config.engine, self.committer.is_some());
         let readers = engine.workers + usize::from(engine.retag_notes_per_second > 0);

@@ -42,7 +42,7 @@ pub struct NoteRecord {
     pub text_hash: TextHash,
     /// The original, for a dead letter if a later operator fails.
     pub record: Arc<Record>,
-    /// Whether the record was extracted before and is read again, for another student.
+    /// Whether the record was extracted before and is read again, for another student or another interpretation.
     pub is_again: bool,
 }
 
