@@ -40,8 +40,9 @@ fn absence(entity: &Entity) -> Vec<&'static str> {
     [certainty, temporality, experiencer].into_iter().flatten().collect()
 }
 
-/// The text with every entity in the colour of its task, and behind it the task's name and why the entity is not present, if it is not.
-/// Where entities of several tasks overlap the one that begins first is shown. Control characters other than line breaks are left out: a note must not steer a terminal.
+/// The text with every entity in the colour of its task, and behind it the task's name and why the entity is not present,
+/// if it is not. Where entities of several tasks overlap the one that begins first is shown. Control characters other than
+/// line breaks are left out: a note must not steer a terminal.
 pub(crate) fn text(text: &str, entities: &[Entity]) -> String {
     let mut ordered: Vec<&Entity> = entities.iter().collect();
     ordered.sort_by_key(|entity| (entity.start, entity.end));

@@ -1,5 +1,5 @@
-//! What tells what notes say of their entities: how they are meant and in which section by a lexicon, what they are by vocabularies,
-//! and beside medications how they are to be taken.
+//! What tells what notes say of their entities: how they are meant and in which section by a lexicon, what they are by
+//! vocabularies, and beside medications how they are to be taken.
 //!
 //! It is loaded once a process and shared by all workers. What it tells is a function of a note and of the configuration: every
 //! extraction names the lexicon and the vocabularies by a hash.
@@ -23,8 +23,8 @@ use stillroom_schemas::{Span, Task};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AssertionConfig {
-    /// Whether entities are told to be negated, uncertain, historical, hypothetical or of somebody else, and their sections. Default
-    /// true.
+    /// Whether entities are told to be negated, uncertain, historical, hypothetical or of somebody else, and their
+    /// sections. Default true.
     pub(crate) enabled: bool,
     /// Lexicons that add to the one that comes with stillroom, in TOML; paths are relative to the working folder. Default: none.
     /// Example: `lexicons = ["our-triggers.toml"]`.

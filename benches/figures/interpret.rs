@@ -1,10 +1,11 @@
-//! What it costs to tell of entities, beside finding them: assertions and sections by the lexicon that comes with stillroom, concepts by
-//! vocabularies, dosages; on one thread, on the demo's notes with the mentions that are known to be in them.
+//! What it costs to tell of entities, beside finding them: assertions and sections by the lexicon that comes with
+//! stillroom, concepts by vocabularies, dosages; on one thread, on the demo's notes with the mentions that are known to be
+//! in them.
 //!
 //!     cargo run --release --example figures -- interpret [NOTES]
 //!
-//! The vocabularies are those of the demo's teacher, of some hundred names; with `STILLROOM_CONCEPTS=FILE` they are those that the file
-//! names, as `extract --concepts` takes it.
+//! The vocabularies are those of the demo's teacher, of some hundred names; with `STILLROOM_CONCEPTS=FILE` they are those
+//! that the file names, as `extract --concepts` takes it.
 
 use crate::{student, support};
 use anyhow::{Context as _, Result};

@@ -1,6 +1,6 @@
 //! The figures of `benches/README.md`: `cargo run --release --example figures -- engine`, `gpu`, `interpret`, `kafka`,
-//! `parity`, `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options, which `benches/gpu` gives
-//! it. `feed`, `pace` and `swap` are parts of `benches/end_to_end.py`.
+//! `parity`, `restart`, `sampling`, `score`, `student` or `training`, each with numbers of its own; `gpu` has options,
+//! which `benches/gpu` gives it. `feed`, `pace` and `swap` are parts of `benches/end_to_end.py`.
 
 mod engine;
 mod feed;

@@ -53,8 +53,9 @@ pub struct EngineConfig {
     /// Milliseconds from when an activation is read to when its student tags, 0 to 600000, and one epoch at least. It is loaded
     /// meanwhile; notes wait for a student that takes longer. Default 2000.
     pub activation_ms: u64,
-    /// Live notes a second that a process reads again after a change of students, of the lexicon or of a vocabulary, 0 to 100000, until
-    /// all extractions are by the student that serves, and asserted and coded as by now; 0 is none. `run --retag` sets it. Default 0. Example: `retag_notes_per_second = 20`.
+    /// Live notes a second that a process reads again after a change of students, of the lexicon or of a vocabulary, 0 to
+    /// 100000, until all extractions are by the student that serves, and asserted and coded as by now; 0 is none.
+    /// `run --retag` sets it. Default 0. Example: `retag_notes_per_second = 20`.
     pub retag_notes_per_second: u64,
     /// Whether cohorts are kept: definitions are read from their topic, events and memberships written to theirs, and what notes say of their
     /// patients is remembered in their states. Default false.

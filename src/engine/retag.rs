@@ -1,9 +1,9 @@
 //! Has live notes tagged again, after another student has taken over, after a change of the lexicon or of a vocabulary, or once
 //! cohorts are kept that must know what earlier ones say.
 //!
-//! In: the last student that is known to tag, by what its entities are interpreted, what is committed, and the topics of states and
-//! notes. Out: records of notes, for the worker that reads their partition. State: the offsets of notes whose extractions are by
-//! others, and some of their records.
+//! In: the last student that is known to tag, by what its entities are interpreted, what is committed, and the topics of
+//! states and notes. Out: records of notes, for the worker that reads their partition. State: the offsets of notes whose
+//! extractions are by others, and some of their records.
 //!
 //! ```text
 //! states ─► scan ─► offsets ─► topic of notes ─► records ─► pace ─► Turn ─► reader ─► Input::Again

@@ -24,8 +24,8 @@ pub struct ShadowParts {
     pub candidate: (Students, StudentLease),
     /// How windows are put into batches.
     pub tag: TagConfig,
-    /// How extractions are made: what is too large for the student that serves is too large for the candidate. Mentions are all that is
-    /// compared.
+    /// How extractions are made: what is too large for the student that serves is too large for the candidate. Mentions are
+    /// all that is compared.
     pub extract: ExtractConfig,
     /// The student that serves.
     pub serving: ModelId,

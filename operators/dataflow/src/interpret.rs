@@ -6,11 +6,12 @@ use stillroom_schemas::{Assertion, Concept, Dosage, Span};
 pub trait Interpret: Send + Sync {
     /// What `text` says of each of `spans`, one fact a span, in their order. All positions are in code points.
     ///
-    /// This must be a function of text and spans alone: an epoch that is replayed must come to the same bytes, on whatever worker.
+    /// This must be a function of text and spans alone: an epoch that is replayed must come to the same bytes, on whatever
+    /// worker.
     fn interpret(&self, text: &str, spans: &[Span]) -> Vec<Fact>;
 
-    /// By what it tells, such as `assertion@1f0c57a2b9de concepts@83d1f9024c6b`: two that are called the same say the same of every
-    /// text. Every extraction names it.
+    /// By what it tells, such as `assertion@1f0c57a2b9de concepts@83d1f9024c6b`: two that are called the same say the same
+    /// of every text. Every extraction names it.
     fn name(&self) -> &str;
 }
 

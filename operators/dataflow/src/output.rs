@@ -22,7 +22,8 @@ pub enum Output {
         extraction: Box<Extraction>,
         /// What is remembered of the note.
         state: NoteState,
-        /// Whether the note was read again: this replaces what another student, or another interpretation, said of the same record.
+        /// Whether the note was read again: this replaces what another student, or another interpretation, said of the same
+        /// record.
         is_again: bool,
     },
     /// A note was withdrawn.

@@ -31,9 +31,9 @@ pub fn spans_of(
     spans
 }
 
-/// The spans with their text and what the note says of them, all positions counted in `unit`. `facts` has one a span, in their order;
-/// a span without one is a mention of which no more is known. Scores are rounded to four decimals, below which batches of different
-/// shapes may differ.
+/// The spans with their text and what the note says of them, all positions counted in `unit`. `facts` has one a span, in
+/// their order; a span without one is a mention of which no more is known. Scores are rounded to four decimals, below which
+/// batches of different shapes may differ.
 ///
 /// ```
 /// use stillroom_dataflow::entities_of;

@@ -1,5 +1,5 @@
-//! What tells by a rule of its own what notes say: that depends on neither workers nor kills, and another rule is a reason to read
-//! notes again.
+//! What tells by a rule of its own what notes say: that depends on neither workers nor kills, and another rule is a reason
+//! to read notes again.
 
 use super::*;
 use stillroom_dataflow::{Fact, Interpret};
