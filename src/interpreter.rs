@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stillroom_assertion::{Asserted, Context, ContextConfig, Lexicon};
+use stillroom_assertion::{Asserted, Context, Lexicon};
 use stillroom_concepts::{Concepts, ConceptsConfig, VocabularyConfig, dosage};
 use stillroom_dataflow::{Fact, Interpret};
 use stillroom_schemas::{Span, Task};
@@ -26,14 +26,17 @@ pub(crate) struct AssertionConfig {
     /// Whether entities are told to be negated, uncertain, historical, hypothetical or of somebody else, and their
     /// sections. Default true.
     pub(crate) enabled: bool,
-    /// Lexicons that add to the one that comes with stillroom, in TOML; paths are relative to the working folder. Default: none.
-    /// Example: `lexicons = ["our-triggers.toml"]`.
+    /// Files in TOML whose triggers, headings and chronic diseases are added to those that come with stillroom, or take their
+    /// place; a later file changes what an earlier one says. Paths are relative to the working folder. Default: none. Example:
+    /// `lexicons = ["ward.toml"]`.
     pub(crate) lexicons: Vec<PathBuf>,
+    /// Whether the lexicon that comes with stillroom applies. Default true.
+    pub(crate) own_lexicon: bool,
 }
 
 impl Default for AssertionConfig {
     fn default() -> AssertionConfig {
-        AssertionConfig { enabled: true, lexicons: Vec::new() }
+        AssertionConfig { enabled: true, lexicons: Vec::new(), own_lexicon: true }
     }
 }
 
@@ -84,13 +87,12 @@ pub(crate) fn load_context(config: &AssertionConfig) -> Result<Option<Named<Cont
         return Ok(None);
     }
     let about = "entities cannot be asserted; see [assertion]";
-    let settings = ContextConfig { lexicons: config.lexicons.clone(), ..ContextConfig::default() };
-    let context = Context::load(&settings).context(about)?;
-    // All that is in it, however it is spread over files: it is kept in order.
-    let mut lexicon = Lexicon::shipped();
+    let mut lexicon = if config.own_lexicon { Lexicon::shipped() } else { Lexicon::default() };
     config.lexicons.iter().try_for_each(|path| lexicon.extend_from(path)).context(about)?;
     let mut hash = Hash::default();
+    // All that is in it, however it is spread over files: it is kept in order.
     hash.text(&format!("{lexicon:?}"));
+    let context = Context::new(lexicon).context(about)?;
     Ok(Some(Named(context, hash.name("assertion"))))
 }
 

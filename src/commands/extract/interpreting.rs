@@ -28,7 +28,8 @@ impl InterpretArgs {
     /// # Errors
     /// When a lexicon or a vocabulary cannot be read or used.
     pub(super) fn load(&self) -> Result<Option<Arc<dyn Interpret>>> {
-        let assertion = AssertionConfig { enabled: !self.without_assertion, lexicons: self.lexicons.clone() };
+        let (enabled, lexicons) = (!self.without_assertion, self.lexicons.clone());
+        let assertion = AssertionConfig { enabled, lexicons, ..AssertionConfig::default() };
         let concepts = self.concepts.as_deref().map(read_concepts).transpose()?.unwrap_or_default();
         interpreter::load(&assertion, &concepts)
     }
