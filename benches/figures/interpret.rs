@@ -63,7 +63,8 @@ fn words((note, spans): &(Note, Vec<Span>)) -> Vec<(Task, String)> {
 fn vocabularies(folder: &Path) -> Result<ConceptsConfig> {
     if let Some(file) = std::env::var_os("STILLROOM_CONCEPTS") {
         let text = std::fs::read_to_string(&file).context("cannot read the file of STILLROOM_CONCEPTS")?;
-        return Ok(toml::from_str(&text)?);
+        let table: toml::Table = toml::from_str(&text)?;
+        return Ok(table.get("concepts").context("the file has no table [concepts]")?.clone().try_into()?);
     }
     let mut config = ConceptsConfig::default();
     for task in Task::ALL {

@@ -92,7 +92,8 @@ fn entities_have_the_codes_of_vocabularies() {
     let folder = tempfile::tempdir().unwrap();
     let (names, concepts) = (folder.path().join("diseases.tsv"), folder.path().join("concepts.toml"));
     fs::write(&names, "id\tsynonym\nDOID:2841\tasthma\nDOID:9351\tdiabetes\n").unwrap();
-    let table = format!("[[vocabularies]]\nname = 'doid'\ntasks = ['disease']\npath = {names:?}\nversion = '7'\n");
+    let table =
+        format!("[[concepts.vocabularies]]\nname = 'doid'\ntasks = ['disease']\npath = {names:?}\nversion = '7'\n");
     fs::write(&concepts, table).unwrap();
     let record = extracted(folder.path(), TEXT, &["--concepts", concepts.to_str().unwrap()]);
     let asthma = json!({"vocabulary": "doid", "code": "DOID:2841", "version": "7", "name": "asthma", "tier": "exact", "score": 1.0});
@@ -117,8 +118,11 @@ fn what_cannot_be_used_is_named_with_the_remedy() {
         .unwrap();
     check(&["--lexicon", &at("bad.toml")], &["bad.toml", "perhaps", "[assertion]"]);
     check(&["--lexicon", &at("none.toml")], &["none.toml"]);
-    fs::write(at("concepts.toml"), "[[vocabularies]]\nname = 'doid'\ntasks = ['disease']\npath = 'absent.obo'\n")
-        .unwrap();
+    fs::write(
+        at("concepts.toml"),
+        "[[concepts.vocabularies]]\nname = 'doid'\ntasks = ['disease']\npath = 'absent.obo'\n",
+    )
+    .unwrap();
     check(&["--concepts", &at("concepts.toml")], &["absent.obo", "[concepts]"]);
     let clash = extract(folder.path(), TEXT, &["--without-assertion", "--lexicon", &at("bad.toml")]);
     assert_eq!(clash.status.code(), Some(2));

@@ -3,6 +3,7 @@
 use crate::interpreter::{self, AssertionConfig};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillroom_concepts::ConceptsConfig;
@@ -17,7 +18,7 @@ pub(super) struct InterpretArgs {
     /// Do not tell how entities are meant, nor in which section they stand.
     #[arg(long, conflicts_with = "lexicons")]
     without_assertion: bool,
-    /// Look entities up in the vocabularies of this file: in TOML, what stands in [concepts] of a configuration.
+    /// Look entities up in the vocabularies of this file in TOML: those of its table [concepts], as in a configuration.
     #[arg(long, value_name = "FILE")]
     concepts: Option<PathBuf>,
 }
@@ -35,14 +36,22 @@ impl InterpretArgs {
     }
 }
 
+/// What a configuration says of vocabularies; all else in it is passed over.
+#[derive(Deserialize)]
+struct OfFile {
+    concepts: Option<ConceptsConfig>,
+}
+
 /// The vocabularies that a file names.
 fn read_concepts(path: &Path) -> Result<ConceptsConfig> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}; name a file with what stands in [concepts]", path.display()))?;
-    toml::from_str(&text).map_err(|error| {
+    let about = || format!("cannot read the vocabularies in {}; name a file with a table [concepts]", path.display());
+    let text = std::fs::read_to_string(path).with_context(about)?;
+    let of_file: OfFile = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        anyhow!("{}, line {line}: {}; write what stands in [concepts]", path.display(), error.message())
-    })
+        anyhow!("{}, line {line}: {}", path.display(), error.message())
+    })?;
+    let missing = || format!("{} has no table [concepts]; name the vocabularies there", path.display());
+    of_file.concepts.with_context(missing)
 }
 
 #[cfg(test)]
@@ -52,16 +61,18 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_file_of_vocabularies_is_said_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("concepts.toml");
+        let path = folder.path().join("stillroom.toml");
         let check = |text: &str, expected: &str| {
             std::fs::write(&path, text).unwrap();
             let error = read_concepts(&path).unwrap_err().to_string();
             assert!(error.starts_with(&path.display().to_string()) && error.contains(expected), "{error}");
         };
-        check("[concepts]\nfuzzy_score_min = 1.0", "line 1: unknown field `concepts`");
-        check("fuzzy_score_min = 0.9\nnames = 1", "line 2: unknown field `names`");
-        check("[[vocabularies]]\nname = 'doid'", "missing field `tasks`");
-        let error = read_concepts(&folder.path().join("none.toml")).unwrap_err().to_string();
-        assert!(error.contains("none.toml; name a file with what stands in [concepts]"), "{error}");
+        check("[engine]\nworkers = 2", "has no table [concepts]");
+        check("[engine]\nworkers = 2\n[concepts]\nfuzzy_score_min = 0.9\nnames = 1", "line 5: unknown field `names`");
+        check("[[concepts.vocabularies]]\nname = 'doid'", "missing field `tasks`");
+        std::fs::write(&path, "[engine]\nworkers = 2\n[concepts]\nfuzzy_score_min = 0.9").unwrap();
+        assert_eq!(read_concepts(&path).unwrap().fuzzy_score_min, 0.9);
+        let error = format!("{:#}", read_concepts(&folder.path().join("none.toml")).unwrap_err());
+        assert!(error.contains("none.toml; name a file with a table [concepts]"), "{error}");
     }
 }
