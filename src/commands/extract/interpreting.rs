@@ -18,7 +18,7 @@ pub(super) struct InterpretArgs {
     /// Do not tell how entities are meant, nor in which section they stand.
     #[arg(long, conflicts_with = "lexicons")]
     without_assertion: bool,
-    /// Look entities up in the vocabularies of this file in TOML: those of its table [concepts], as in a configuration.
+    /// Look entities up in the vocabularies of this file in TOML: those of its table `[concepts]`, as in a configuration.
     #[arg(long, value_name = "FILE")]
     concepts: Option<PathBuf>,
 }
