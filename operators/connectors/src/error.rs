@@ -62,10 +62,20 @@ pub enum LogError {
         dir: PathBuf,
     },
     /// A file is of no kind that holds notes.
-    #[error("{path} is neither a folder nor a .txt or .jsonl file; rename it, or give - to read JSON Lines from stdin")]
+    #[error("{path} is neither a folder nor a {known} file; rename it, or give - to read JSON Lines from stdin")]
     NotNotes {
         /// The file.
         path: PathBuf,
+        /// The extensions of files that hold notes.
+        known: &'static str,
+    },
+    /// A file of notes is not of the format that it is read as.
+    #[error("{path} {cause}")]
+    NotItsFormat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        cause: String,
     },
     /// A file is of no format of a corpus.
     #[error("{path} {cause}")]

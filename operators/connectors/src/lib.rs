@@ -6,7 +6,7 @@
 //!
 //! - [`KafkaLog`] is Apache Kafka.
 //! - [`EmbeddedLog`] is a log in a folder, for one machine.
-//! - [`NoteFiles`] is a source over files and folders of notes.
+//! - [`NoteFiles`] is a source over files and folders of notes; [`NoteFormats`] are formats of others that it can be given.
 //! - [`GoldDocuments`] are annotated documents, read from JSON Lines.
 //! - [`Corpus`] is a corpus as its publisher writes it: annotated documents, or notes.
 
@@ -28,7 +28,9 @@ pub use embedded::{
     partition_of,
 };
 pub use error::LogError;
-pub use files::{FILES_TOPIC, NoteFiles, Origins};
+pub use files::{
+    FILES_TOPIC, FileKind, FilePart, FileParts, FileSaid, NoteFiles, NoteFormats, Origins, PlainNotes, Withdrawals,
+};
 pub use gold::{GoldDocument, GoldDocuments};
 pub use kafka::{Delivery, KafkaLog, KafkaSettings, TopicInfo};
 pub use log::{Appended, Appender, Cleanup, Commit, Committer, Log, OutputRecord, Source, TopicPlan};

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use stillroom_connectors::{FILES_TOPIC, LogError, NoteFiles, Source};
+use stillroom_connectors::{
+    FILES_TOPIC, FileKind, FilePart, FileParts, FileSaid, LogError, NoteFiles, NoteFormats, PlainNotes, Source,
+};
 use stillroom_dataflow::Record;
 use stillroom_schemas::Note;
 
@@ -158,4 +161,95 @@ fn a_paused_source_delivers_nothing() {
     assert!(!files.is_finished());
     files.resume();
     assert_eq!(read_all(&mut files, 100).len(), 1);
+}
+
+/// Files of `.words` have a note a word; `!id` withdraws a note, and `?` cannot be read. A file that begins with `-` is none.
+struct Words;
+
+impl NoteFormats for Words {
+    fn kind_of(&self, path: &Path, is_named: bool) -> Option<FileKind> {
+        let is_its = path.extension().is_some_and(|extension| extension == "words");
+        if is_its { Some(FileKind::Other) } else { PlainNotes.kind_of(path, is_named) }
+    }
+
+    fn open(&self, path: &Path) -> Result<FileParts, LogError> {
+        let text = fs::read_to_string(path).expect("a file");
+        if text.starts_with('-') {
+            return Err(LogError::NotItsFormat { path: path.to_owned(), cause: "begins with -".to_owned() });
+        }
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        Ok(Box::new(words.into_iter().zip(1..).map(|(word, number)| {
+            let said = match word.strip_prefix('!') {
+                Some(note_id) => FileSaid::Withdrawn(note_id.to_owned()),
+                None if word == "?" => FileSaid::Refused("is a question".to_owned()),
+                None => {
+                    FileSaid::Note(serde_json::from_value(serde_json::json!({"note_id": word, "text": "t"})).unwrap())
+                }
+            };
+            Ok(FilePart { place: Some(("word", number)), said })
+        })))
+    }
+
+    fn known(&self) -> &'static str {
+        ".words"
+    }
+}
+
+#[test]
+fn other_formats_are_read_between_text_and_lines() {
+    let dir = folder(&[
+        ("a.txt", b"x"),
+        ("b.words", b"n1 ? n2 !n1"),
+        ("c.jsonl", b"{\"note_id\":\"n3\",\"withdrawn\":true,\"text\":\"t\"}\n{\"note_id\":\"n4\",\"withdrawn\":\"no\",\"text\":\"t\"}"),
+    ]);
+    let mut files = NoteFiles::open_as(&[dir.path().to_owned()], Arc::new(Words)).expect("a folder");
+    files.assign(FILES_TOPIC, 0, 0).expect("its topic");
+    assert_eq!(files.count(), None);
+    let origins = files.origins();
+    let shown: Vec<String> = read_all(&mut files, 1 << 20)
+        .into_iter()
+        .map(|record| {
+            let offset = record.position.offset;
+            let origin = origins.of(offset).replace(&format!("{}/", dir.path().display()), "");
+            let key = record.key.map_or("-".to_owned(), |key| String::from_utf8(key).unwrap());
+            let length = record.value.map_or("none".to_owned(), |value| (value.len() > 1).to_string());
+            format!("{origin} | {key} | {length} | {}", origins.refusal(offset).unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        "a.txt | a | true | ",
+        "b.words, word 1 | n1 | true | ",
+        "b.words, word 2 | - | false | is a question",
+        "b.words, word 3 | n2 | true | ",
+        "b.words, word 4 | n1 | none | ",
+        "c.jsonl, line 1 | n3 | none | ",
+        "c.jsonl, line 2 | n4 | true | ",
+    ];
+    assert_eq!(shown, expected);
+    let withdrawals = files.withdrawals().expect("they can be read").expect("they are files");
+    let withdrawn = |note_id: &str, offset: u64| withdrawals.withdraws(note_id, offset);
+    assert!(
+        withdrawn("n1", 1) && withdrawn("n1", 3) && !withdrawn("n1", 4) && !withdrawn("n2", 3) && withdrawn("n3", 0)
+    );
+}
+
+#[test]
+fn a_file_that_is_not_of_its_format_is_refused_before_anything_is_read() {
+    let dir = folder(&[("a.txt", b"x"), ("b.words", b"- -")]);
+    let opened = NoteFiles::open_as(&[dir.path().join("a.txt"), dir.path().join("b.words")], Arc::new(Words));
+    let error = opened.map(|_| ()).expect_err("it is none");
+    assert_eq!(error.to_string(), format!("{} begins with -", dir.path().join("b.words").display()));
+    let error =
+        NoteFiles::open_as(&[dir.path().join("a.pdf")], Arc::new(Words)).map(|_| ()).expect_err("it is missing");
+    assert!(error.to_string().starts_with("cannot read "), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_pipe_withdraws_is_not_known_beforehand() {
+    let dir = folder(&[("a.jsonl", b"{\"note_id\":\"n\",\"withdrawn\":true}")]);
+    let named = open(&[dir.path().join("a.jsonl")]);
+    assert!(named.withdrawals().expect("a file").is_some_and(|withdrawals| !withdrawals.withdraws("n", 0)));
+    let piped = open(&[dir.path().join("a.jsonl"), PathBuf::from("-")]);
+    assert_eq!(piped.withdrawals().expect("a file"), None);
 }

@@ -1,11 +1,13 @@
 //! The files under some paths, in the order of their names, found as they are asked for.
 
+use super::formats::{FileKind, NoteFormats};
 use crate::LogError;
 use crate::disk::failed;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Something to read.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,13 +16,15 @@ pub(super) enum Input {
     Text { path: PathBuf, note_id: String },
     /// A file with a note a line.
     Lines { path: PathBuf },
+    /// A file in a format of others.
+    Other { path: PathBuf },
     /// Lines from stdin.
     Stdin,
 }
 
 /// Walks over files and folders.
-#[derive(Debug)]
 pub(super) struct Walk {
+    formats: Arc<dyn NoteFormats>,
     paths: VecDeque<PathBuf>,
     /// Whether several paths were given, whose notes need the path in their ids.
     are_several: bool,
@@ -40,20 +44,26 @@ struct Folder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Folder,
-    Text,
-    Lines,
+    File(FileKind),
 }
 
 impl Walk {
     /// Looks at every path, so that a mistake in the last one is known before the first is read.
-    pub(super) fn new(paths: &[PathBuf]) -> Result<Walk, LogError> {
+    pub(super) fn new(paths: &[PathBuf], formats: Arc<dyn NoteFormats>) -> Result<Walk, LogError> {
         for path in paths.iter().filter(|path| !is_stdin(path)) {
-            let is_folder = fs::metadata(path).map_err(failed("read", path))?.is_dir();
-            if !is_folder && kind_of_file(path).is_none() {
-                return Err(LogError::NotNotes { path: path.clone() });
+            let metadata = fs::metadata(path).map_err(failed("read", path))?;
+            if metadata.is_dir() {
+                continue;
+            }
+            match formats.kind_of(path, true) {
+                None => return Err(LogError::NotNotes { path: path.clone(), known: formats.known() }),
+                // What comes through a pipe can be read only once.
+                Some(FileKind::Other) if metadata.is_file() => drop(formats.open(path)?),
+                Some(_) => {}
             }
         }
-        Ok(Walk { paths: paths.iter().cloned().collect(), are_several: paths.len() > 1, folders: Vec::new() })
+        let paths: VecDeque<PathBuf> = paths.iter().cloned().collect();
+        Ok(Walk { formats, are_several: paths.len() > 1, paths, folders: Vec::new() })
     }
 
     fn step(&mut self) -> Result<Option<Input>, LogError> {
@@ -70,11 +80,12 @@ impl Walk {
                     Some(path) if is_stdin(&path) => return Ok(Some(Input::Stdin)),
                     Some(path) if path.is_dir() => {
                         let prefix = if self.are_several { prefix_of(&path) } else { String::new() };
-                        self.folders.push(Folder::open(path, prefix)?);
+                        self.folders.push(Folder::open(path, prefix, self.formats.as_ref())?);
                         continue;
                     }
                     Some(path) => {
-                        let (kind, folder) = (kind_of_file(&path), path.parent().filter(|_| self.are_several));
+                        let kind = self.formats.kind_of(&path, true).map(Kind::File);
+                        let folder = path.parent().filter(|_| self.are_several);
                         let prefix = folder.map(prefix_of).unwrap_or_default();
                         (path, prefix, kind)
                     }
@@ -84,14 +95,15 @@ impl Walk {
             match kind {
                 Some(Kind::Folder) => {
                     let prefix = format!("{prefix}{}/", name_of(path.file_name()));
-                    self.folders.push(Folder::open(path, prefix)?);
+                    self.folders.push(Folder::open(path, prefix, self.formats.as_ref())?);
                 }
-                Some(Kind::Text) => {
+                Some(Kind::File(FileKind::Text)) => {
                     let note_id = format!("{prefix}{}", name_of(path.file_stem()));
                     return Ok(Some(Input::Text { path, note_id }));
                 }
-                Some(Kind::Lines) => return Ok(Some(Input::Lines { path })),
-                None => return Err(LogError::NotNotes { path }),
+                Some(Kind::File(FileKind::Lines)) => return Ok(Some(Input::Lines { path })),
+                Some(Kind::File(FileKind::Other)) => return Ok(Some(Input::Other { path })),
+                None => return Err(LogError::NotNotes { path, known: self.formats.known() }),
             }
         }
     }
@@ -106,7 +118,7 @@ impl Iterator for Walk {
 }
 
 impl Folder {
-    fn open(path: PathBuf, prefix: String) -> Result<Folder, LogError> {
+    fn open(path: PathBuf, prefix: String, formats: &dyn NoteFormats) -> Result<Folder, LogError> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&path).map_err(failed("list", &path))? {
             let entry = entry.map_err(failed("list", &path))?;
@@ -115,7 +127,8 @@ impl Folder {
                 Some(Kind::Folder)
             } else {
                 // A link to a folder is not followed, since it may lead back here.
-                kind_of_file(&entry.path()).filter(|_| file_type.is_file() || entry.path().is_file())
+                let kind = formats.kind_of(&entry.path(), false);
+                kind.filter(|_| file_type.is_file() || entry.path().is_file()).map(Kind::File)
             };
             entries.extend(kind.map(|kind| (entry.file_name(), kind)));
         }
@@ -134,17 +147,6 @@ fn prefix_of(folder: &Path) -> String {
 
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
-}
-
-fn kind_of_file(path: &Path) -> Option<Kind> {
-    let extension = path.extension()?;
-    if extension.eq_ignore_ascii_case("txt") {
-        Some(Kind::Text)
-    } else if extension.eq_ignore_ascii_case("jsonl") {
-        Some(Kind::Lines)
-    } else {
-        None
-    }
 }
 
 fn name_of(name: Option<&std::ffi::OsStr>) -> String {
