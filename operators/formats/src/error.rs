@@ -42,6 +42,22 @@ pub enum FormatError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A file does not hold notes as it should.
+    #[error("{path} {reason}")]
+    NotNotes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do, in words that go on after the file's name.
+        reason: String,
+    },
+    /// A setting cannot be used.
+    #[error("{name} {reason}")]
+    Setting {
+        /// Its full name, such as `dates.utc_offset`.
+        name: &'static str,
+        /// What is wrong and what to do, in words that go on after the name.
+        reason: String,
+    },
     /// A note cannot be written in the format.
     #[error("note {note_id:?} {reason}")]
     Note {
