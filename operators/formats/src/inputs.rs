@@ -91,7 +91,7 @@ impl InputPart {
 pub type InputParts = Box<dyn Iterator<Item = Result<InputPart, FormatError>> + Send>;
 
 /// Reads files of notes as a configuration says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Inputs {
     columns: ColumnsConfig,
     delimiter: Option<u8>,

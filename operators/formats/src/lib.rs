@@ -8,6 +8,7 @@ mod fhir;
 mod files;
 mod html;
 mod lines;
+pub mod inputs;
 mod names;
 mod omop;
 mod parquet;
