@@ -40,8 +40,7 @@ pub enum InputFormat {
 
 impl InputFormat {
     /// Every format.
-    pub const ALL: [InputFormat; 4] =
-        [InputFormat::Csv, InputFormat::Parquet, InputFormat::Fhir, InputFormat::Hl7];
+    pub const ALL: [InputFormat; 4] = [InputFormat::Csv, InputFormat::Parquet, InputFormat::Fhir, InputFormat::Hl7];
 
     /// The extensions of its files, without the dot.
     pub fn extensions(self) -> &'static [&'static str] {

@@ -69,12 +69,10 @@ mod tests {
         let [n, r] = [Some(b'\n'), Some(b'\r')];
         let piece = |text: &str, mark| (text.to_owned(), mark, false);
         assert_eq!(pieces("", 9), []);
-        assert_eq!(pieces("one\ntwo\r\nthree", 9), [
-            piece("one", n),
-            piece("two", r),
-            piece("", n),
-            piece("three", None)
-        ]);
+        assert_eq!(
+            pieces("one\ntwo\r\nthree", 9),
+            [piece("one", n), piece("two", r), piece("", n), piece("three", None)]
+        );
         assert_eq!(pieces("one\n", 9), [piece("one", n)]);
     }
 

@@ -70,7 +70,9 @@ impl<R: Read> CsvNotes<R> {
     fn note(&self, row: &ByteRecord) -> Result<Note, String> {
         if row.len() != self.found.all {
             let (has, all) = (row.len(), self.found.all);
-            return Err(format!("has {has} columns and the header {all}; put texts with delimiters or line ends in quotes"));
+            return Err(format!(
+                "has {has} columns and the header {all}; put texts with delimiters or line ends in quotes"
+            ));
         }
         let text_of = |field: NoteField| {
             let Some(column) = self.found.of(field) else { return Ok("") };
@@ -87,7 +89,8 @@ impl<R: Read> CsvNotes<R> {
             Some(signed) => Ok(written(signed)),
             None => Err(NO_TIME.to_owned()),
         });
-        let revision = name_of(NoteField::Revision)?.map(|text| text.parse::<u64>().map_err(|_| NO_REVISION.to_owned()));
+        let revision =
+            name_of(NoteField::Revision)?.map(|text| text.parse::<u64>().map_err(|_| NO_REVISION.to_owned()));
         Ok(Note {
             note_id: name_of(NoteField::NoteId)?.ok_or(NO_NOTE_ID)?,
             patient_id: name_of(NoteField::PatientId)?,
@@ -132,7 +135,8 @@ const CUT_OFF: &str = "the file was cut off, or a quote is open; get it again";
 /// Also of other tables.
 pub(super) const NO_NOTE_ID: &str = "note_id is empty; give each note an id";
 pub(super) const NO_REVISION: &str = "revision is no whole number from 0 on; correct it";
-pub(super) const NO_TIME: &str = "signed_at is no time; write it as RFC 3339, or say how it is written in [dates] formats of --mapping";
+pub(super) const NO_TIME: &str =
+    "signed_at is no time; write it as RFC 3339, or say how it is written in [dates] formats of --mapping";
 
 impl<R: Read> Iterator for CsvNotes<R> {
     type Item = Result<InputPart, FormatError>;

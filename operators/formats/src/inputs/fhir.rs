@@ -125,7 +125,10 @@ impl<R: Read> FhirNotes<R> {
         self.reader.by_ref().take(left as u64).read_to_end(&mut bytes)?;
         if bytes.len() > self.bytes_max {
             let max = self.bytes_max;
-            self.refuse(None, format!("has over {max} bytes as one resource; write its entries as NDJSON, a line each"));
+            self.refuse(
+                None,
+                format!("has over {max} bytes as one resource; write its entries as NDJSON, a line each"),
+            );
             return Ok(());
         }
         match serde_json::from_slice::<Value>(&bytes) {
@@ -144,7 +147,8 @@ impl<R: Read> FhirNotes<R> {
             }
             Ok(Some("Bundle")) => self.take_bundle(resource, place),
             Ok(Some(_)) => {}
-            Ok(None) => self.refuse(place, "has no resourceType, as resources of FHIR have; notes as JSON stand in .jsonl files"),
+            Ok(None) => self
+                .refuse(place, "has no resourceType, as resources of FHIR have; notes as JSON stand in .jsonl files"),
             Err(reason) => self.refuse(place, reason),
         }
     }
@@ -234,7 +238,8 @@ fn deleted(entry: &Value, inputs: &Inputs) -> Result<Option<String>, String> {
     let Some((_, id)) = url.rsplit_once(DOCUMENT) else { return Ok(None) };
     match id.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/')) {
         Some(id) if inputs.note_id_system.is_none() => Ok(Some(id.to_owned())),
-        _ => Err("request.url deletes a document by another name than note ids have; withdraw that note by itself".to_owned()),
+        _ => Err("request.url deletes a document by another name than note ids have; withdraw that note by itself"
+            .to_owned()),
     }
 }
 

@@ -207,7 +207,8 @@ fn position(header: &[&str], name: &str) -> Result<Option<usize>, String> {
 }
 
 fn missing(field: NoteField, called: &str, header: &[&str]) -> String {
-    let mut shown: Vec<String> = header.iter().take(COLUMNS_SHOWN_MAX).zip(1..).map(|(name, at)| show(name, at)).collect();
+    let mut shown: Vec<String> =
+        header.iter().take(COLUMNS_SHOWN_MAX).zip(1..).map(|(name, at)| show(name, at)).collect();
     if header.len() > COLUMNS_SHOWN_MAX {
         shown.push(format!("and {} more", header.len() - COLUMNS_SHOWN_MAX));
     }
@@ -235,7 +236,8 @@ impl CsvConfig {
             Some(&[delimiter]) if !matches!(delimiter, b'"' | b'\r' | b'\n') => Ok(Some(delimiter)),
             Some(_) => Err(FormatError::Setting {
                 name: "csv.delimiter",
-                reason: "is not one character of ASCII other than a quote or a line end; write such as \";\"".to_owned(),
+                reason: "is not one character of ASCII other than a quote or a line end; write such as \";\""
+                    .to_owned(),
             }),
         }
     }
@@ -268,7 +270,11 @@ mod tests {
             &["note_key", "text", "signed_at", "body"],
             [Some(0), Some(3), None, None, None, None, None],
         );
-        check(&[(NoteField::Text, "Text")], &["text", "Text", "note_id"], [Some(2), Some(1), None, None, None, None, None]);
+        check(
+            &[(NoteField::Text, "Text")],
+            &["text", "Text", "note_id"],
+            [Some(2), Some(1), None, None, None, None, None],
+        );
     }
 
     #[test]
@@ -277,14 +283,26 @@ mod tests {
             let error = columns(of).find(header).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         };
-        check(&[], &["NOTE_KEY", "text"], "has no column called note_id for note_id; it has NOTE_KEY, text; say which by");
+        check(
+            &[],
+            &["NOTE_KEY", "text"],
+            "has no column called note_id for note_id; it has NOTE_KEY, text; say which by",
+        );
         check(&[], &["note_id", "n"], "has no column called text or note_text for text; it has note_id, n; say which");
-        check(&[(NoteField::Site, "WARD")], &["note_id", "text"], "has no column called WARD for site; it has note_id, text");
+        check(
+            &[(NoteField::Site, "WARD")],
+            &["note_id", "text"],
+            "has no column called WARD for site; it has note_id, text",
+        );
         check(&[(NoteField::Text, "")], &["note_id", "text"], "has no column called  for text");
         check(&[], &["note_id", "text", "text"], "has several columns called text");
         check(&[], &["note_id", "TEXT", "Text"], "has several columns called text");
         // A table without a header.
-        check(&[], &["4711", "Severe angina, on aspirin"], "has no column called note_id for note_id; it has column 1, column 2;");
+        check(
+            &[],
+            &["4711", "Severe angina, on aspirin"],
+            "has no column called note_id for note_id; it has column 1, column 2;",
+        );
         let many: Vec<String> = (0..70).map(|at| format!("c{at}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(columns(&[]).find(&many).unwrap_err().contains("c58, c59, and 10 more; say"));

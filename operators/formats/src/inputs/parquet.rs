@@ -84,7 +84,8 @@ impl ParquetNotes {
             Some(column) => signed_at(column, row, &self.times)?,
             None => None,
         };
-        let revision = name_of(NoteField::Revision)?.map(|text| text.parse::<u64>().map_err(|_| NO_REVISION.to_owned()));
+        let revision =
+            name_of(NoteField::Revision)?.map(|text| text.parse::<u64>().map_err(|_| NO_REVISION.to_owned()));
         Ok(Note {
             note_id: name_of(NoteField::NoteId)?.ok_or(NO_NOTE_ID)?,
             patient_id: name_of(NoteField::PatientId)?,

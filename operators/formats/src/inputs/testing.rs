@@ -32,13 +32,10 @@ pub(super) fn shown(part: InputPart) -> String {
         InputSaid::Withdrawn(note_id) => format!("{place}: {note_id} withdrawn"),
         InputSaid::Refused(reason) => format!("{place}: refused, {reason}"),
         InputSaid::Note(note) => {
-            let fields = [
-                ("p", &note.patient_id),
-                ("type", &note.note_type),
-                ("site", &note.site),
-                ("at", &note.signed_at),
-            ];
-            let known = fields.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!(" {name}={value}")));
+            let fields =
+                [("p", &note.patient_id), ("type", &note.note_type), ("site", &note.site), ("at", &note.signed_at)];
+            let known =
+                fields.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!(" {name}={value}")));
             format!("{place}: {} r{}{} | {}", note.note_id, note.revision, known.collect::<String>(), note.text)
         }
     }

@@ -25,7 +25,10 @@ fn a_row_is_a_note() {
         ],
     );
     // A byte order mark, white space around ids and not around texts, no line end at the end.
-    check("\u{feff}\"note_id\", TEXT\n n1 , \u{1f912} \r\n\r\nn2,x", &["row 1: n1 r0 |  \u{1f912} ", "row 2: n2 r0 | x"]);
+    check(
+        "\u{feff}\"note_id\", TEXT\n n1 , \u{1f912} \r\n\r\nn2,x",
+        &["row 1: n1 r0 |  \u{1f912} ", "row 2: n2 r0 | x"],
+    );
     check("note_id,text\n", &[]);
     // What OMOP calls them.
     check("note_id,person_id,note_date,note_text\n7,9,2026-11-27,x\n", &["row 1: 7 r0 p=9 at=2026-11-27 | x"]);
@@ -34,15 +37,19 @@ fn a_row_is_a_note() {
 #[test]
 fn columns_delimiters_and_times_are_those_of_the_site() {
     let mut config = InputConfig::default();
-    for (field, column) in [(NoteField::NoteId, "NOTE_KEY"), (NoteField::Text, "NOTE_TEXT"), (NoteField::SignedAt, "SIGNED")] {
+    for (field, column) in
+        [(NoteField::NoteId, "NOTE_KEY"), (NoteField::Text, "NOTE_TEXT"), (NoteField::SignedAt, "SIGNED")]
+    {
         config.columns.set(field, column.to_owned());
     }
     config.csv.delimiter = Some(";".to_owned());
     config.dates.formats = vec!["%d.%m.%Y %H:%M".to_owned()];
     config.dates.utc_offset = Some("+01:00".to_owned());
-    check_with(&config, b"SIGNED;NOTE_TEXT;NOTE_KEY;text\n27.11.2026 08:30;a, b;n1;other\n", &[
-        "row 1: n1 r0 at=2026-11-27T08:30:00+01:00 | a, b",
-    ]);
+    check_with(
+        &config,
+        b"SIGNED;NOTE_TEXT;NOTE_KEY;text\n27.11.2026 08:30;a, b;n1;other\n",
+        &["row 1: n1 r0 at=2026-11-27T08:30:00+01:00 | a, b"],
+    );
     config.columns.set(NoteField::SignedAt, String::new());
     check_with(&config, b"signed_at;NOTE_TEXT;NOTE_KEY\nsoon;a;n1\n", &["row 1: n1 r0 | a"]);
 }
@@ -85,7 +92,11 @@ fn a_file_that_was_cut_off_loses_its_last_row_alone() {
     assert_eq!(cut(whole.len()), [of_first, "row 2: n2 r0 | three, four"]);
     let last = cut(whole.len() - 4);
     assert_eq!(last[0], of_first);
-    assert!(last[1].starts_with("row 2: refused, begins at line 4 and ends within quotes: the file was cut off"), "{}", last[1]);
+    assert!(
+        last[1].starts_with("row 2: refused, begins at line 4 and ends within quotes: the file was cut off"),
+        "{}",
+        last[1]
+    );
     assert_eq!(last.len(), 2);
 }
 
@@ -95,7 +106,10 @@ fn a_table_that_is_none_of_notes_is_refused_as_a_whole() {
         let reason = refused(InputFormat::Csv, &InputConfig::default(), csv);
         assert!(reason.starts_with(expected), "{reason}");
     };
-    check(b"NOTE_KEY,NOTE_TEXT\n1,x\n", "has no column called note_id for note_id; it has NOTE_KEY, NOTE_TEXT; say which by");
+    check(
+        b"NOTE_KEY,NOTE_TEXT\n1,x\n",
+        "has no column called note_id for note_id; it has NOTE_KEY, NOTE_TEXT; say which by",
+    );
     check(b"note_id;text\n1;x\n", "has no column called note_id for note_id; it has column 1; say which by");
     check(b"", "has no column called note_id for note_id; it has none;");
     check(b"\xff\xfen\x00o\x00t\x00e\x00", "has a header that is not UTF-8; convert it");

@@ -60,7 +60,9 @@ pub(super) fn note_id(document: &Value, full_url: Option<&str>, inputs: &Inputs)
                 return Ok(value.to_owned());
             }
         }
-        return Err(format!("has no identifier of the system {system}, which note_id_system names; correct one of them"));
+        return Err(format!(
+            "has no identifier of the system {system}, which note_id_system names; correct one of them"
+        ));
     }
     let pointers = ["/id", "/masterIdentifier/value", "/identifier/0/value"];
     for pointer in pointers {

@@ -83,8 +83,14 @@ fn the_note_is_called_as_the_site_says() {
     let of = |resource: &Value| said(InputFormat::Fhir, &config, &lines(std::slice::from_ref(resource)));
     assert!(of(&document("d1", "t"))[0].starts_with("line 1: doc-d1 r3 "));
     let other = with(document("d1", "t"), "identifier", json!([{"system": "urn:y", "value": "1"}]));
-    assert_eq!(of(&other), ["line 1: refused, has no identifier of the system urn:x:documents, which note_id_system names; correct one of them"]);
-    let identified = json!([{"code": "replaces", "target": {"identifier": {"system": "urn:x:documents", "value": "doc-d0"}}}]);
+    assert_eq!(
+        of(&other),
+        [
+            "line 1: refused, has no identifier of the system urn:x:documents, which note_id_system names; correct one of them"
+        ]
+    );
+    let identified =
+        json!([{"code": "replaces", "target": {"identifier": {"system": "urn:x:documents", "value": "doc-d0"}}}]);
     assert_eq!(of(&with(document("d1", "t"), "relatesTo", identified))[0], "line 1: doc-d0 withdrawn");
     let by_id = json!([{"code": "replaces", "target": {"reference": "DocumentReference/d0"}}]);
     assert!(of(&with(document("d1", "t"), "relatesTo", by_id))[0].contains("replaces a document by another name"));
@@ -92,11 +98,15 @@ fn the_note_is_called_as_the_site_says() {
 
 #[test]
 fn what_is_not_current_is_withdrawn() {
-    for (field, value) in [("status", "entered-in-error"), ("status", "superseded"), ("docStatus", "entered-in-error")] {
+    for (field, value) in [("status", "entered-in-error"), ("status", "superseded"), ("docStatus", "entered-in-error")]
+    {
         assert_eq!(of(&with(document("d1", "t"), field, json!(value))), "line 1: d1 withdrawn", "{field} {value}");
     }
     // Nothing else of it matters.
-    assert_eq!(of(&with(with(document("d1", "t"), "status", json!("superseded")), "content", json!(7))), "line 1: d1 withdrawn");
+    assert_eq!(
+        of(&with(with(document("d1", "t"), "status", json!("superseded")), "content", json!(7))),
+        "line 1: d1 withdrawn"
+    );
 }
 
 #[test]
@@ -104,7 +114,10 @@ fn a_document_withdraws_those_that_it_replaces() {
     let related = |of: Value| with(document("d2", "t"), "relatesTo", of);
     let replaces = |reference: &str| json!({"code": "replaces", "target": {"reference": reference}});
     let note = "line 1: d2 r3 p=p1 type=18842-5 site=north at=2026-11-27T08:00:00-05:00 | t";
-    let both = related(json!([replaces("DocumentReference/d1"), replaces("https://ehr.example/DocumentReference/d0/_history/2")]));
+    let both = related(json!([
+        replaces("DocumentReference/d1"),
+        replaces("https://ehr.example/DocumentReference/d0/_history/2")
+    ]));
     assert_eq!(of(&both), format!("line 1: d1 withdrawn; line 1: d0 withdrawn; {note}"));
     assert_eq!(of(&related(json!([{"code": "appends", "target": {"reference": "DocumentReference/d1"}}]))), note);
     assert_eq!(of(&related(json!([replaces("DocumentReference/d2")]))), note);
@@ -149,8 +162,9 @@ fn of_a_bundle_the_entries_are_taken() {
     };
     let pretty = serde_json::to_vec_pretty(&bundle).unwrap();
     let config = InputConfig::default();
+    let whole = FhirNotes::over(&pretty[..], Path::new("bundle.json"), &Inputs::new(&config).unwrap(), 1 << 20);
     let by_entry = expected(&|number| format!("entry {number}"));
-    assert_eq!(said(InputFormat::Fhir, &config, &pretty), by_entry);
+    assert_eq!(whole.map(|part| shown(part.unwrap())).collect::<Vec<_>>(), by_entry);
     // In NDJSON a bundle is a line, and others follow.
     let both = lines(&[bundle, document("d9", "nine")]);
     let mut by_line = expected(&|_| "line 1".to_owned());
@@ -185,9 +199,18 @@ fn what_is_wrong_names_its_field_and_no_text() {
     check(data(&STANDARD.encode(b"zebra\xe9")), "content[0].attachment.data is not UTF-8 from its byte 5 on");
     check(attached(json!({"contentType": "text/plain", "data": 7})), "content[0].attachment.data is no text");
     check(attached(json!({"contentType": "text/plain"})), "content[0].attachment has no data");
-    check(attached(json!({"contentType": "text/plain", "url": "Binary/1"})), "content[0].attachment has its data at a URL");
-    check(attached(json!({"contentType": "text/plain; charset=utf-16", "data": "eA=="})), "content[0].attachment.data is in a charset");
-    check(attached(json!({"contentType": "text/html", "data": "eA=="})), "content is of the type text/html and only text/plain is read");
+    check(
+        attached(json!({"contentType": "text/plain", "url": "Binary/1"})),
+        "content[0].attachment has its data at a URL",
+    );
+    check(
+        attached(json!({"contentType": "text/plain; charset=utf-16", "data": "eA=="})),
+        "content[0].attachment.data is in a charset",
+    );
+    check(
+        attached(json!({"contentType": "text/html", "data": "eA=="})),
+        "content is of the type text/html and only text/plain is read",
+    );
     check(attached(json!({"data": "eA=="})), "content is of the type that contentType does not tell");
     check(attached(json!({"contentType": "zebra fever"})), "content is of the type that contentType tells");
     check(with(document("d", ""), "content", json!([])), "content is empty");

@@ -8,9 +8,9 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray, RecordBatch,
-    StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    UInt8Array,
+    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray,
+    RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, UInt8Array,
 };
 use std::fs;
 use std::sync::Arc;
@@ -94,7 +94,8 @@ fn rows_that_are_wrong_are_left_out() {
     let ids = [Some("n1"), None, Some("n3"), Some("n4"), Some("n5"), Some("n6")];
     let times = [None, None, None, Some("soon"), Some(""), None];
     let revisions = [None, None, None, None, None, Some(-1)];
-    let bodies: Vec<Option<&[u8]>> = vec![Some(b"one"), Some(b"two"), None, Some(b"four"), Some(b"fi\xe9ver"), Some(b"six")];
+    let bodies: Vec<Option<&[u8]>> =
+        vec![Some(b"one"), Some(b"two"), None, Some(b"four"), Some(b"fi\xe9ver"), Some(b"six")];
     let bytes = file(
         vec![
             column("note_id", texts(&ids)),
@@ -119,7 +120,8 @@ fn rows_that_are_wrong_are_left_out() {
 
 #[test]
 fn a_file_that_is_none_or_was_cut_off_is_refused() {
-    let whole = file(vec![column("note_id", texts(&[Some("n")])), column("text", texts(&[Some("x")]))], Compression::SNAPPY);
+    let whole =
+        file(vec![column("note_id", texts(&[Some("n")])), column("text", texts(&[Some("x")]))], Compression::SNAPPY);
     for bytes in [&b""[..], b"PAR1", b"note_id,text\nn,x\n", &whole[..whole.len() - 9]] {
         let reason = refused(InputFormat::Parquet, &InputConfig::default(), bytes);
         assert!(reason.starts_with("is no Parquet that can be read: it is damaged or was cut off"), "{reason}");
@@ -181,6 +183,7 @@ fn our_own_table_of_notes_has_what_it_was_given_but_the_text() {
 fn a_text_of_some_megabytes_is_one() {
     let long = "fever ".repeat(1 << 20);
     assert!(long.len() < PART_BYTES_MAX);
-    let bytes = file(vec![column("note_id", texts(&[Some("n")])), column("text", texts(&[Some(&long)]))], Compression::SNAPPY);
+    let bytes =
+        file(vec![column("note_id", texts(&[Some("n")])), column("text", texts(&[Some(&long)]))], Compression::SNAPPY);
     assert_eq!(said(InputFormat::Parquet, &InputConfig::default(), &bytes), [format!("row 1: n r0 | {long}")]);
 }
