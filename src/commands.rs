@@ -18,6 +18,7 @@ pub(crate) mod quality;
 pub(crate) mod retrain;
 pub(crate) mod review;
 pub(crate) mod run;
+pub(crate) mod send;
 pub(crate) mod study;
 pub(crate) mod teachers;
 pub(crate) mod train;

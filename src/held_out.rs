@@ -28,7 +28,7 @@ impl HeldOut {
     /// # Errors
     /// Those of `learn`; when a file cannot be read, or notes have texts that are held out: names file, note and place of each.
     pub(crate) fn learn(&self, paths: &[PathBuf], mut learn: impl FnMut(Note) -> Result<()>) -> Result<u64> {
-        let (mut notes, mut shown, mut refused) = (Notes::open(paths)?, String::new(), 0);
+        let (mut notes, mut shown, mut refused) = (Notes::open(paths, crate::inputs::usual()?)?, String::new(), 0);
         while let Some(note) = notes.read()? {
             let Some(place) = self.0.get(&hash(&note.text)) else {
                 learn(note)?;

@@ -18,6 +18,7 @@ pub mod generator;
 mod golden;
 mod held_out;
 mod highlight;
+mod inputs;
 mod interpreter;
 mod log;
 mod offline;
@@ -72,6 +73,8 @@ enum Command {
     Teachers(commands::teachers::Teachers),
     /// Run the published experiment on datasets of one's own, and write its report.
     Study(commands::study::Study),
+    /// Send notes of files to the stream, from text, JSON Lines, CSV, Parquet, FHIR or HL7.
+    Send(commands::send::SendNotes),
     /// Run the extraction topology, or beside it the retraining topology, on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Label(command) => command.run(),
         Command::Teachers(command) => command.run(),
         Command::Study(command) => command.run(),
+        Command::Send(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Models(command) => command.run(),

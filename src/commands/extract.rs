@@ -7,6 +7,7 @@ mod texts;
 
 use crate::commands::{check_output, some_dead_lettered};
 use crate::engine::{Committed, EngineConfig, Observer, Topics};
+use crate::inputs::InputArgs;
 use crate::offline;
 use crate::runtime::StudentConfig;
 use anyhow::{Context, Result, ensure};
@@ -19,16 +20,18 @@ use outlet::Outlet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins};
+use std::sync::Arc;
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, Origins, Withdrawals};
 use stillroom_dataflow::Output;
-use stillroom_schemas::OffsetUnit;
+use stillroom_schemas::{Extraction, OffsetUnit};
 use stillroom_student::Precision;
 use texts::Texts;
 
 /// Arguments of `extract`.
 #[derive(Args)]
 pub(crate) struct Extract {
-    /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), or - for JSON Lines on stdin.
+    /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), .csv, .parquet, .ndjson and .json (FHIR)
+    /// and .hl7 files, or - for JSON Lines on stdin.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Where to write the entities: a file, or - for stdout; for parquet, omop and brat a folder that is empty or not there yet.
@@ -56,6 +59,8 @@ pub(crate) struct Extract {
     #[arg(long, default_value_t)]
     precision: Precision,
     #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
     interpret: InterpretArgs,
     #[command(flatten)]
     omop: OmopArgs,
@@ -73,7 +78,9 @@ impl Extract {
         );
         check_output(&self.output, &self.paths)?;
         self.format.check(&self.output, &self.omop, &self.fhir)?;
-        let notes = NoteFiles::open(&self.paths)?;
+        self.inputs.check(&self.paths)?;
+        let formats = self.inputs.formats()?;
+        let notes = NoteFiles::open_as(&self.paths, Arc::clone(&formats))?;
         let topics = Topics { notes: FILES_TOPIC.to_owned(), ..Topics::default() };
         let (offset_unit, note_bytes_max) = (self.offset_unit, self.note_bytes_max);
         let (folders, device, precision) = (self.models, self.device, self.precision);
@@ -84,18 +91,23 @@ impl Extract {
         let interpret = self.interpret.load()?;
         let runtime = student.start(&config)?;
         let bar = progress_bar(&notes);
-        let texts = reads_twice.then(|| Texts::open(&self.paths)).transpose()?;
+        let withdrawals = notes.withdrawals()?;
+        let texts = reads_twice.then(|| Texts::open(&self.paths, formats)).transpose()?;
         let outlet = match (self.format.writer(&self.output, self.omop, &self.fhir)?, texts) {
             (Some(writer), Some(texts)) => Outlet::format(writer, texts),
             (_, texts) => Outlet::lines(&self.output, texts)?,
         };
-        let sheet = Sheet { outlet: outlet.clone(), origins: notes.origins(), bar: bar.clone() };
+        let sheet = Sheet { outlet: outlet.clone(), origins: notes.origins(), withdrawals, bar: bar.clone() };
         let input = offline::Input { interpret, ..offline::Input::whole(Box::new(notes)) };
         let totals = offline::extract(runtime, &config, input, Box::new(sheet))?;
         outlet.finish().with_context(|| format!("cannot complete {}", self.output.display()))?;
         bar.finish_and_clear();
+        let withdrawn = match totals.withdrawn {
+            0 => String::new(),
+            withdrawn => format!(", {withdrawn} withdrawals"),
+        };
         eprintln!(
-            "{} notes: {} extracted, {} dead-lettered, {} superseded",
+            "{} notes: {} extracted, {} dead-lettered, {} superseded{withdrawn}",
             totals.notes, totals.extracted, totals.dead_lettered, totals.superseded
         );
         Ok(if totals.dead_lettered > 0 { some_dead_lettered() } else { ExitCode::SUCCESS })
@@ -131,19 +143,37 @@ fn progress_bar(notes: &NoteFiles) -> ProgressBar {
 struct Sheet {
     outlet: Outlet,
     origins: Origins,
+    /// What later records withdraw is not written; `None` where that is not known.
+    withdrawals: Option<Withdrawals>,
     bar: ProgressBar,
+}
+
+impl Sheet {
+    /// Whether a later record withdraws the note that was read at `offset`.
+    fn is_withdrawn(&self, extraction: &Extraction, offset: u64) -> bool {
+        self.withdrawals.as_ref().is_some_and(|withdrawals| withdrawals.withdraws(&extraction.note_id, offset))
+    }
 }
 
 impl Observer for Sheet {
     fn committed(&mut self, committed: &Committed<'_>) -> Result<()> {
         for output in committed.outputs {
             match output {
-                Output::Extracted { position, extraction, .. } => {
+                Output::Extracted { position, extraction, .. } if !self.is_withdrawn(extraction, position.offset) => {
                     self.outlet.write(position.offset, extraction).context("cannot write the entities")?;
                 }
                 Output::DeadLettered { letter, .. } => {
                     let origin = self.origins.of(letter.offset);
-                    self.bar.suspend(|| eprintln!("{origin}: {}", letter.error));
+                    let refusal = self.origins.refusal(letter.offset);
+                    self.bar.suspend(|| eprintln!("{origin}: {}", refusal.as_ref().unwrap_or(&letter.error)));
+                }
+                Output::Withdrawn { position, .. } if self.withdrawals.is_none() => {
+                    let origin = self.origins.of(position.offset);
+                    self.bar.suspend(|| {
+                        eprintln!(
+                            "{origin}: withdraws a note, whose entities may have been written before; read a file"
+                        );
+                    });
                 }
                 Output::Superseded { position } => {
                     let origin = self.origins.of(position.offset);

@@ -1,6 +1,7 @@
 //! `stillroom label`: what teachers say of notes.
 
 use crate::commands::{ConfigArgs, check_output, some_dead_lettered};
+use crate::inputs::InputArgs;
 use crate::teaching::labels::{TEXTS_OPEN_MAX, label_all, label_of, runtime};
 use crate::teaching::notes::Notes;
 use crate::teaching::tallies::Tallies;
@@ -55,11 +56,14 @@ impl TeacherArgs {
 /// Arguments of `label`.
 #[derive(Args)]
 pub(crate) struct LabelNotes {
-    /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), or - for JSON Lines on stdin.
+    /// Folders, .txt files (a note each), .jsonl files (a note a line: {"note_id", "text", …}), .csv, .parquet, .ndjson and .json (FHIR)
+    /// and .hl7 files, or - for JSON Lines on stdin.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     teachers: TeacherArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
     /// What to look for, disease, medication or symptom; may be given again; all three by default.
     #[arg(long = "task", value_name = "TASK", value_parser = crate::corpora::task)]
     tasks: Vec<Task>,
@@ -76,7 +80,8 @@ impl LabelNotes {
             true => Task::ALL.into_iter().collect(),
             false => self.tasks.iter().copied().collect(),
         };
-        let notes = Notes::open(&self.paths)?;
+        self.inputs.check(&self.paths)?;
+        let notes = Notes::open(&self.paths, self.inputs.formats()?)?;
         let mut sheet = Sheet { labels: writer(&self.output)?, tallies: Tallies::default() };
         let labeler = Arc::new(labeler);
         let ask = |note: Result<Note>| {

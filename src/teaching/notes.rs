@@ -2,15 +2,18 @@
 
 use anyhow::Result;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use stillroom_connectors::{FILES_TOPIC, NoteFiles, Source};
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, NoteFormats, Source, Withdrawals};
 use stillroom_dataflow::Record;
 use stillroom_schemas::Note;
 use tokio::sync::mpsc;
 
-/// The notes of files, each parsed; one that is none is said and left out.
+/// The notes of files, each parsed; one that is none is said and left out, and one that a later record withdraws is left out.
 pub(crate) struct Notes {
     files: NoteFiles,
+    /// Not known where something is read only once.
+    withdrawals: Option<Withdrawals>,
     records: std::vec::IntoIter<Record>,
     /// The offset of the record that was read last.
     offset: u64,
@@ -22,10 +25,11 @@ impl Notes {
     ///
     /// # Errors
     /// When a path does not exist or cannot hold notes.
-    pub(crate) fn open(paths: &[PathBuf]) -> Result<Notes> {
-        let mut files = NoteFiles::open(paths)?;
+    pub(crate) fn open(paths: &[PathBuf], formats: Arc<dyn NoteFormats>) -> Result<Notes> {
+        let mut files = NoteFiles::open_as(paths, formats)?;
         files.assign(FILES_TOPIC, 0, 0)?;
-        Ok(Notes { files, records: Vec::new().into_iter(), offset: 0, unreadable: 0 })
+        let withdrawals = files.withdrawals()?;
+        Ok(Notes { files, withdrawals, records: Vec::new().into_iter(), offset: 0, unreadable: 0 })
     }
 
     /// How many were left out so far.
@@ -46,13 +50,23 @@ impl Notes {
         loop {
             for record in self.records.by_ref() {
                 self.offset = record.position.offset;
-                match serde_json::from_slice::<Note>(&record.value.unwrap_or_default()) {
-                    Ok(note) => return Ok(Some(note)),
+                let Some(value) = record.value else { continue };
+                match serde_json::from_slice::<Note>(&value) {
+                    Ok(note) => {
+                        let withdrawals = self.withdrawals.as_ref();
+                        if !withdrawals.is_some_and(|all| all.withdraws(&note.note_id, self.offset)) {
+                            return Ok(Some(note));
+                        }
+                    }
                     Err(error) => {
                         self.unreadable += 1;
+                        let origins = self.files.origins();
                         // What the parser says may quote the text.
-                        let (origin, column) = (self.files.origins().of(self.offset), error.column());
-                        eprintln!("{origin}: left out, not a note from column {column} on");
+                        let what = match origins.refusal(self.offset) {
+                            Some(refusal) => refusal,
+                            None => format!("not a note from column {} on", error.column()),
+                        };
+                        eprintln!("{}: left out, {what}", origins.of(self.offset));
                     }
                 }
             }

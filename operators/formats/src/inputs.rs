@@ -15,7 +15,7 @@ mod parquet;
 mod testing;
 mod times;
 
-pub use mapping::{ColumnsConfig, CsvConfig, DatesConfig, FhirConfig, InputConfig, NoteField};
+pub use mapping::{ColumnsConfig, CsvConfig, DatesConfig, DocumentsConfig, InputConfig, NoteField};
 
 use crate::FormatError;
 use std::path::Path;
@@ -116,8 +116,8 @@ impl Inputs {
     /// When it cannot be read, or is none of the format; names the columns that are missing and those that are there.
     pub fn open(&self, format: InputFormat, path: &Path) -> Result<InputParts, FormatError> {
         Ok(match format {
-            InputFormat::Csv => Box::new(csv::CsvNotes::open(path, self)?),
-            InputFormat::Parquet => Box::new(parquet::ParquetNotes::open(path, self)?),
+            InputFormat::Csv => Box::new(self::csv::CsvNotes::open(path, self)?),
+            InputFormat::Parquet => Box::new(self::parquet::ParquetNotes::open(path, self)?),
             InputFormat::Fhir => Box::new(fhir::FhirNotes::open(path, self)?),
             InputFormat::Hl7 => Box::new(hl7::Hl7Notes::open(path, self)?),
         })

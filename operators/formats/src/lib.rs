@@ -7,8 +7,8 @@ mod error;
 mod fhir;
 mod files;
 mod html;
+mod inputs;
 mod lines;
-pub mod inputs;
 mod names;
 mod omop;
 mod parquet;
@@ -24,6 +24,10 @@ pub use brat::BratWriter;
 pub use error::FormatError;
 pub use fhir::{FhirConfig, FhirWriter};
 pub use html::HtmlWriter;
+pub use inputs::{
+    ColumnsConfig, CsvConfig, DatesConfig, DocumentsConfig, InputConfig, InputFormat, InputPart, InputParts, InputSaid,
+    Inputs, NoteField, PART_BYTES_MAX,
+};
 pub use omop::{OmopConfig, OmopWriter};
 // The crate is called so, too.
 pub use self::parquet::ParquetWriter;

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use stillroom_connectors::{FILES_TOPIC, NoteFiles, Source};
+use stillroom_connectors::{FILES_TOPIC, NoteFiles, NoteFormats, Source};
 use stillroom_dataflow::Record;
 use stillroom_schemas::{Extraction, Note, TextHash};
 
@@ -16,8 +17,8 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn open(paths: &[PathBuf]) -> Result<Texts> {
-        let mut notes = NoteFiles::open(paths)?;
+    pub(super) fn open(paths: &[PathBuf], formats: Arc<dyn NoteFormats>) -> Result<Texts> {
+        let mut notes = NoteFiles::open_as(paths, formats)?;
         notes.assign(FILES_TOPIC, 0, 0)?;
         Ok(Texts { notes, records: Vec::new().into_iter() })
     }

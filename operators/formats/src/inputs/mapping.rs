@@ -17,7 +17,7 @@ pub struct InputConfig {
     /// How times are written.
     pub dates: DatesConfig,
     /// How FHIR is read.
-    pub fhir: FhirConfig,
+    pub fhir: DocumentsConfig,
 }
 
 /// Which columns hold what; where nothing is said, those with the usual names. Case does not matter.
@@ -64,7 +64,7 @@ pub struct DatesConfig {
 /// How FHIR is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct FhirConfig {
+pub struct DocumentsConfig {
     /// The system of the identifier that is the note's id, such as `urn:oid:1.2.36.146.595.217.0.1`. Default: the resource's id is.
     pub note_id_system: Option<String>,
 }
