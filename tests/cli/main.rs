@@ -13,6 +13,7 @@ mod extract;
 mod formats;
 mod hub;
 mod interpreting;
+mod inputs;
 mod label;
 mod models;
 mod native;
