@@ -25,6 +25,7 @@ pub use withdrawals::Withdrawals;
 
 use crate::disk::failed;
 use crate::{LogError, Source};
+use formats::open_found;
 use lines::{Line, Lines};
 use origins::Place;
 use serde::Deserialize;
@@ -170,7 +171,7 @@ impl NoteFiles {
                     return Ok(Next::Record(record));
                 }
                 Some(Input::Other { path }) => {
-                    let parts = self.formats.open(&path)?;
+                    let parts = open_found(self.formats.as_ref(), &path)?;
                     self.parts = Some((path, parts));
                 }
                 Some(Input::Lines { path }) => self.lines = Some(Lines::of_file(path)?),

@@ -54,6 +54,18 @@ pub trait NoteFormats: Send + Sync {
     fn known(&self) -> &'static str;
 }
 
+/// The parts of a file that a folder has; one that is not of its format is a part that says so, and ends nothing. Files that somebody
+/// named were opened before, as a mistake in a name is to be known at once.
+pub(super) fn open_found(formats: &dyn NoteFormats, path: &Path) -> Result<FileParts, LogError> {
+    match formats.open(path) {
+        Err(LogError::NotItsFormat { cause, .. }) => {
+            let part = FilePart { place: None, said: FileSaid::Refused(cause) };
+            Ok(Box::new(std::iter::once(Ok(part))))
+        }
+        opened => opened,
+    }
+}
+
 /// Text and lines of JSON alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlainNotes;

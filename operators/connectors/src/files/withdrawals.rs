@@ -1,6 +1,6 @@
 //! Which notes the files themselves withdraw, known before the first is read.
 
-use super::formats::{FileSaid, NoteFormats};
+use super::formats::{FileSaid, NoteFormats, open_found};
 use super::lines::{Line, Lines};
 use super::said_by_line;
 use super::walk::{Input, Walk};
@@ -37,7 +37,7 @@ impl Withdrawals {
                     }
                 }
                 Input::Other { path } if is_file(&path) => {
-                    for part in formats.open(&path)? {
+                    for part in open_found(formats.as_ref(), &path)? {
                         if let FileSaid::Withdrawn(note_id) = part?.said {
                             last.insert(note_id.into_bytes(), offset);
                         }
