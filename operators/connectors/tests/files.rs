@@ -239,6 +239,12 @@ fn a_file_that_is_not_of_its_format_is_refused_before_anything_is_read() {
     let opened = NoteFiles::open_as(&[dir.path().join("a.txt"), dir.path().join("b.words")], Arc::new(Words));
     let error = opened.map(|_| ()).expect_err("it is none");
     assert_eq!(error.to_string(), format!("{} begins with -", dir.path().join("b.words").display()));
+    // One that a folder has is left out, and says why.
+    let mut files = NoteFiles::open_as(&[dir.path().to_owned()], Arc::new(Words)).expect("a folder");
+    files.assign(FILES_TOPIC, 0, 0).expect("its topic");
+    assert_eq!(read_all(&mut files, 1 << 20).len(), 2);
+    let (origin, refusal) = (files.origins().of(1), files.origins().refusal(1));
+    assert_eq!((origin, refusal), (dir.path().join("b.words").display().to_string(), Some("begins with -".to_owned())));
     let error =
         NoteFiles::open_as(&[dir.path().join("a.pdf")], Arc::new(Words)).map(|_| ()).expect_err("it is missing");
     assert!(error.to_string().starts_with("cannot read "), "{error}");
