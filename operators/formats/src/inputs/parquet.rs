@@ -21,7 +21,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Schema, TimeUnit};
 use std::borrow::Cow;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use stillroom_schemas::Note;
 use time::{OffsetDateTime, UtcOffset};
 
