@@ -55,8 +55,9 @@ impl InputFormat {
     /// The format of a file that is called so.
     pub fn of(path: &Path) -> Option<InputFormat> {
         let extension = path.extension()?;
-        let is_its = |known: &&str| extension.eq_ignore_ascii_case(known);
-        InputFormat::ALL.into_iter().find(|format| format.extensions().iter().any(|known| is_its(&known)))
+        let is_its =
+            |format: &InputFormat| format.extensions().iter().any(|known| extension.eq_ignore_ascii_case(known));
+        InputFormat::ALL.into_iter().find(is_its)
     }
 }
 
@@ -115,12 +116,13 @@ impl Inputs {
     /// # Errors
     /// When it cannot be read, or is none of the format; names the columns that are missing and those that are there.
     pub fn open(&self, format: InputFormat, path: &Path) -> Result<InputParts, FormatError> {
-        Ok(match format {
+        let parts: InputParts = match format {
             InputFormat::Csv => Box::new(self::csv::CsvNotes::open(path, self)?),
             InputFormat::Parquet => Box::new(self::parquet::ParquetNotes::open(path, self)?),
             InputFormat::Fhir => Box::new(fhir::FhirNotes::open(path, self)?),
             InputFormat::Hl7 => Box::new(hl7::Hl7Notes::open(path, self)?),
-        })
+        };
+        Ok(parts)
     }
 }
 
