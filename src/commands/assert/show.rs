@@ -12,7 +12,7 @@ use stillroom_assertion::Marked;
 /// Arguments of `assert show`.
 #[derive(Args)]
 pub(crate) struct Show {
-    /// A text whose entities stand in brackets behind their task, as in "Denies [symptom:fever], takes [m:aspirin]"; -
+    /// A text whose entities stand in brackets behind their task, as in `Denies [symptom:fever], takes [m:aspirin]`; -
     /// reads it from stdin.
     #[arg(value_name = "TEXT")]
     text: String,
