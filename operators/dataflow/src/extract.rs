@@ -246,39 +246,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn facts_are_never_larger_than_they_are_taken_to_be() {
-        let span = Span { task: Task::Medication, start: u32::MAX, end: u32::MAX };
-        for name in ["v", "\u{1}\n\"", "Ménière’s"] {
-            let code = Code { vocabulary: name.to_owned(), code: name.to_owned() };
-            let axes = Axes {
-                certainty: Certainty::Uncertain,
-                temporality: Temporality::Hypothetical,
-                experiencer: Experiencer::Family,
-            };
-            let mention = Mention {
-                task: span.task,
-                start: span.start,
-                end: span.end,
-                words: WordsHash(u64::MAX),
-                code: Some(code.clone()),
-                assertion: Some(axes),
-                section: Some(name.to_owned()),
-            };
-            let concept = Concept {
-                code,
-                version: String::new(),
-                name: String::new(),
-                tier: Tier::Exact,
-                score: 1.0,
-                ingredients: Vec::new(),
-            };
-            let section = Some(name.to_owned());
-            let entity = Entity { concept: Some(concept), section, ..Entity::mention(span, name.to_owned(), 1.0) };
-            // A comma stands behind it.
-            let bytes = serde_json::to_string(&mention).unwrap().len() + 1;
-            assert!(mention_bytes(&entity) >= bytes, "{bytes}");
-        }
-    }
 }

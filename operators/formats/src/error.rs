@@ -27,9 +27,9 @@ pub enum FormatError {
     /// A setting cannot be used.
     #[error("{field} {reason}")]
     Setting {
-        /// The field of the configuration.
+        /// Its full name, such as `dates.utc_offset`.
         field: &'static str,
-        /// What is wrong and what to do.
+        /// What is wrong and what to do, in words that go on after the name.
         reason: String,
     },
     /// A row of a table that was given is wrong.
@@ -48,14 +48,6 @@ pub enum FormatError {
         /// The file.
         path: PathBuf,
         /// What is wrong and what to do, in words that go on after the file's name.
-        reason: String,
-    },
-    /// A setting cannot be used.
-    #[error("{name} {reason}")]
-    Setting {
-        /// Its full name, such as `dates.utc_offset`.
-        name: &'static str,
-        /// What is wrong and what to do, in words that go on after the name.
         reason: String,
     },
     /// A note cannot be written in the format.

@@ -31,6 +31,7 @@ pub(crate) fn extraction(note: &Note, entities: Vec<Entity>) -> Extraction {
         signed_at: note.signed_at.clone(),
         text_hash: TextHash::of(&note.text),
         model: ModelId("tiny@0123456789ab".to_owned()),
+        interpretation: None,
         offset_unit: OffsetUnit::CodePoint,
         coverage: Coverage { words: 7, word_pieces: 9, windows: 1 },
         entities,

@@ -235,7 +235,7 @@ impl CsvConfig {
             None => Ok(None),
             Some(&[delimiter]) if !matches!(delimiter, b'"' | b'\r' | b'\n') => Ok(Some(delimiter)),
             Some(_) => Err(FormatError::Setting {
-                name: "csv.delimiter",
+                field: "csv.delimiter",
                 reason: "is not one character of ASCII other than a quote or a line end; write such as \";\""
                     .to_owned(),
             }),

@@ -21,13 +21,13 @@ impl Times {
     pub(super) fn new(config: &DatesConfig) -> Result<Times, FormatError> {
         let formats = config.formats.iter().map(|format| {
             parse_strftime_owned(format).map_err(|_| FormatError::Setting {
-                name: "dates.formats",
+                field: "dates.formats",
                 reason: format!("has {format:?}, which is no format of strftime; write such as \"%d.%m.%Y %H:%M\""),
             })
         });
         let offset = config.utc_offset.as_deref().map(|text| {
             offset(text).ok_or_else(|| FormatError::Setting {
-                name: "dates.utc_offset",
+                field: "dates.utc_offset",
                 reason: format!("is {text:?}; write it as +01:00 or -05:00"),
             })
         });

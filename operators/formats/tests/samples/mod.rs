@@ -50,6 +50,7 @@ pub(crate) fn samples(unit: OffsetUnit) -> Vec<(Note, Extraction)> {
                 signed_at: note.signed_at.clone(),
                 text_hash: TextHash::of(&note.text),
                 model: ModelId("sample@0123456789ab".to_owned()),
+                interpretation: None,
                 offset_unit: unit,
                 coverage: Coverage::default(),
                 entities,
