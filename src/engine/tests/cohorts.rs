@@ -178,6 +178,7 @@ fn what_was_extracted_before_cohorts_were_kept_counts_once_it_is_read_again() {
         wire: Arc::new(PlainJson),
         tokenize: Arc::new(tokenize),
         students: students::any_of(TaggerPool::start(vec![by_length()], 2).unwrap()),
+        interpret: None,
         cluster: None,
         ask: None,
         panel: TeacherPanel::default(),

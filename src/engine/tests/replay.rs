@@ -73,10 +73,12 @@ impl Engine {
                 wire: Arc::new(PlainJson),
                 tokenize: Arc::new(tokenize),
                 students: any_of(TaggerPool::start(vec![by_length()], config.batches_open_max)?),
+                interpret: by_digit(FIRST),
                 cluster: None,
                 ask: None,
                 panel: TeacherPanel::default(),
                 retag: None,
+                cohorts: CohortParts::default(),
             };
             run(&config, parts, of_run)
         });

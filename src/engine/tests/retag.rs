@@ -74,20 +74,20 @@ impl Observer for Until {
 /// Runs on a log, tagging live notes again, until `is_reached`.
 fn run_until(
     log: &MemoryLog,
-    (workers, seed, rule): (usize, u64, &'static str),
+    shape: (usize, u64, &'static str),
     fault: Fault,
     is_reached: impl Fn(&Progress) -> bool + Send + 'static,
 ) -> Result<Progress> {
     let stop = Arc::new(AtomicBool::new(false));
     let (adding, is_reached) = (Adding::default(), Box::new(is_reached));
     let observer = Until { adding, is_reached, stop: Arc::clone(&stop) };
-    run_observed(log, (workers, seed), fault, (Box::new(observer), stop))
+    run_observed(log, shape, fault, (Box::new(observer), stop))
 }
 
 /// Runs on a log, tagging live notes again, until the observer or somebody else says so.
 fn run_observed(
     log: &MemoryLog,
-    (workers, seed): (usize, u64),
+    (workers, seed, rule): (usize, u64, &'static str),
     fault: Fault,
     (observer, stop): (Box<dyn Observer>, Arc<AtomicBool>),
 ) -> Result<Progress> {

@@ -62,7 +62,7 @@ fn no_student_tags_a_note_again_twice_however_students_change() {
         let observer = Changing { adding, log: log.clone(), next: 1, again, stop: of_observer };
         // A slow log, so that batches are held back while students change.
         let slow = Fault::Slow(Duration::from_millis(4));
-        let shape = (1 + seed as usize % 3, seed);
+        let shape = (1 + seed as usize % 3, seed, FIRST);
         let progress = run_observed(&log, shape, slow, (Box::new(observer), stop)).unwrap();
         let expected = Totals { notes: 60, extracted: 60, retagged: progress.totals.retagged, ..Totals::default() };
         assert_eq!(progress.totals, expected, "seed {seed}");

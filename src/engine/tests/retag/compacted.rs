@@ -22,8 +22,8 @@ fn a_note_whose_record_is_gone_behind_a_copy_is_tagged_again_as_if_it_were_there
     compacted.compact(&topics.notes);
 
     let seen = whole.clone();
-    run_until(&whole, (1, 0), Fault::None, move |progress| all_is_new(&seen, progress)).unwrap();
-    let progress = run_until(&compacted, (1, 0), Fault::None, |progress| progress.totals.retagged == 2).unwrap();
+    run_until(&whole, (1, 0, FIRST), Fault::None, move |progress| all_is_new(&seen, progress)).unwrap();
+    let progress = run_until(&compacted, (1, 0, FIRST), Fault::None, |progress| progress.totals.retagged == 2).unwrap();
     let expected = Totals { notes: 5, extracted: 3, superseded: 2, retagged: 2, ..Totals::default() };
     assert_eq!(progress.totals, expected);
     let last = |log: &MemoryLog, topic: &str, id: &str| last_values(log, topic)[&(0, id.as_bytes().to_vec())].clone();
