@@ -88,6 +88,9 @@ fn topics() -> Result<Topics> {
         state: name("state"),
         dead_letters: name("dead_letters"),
         shadow: name("shadow"),
+        cohorts: name("cohorts"),
+        memberships: name("memberships"),
+        cohort_events: name("cohort_events"),
         progress: name("progress"),
     })
 }

@@ -6,7 +6,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
-use stillroom_schemas::{Cohort, CohortEvent, Day, LeaveCause, Membership, MembershipChange};
+use stillroom_schemas::{CohortEvent, Day, LeaveCause, Membership, MembershipChange};
 
 const PARTITIONS: u32 = 3;
 
