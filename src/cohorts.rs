@@ -1,16 +1,17 @@
 //! Cohorts on the log: their definitions, their members, and what notes say of a patient.
 
 use crate::config::Config;
-use crate::engine::{CohortParts, Topics, state_of};
+use crate::engine::{Topics, state_of};
 use crate::log::open_written_log;
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use stillroom_concepts::Concepts;
 use stillroom_connectors::{Appended, Log};
-use stillroom_dataflow::{NoteFactsUpsert, Record, definition_of, membership_of};
-use stillroom_schemas::{Cohort, Day, Membership, membership_key};
+use stillroom_dataflow::{Hierarchy, NoHierarchy, NoteFactsUpsert, Record, definition_of, membership_of};
+use stillroom_schemas::{Code, Cohort, Day, Membership, membership_key};
 
 /// Bytes of records that are read at once.
 const BATCH_BYTES: usize = 4 << 20;
@@ -183,9 +184,22 @@ fn appended(name: &str, value: Option<Vec<u8>>) -> Appended {
     Appended { key: Some(name.as_bytes().to_vec()), value, headers: Vec::new(), partition: Some(PARTITION) }
 }
 
-/// What cohorts of this configuration depend on. No vocabulary is configured, so a concept is itself.
-pub(crate) fn cohort_parts(_config: &Config) -> Result<CohortParts> {
-    Ok(CohortParts::default())
+/// What is below a concept in the vocabularies of a site.
+struct ByConcepts(Arc<Concepts>);
+
+impl Hierarchy for ByConcepts {
+    fn descendants(&self, code: &Code) -> Vec<Code> {
+        // The first is the concept itself.
+        self.0.descendants(code).skip(1).collect()
+    }
+}
+
+/// What is below a concept; where there are no vocabularies, a concept is itself.
+pub(crate) fn hierarchy(concepts: Option<Arc<Concepts>>) -> Arc<dyn Hierarchy> {
+    match concepts {
+        Some(concepts) => Arc::new(ByConcepts(concepts)),
+        None => Arc::new(NoHierarchy),
+    }
 }
 
 /// The cohort that a file in TOML defines.

@@ -51,21 +51,30 @@ impl AssertionConfig {
     }
 }
 
-/// What tells, by a configuration; none where nothing is to be told: entities are mentions then.
+/// What a configuration names, loaded.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    /// What tells; none where nothing is to be told: entities are mentions then.
+    pub(crate) interpret: Option<Arc<dyn Interpret>>,
+    /// Its vocabularies, if it has any.
+    pub(crate) concepts: Option<Arc<Concepts>>,
+}
+
+/// What tells, by a configuration.
 ///
 /// # Errors
 /// When a lexicon or a vocabulary cannot be read or used.
-pub(crate) fn load(assertion: &AssertionConfig, concepts: &ConceptsConfig) -> Result<Option<Arc<dyn Interpret>>> {
+pub(crate) fn load(assertion: &AssertionConfig, concepts: &ConceptsConfig) -> Result<Loaded> {
     let (context, concepts) = (load_context(assertion)?, load_concepts(concepts)?);
     let names: Vec<&str> =
         [context.as_ref().map(Named::name), concepts.as_ref().map(Named::name)].into_iter().flatten().collect();
     if names.is_empty() {
-        return Ok(None);
+        return Ok(Loaded::default());
     }
     let name = names.join(" ");
-    let interpreter =
-        Interpreter { context: context.map(|named| named.0), concepts: concepts.map(|named| named.0), name };
-    Ok(Some(Arc::new(interpreter)))
+    let concepts = concepts.map(Named::into_arc);
+    let interpreter = Interpreter { context: context.map(|named| named.0), concepts: concepts.clone(), name };
+    Ok(Loaded { interpret: Some(Arc::new(interpreter)), concepts })
 }
 
 /// A part, and how it is called after what it was made of.
@@ -75,6 +84,11 @@ impl<T> Named<T> {
     /// `assertion@` or `concepts@`, and the beginning of a hash.
     pub(crate) fn name(&self) -> &str {
         &self.1
+    }
+
+    /// The part, to be shared.
+    pub(crate) fn into_arc(self) -> Arc<T> {
+        Arc::new(self.0)
     }
 }
 
@@ -168,7 +182,7 @@ impl Hash {
 /// Tells by a lexicon, by vocabularies, or by both.
 struct Interpreter {
     context: Option<Context>,
-    concepts: Option<Concepts>,
+    concepts: Option<Arc<Concepts>>,
     name: String,
 }
 

@@ -74,7 +74,8 @@ impl Bench<'_> {
         let (prediction, _) = &self.samples[(id % self.samples.len() as u64) as usize];
         let prediction = is_live.then(|| prediction.clone());
         let (note_id, offset) = (format!("note-{id:09}"), self.epoch);
-        let state = NoteState { note_id, revision, offset, prediction, interpretation: None, facts: None, dead_lettered: None };
+        let state =
+            NoteState { note_id, revision, offset, prediction, interpretation: None, facts: None, dead_lettered: None };
         self.notes.send(NoteEvent::Restored { partition: 0, state });
     }
 

@@ -1,10 +1,11 @@
 //! `stillroom cohorts`: which cohorts there are, who is in them and why.
 
-use crate::cohorts::{CohortsLog, NoteKey, cohort_of, cohort_parts};
+use crate::cohorts::{CohortsLog, NoteKey, cohort_of, hierarchy};
 use crate::commands::run::{LogRun, StopNotes, stop_on_signal};
 use crate::commands::{ConfigArgs, print_line};
 use crate::engine::{Committed, Observer, today};
 use crate::highlight::plain;
+use crate::interpreter::{Named, load_concepts};
 use crate::log::open_log;
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -122,7 +123,8 @@ fn explain(config: &ConfigArgs, patient: &str, name: &str) -> Result<()> {
     let today = today(config.engine.cohorts_trust_dates);
     let (membership, known) = (log.membership(name, patient)?, log.notes_of(patient, today)?);
     let notes = known.notes.len();
-    let found = explain_cohort(&cohort, known.notes, known.day, cohort_parts(&config)?.hierarchy.as_ref());
+    let concepts = load_concepts(&config.concepts)?.map(Named::into_arc);
+    let found = explain_cohort(&cohort, known.notes, known.day, hierarchy(concepts).as_ref());
     print_line(heading((patient, name), membership.as_ref()))?;
     let day = known.day.map_or_else(|| "no day".to_owned(), |day| day.to_string());
     print_line(format!("{notes} live notes, as of {day} by the dates of notes"))?;

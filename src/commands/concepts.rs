@@ -2,9 +2,9 @@
 
 use crate::commands::print_line;
 use crate::highlight::plain;
-use crate::teaching::message;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,9 +13,6 @@ use stillroom_schemas::{Code, Concept, Task, Tier};
 
 /// Broader concepts of one that are printed at most.
 const ANCESTORS_SHOWN: usize = 20;
-
-/// The table of the configuration.
-const TABLE: &str = "concepts";
 
 /// The subcommands.
 #[derive(Subcommand)]
@@ -52,7 +49,7 @@ pub(crate) struct Find {
 impl Find {
     fn run(self) -> Result<ExitCode> {
         let start = Instant::now();
-        let concepts = Concepts::load(&config(&self.vocabularies)?)?;
+        let concepts = Concepts::load(&read_concepts(&self.vocabularies)?)?;
         let seconds = start.elapsed().as_secs_f64();
         if self.stats {
             for vocabulary in concepts.vocabularies() {
@@ -72,14 +69,25 @@ impl Find {
     }
 }
 
-/// The table of a file.
-fn config(path: &Path) -> Result<ConceptsConfig> {
-    let about = || format!("cannot read the vocabularies in {}", path.display());
+/// What a configuration says of vocabularies; all else in it is passed over.
+#[derive(Deserialize)]
+struct OfFile {
+    concepts: Option<ConceptsConfig>,
+}
+
+/// The vocabularies that a file names.
+///
+/// # Errors
+/// When it cannot be read or used. Names the line.
+pub(crate) fn read_concepts(path: &Path) -> Result<ConceptsConfig> {
+    let about = || format!("cannot read the vocabularies in {}; name a file with a table [concepts]", path.display());
     let text = std::fs::read_to_string(path).with_context(about)?;
-    let mut table: toml::Table = text.parse::<toml::Table>().map_err(message).with_context(about)?;
-    let remedy = "name the vocabularies there, or another file by --vocabularies";
-    let missing = || format!("{} has no table [{TABLE}]; {remedy}", path.display());
-    table.remove(TABLE).with_context(missing)?.try_into().map_err(message).with_context(about)
+    let of_file: OfFile = toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        anyhow!("{}, line {line}: {}", path.display(), error.message())
+    })?;
+    let missing = || format!("{} has no table [concepts]; name the vocabularies there", path.display());
+    of_file.concepts.with_context(missing)
 }
 
 /// A concept, its ingredients and what is broader.
@@ -137,4 +145,27 @@ fn stats(vocabulary: &VocabularyStats) -> Vec<String> {
         lines.push(format!("  {} concepts are broader than themselves, first {}", vocabulary.cyclic, plain(&first)));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_of_vocabularies_is_said_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stillroom.toml");
+        let check = |text: &str, expected: &str| {
+            std::fs::write(&path, text).unwrap();
+            let error = read_concepts(&path).unwrap_err().to_string();
+            assert!(error.starts_with(&path.display().to_string()) && error.contains(expected), "{error}");
+        };
+        check("[engine]\nworkers = 2", "has no table [concepts]");
+        check("[engine]\nworkers = 2\n[concepts]\nfuzzy_score_min = 0.9\nnames = 1", "line 5: unknown field `names`");
+        check("[[concepts.vocabularies]]\nname = 'doid'", "missing field `tasks`");
+        std::fs::write(&path, "[engine]\nworkers = 2\n[concepts]\nfuzzy_score_min = 0.9").unwrap();
+        assert_eq!(read_concepts(&path).unwrap().fuzzy_score_min, 0.9);
+        let error = format!("{:#}", read_concepts(&folder.path().join("none.toml")).unwrap_err());
+        assert!(error.contains("none.toml; name a file with a table [concepts]"), "{error}");
+    }
 }

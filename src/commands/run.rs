@@ -1,10 +1,11 @@
 //! `stillroom run`: the extraction topology on a log, or beside it the retraining topology.
 
-use crate::cohorts::cohort_parts;
+use crate::cohorts::hierarchy;
 use crate::commands::retrain::{STOP_NOTES, tell};
 use crate::commands::{ConfigArgs, print_line};
 use crate::config::Config;
-use crate::engine::{self, Cluster, Committed, Observer, Parts, RetagSources, Role};
+use crate::engine::{self, Cluster, CohortParts, Committed, Observer, Parts, RetagSources, Role};
+use crate::interpreter::Loaded;
 use crate::log::{first_progress, open_log, open_written_log, prepare_topics};
 use crate::teaching::asking::{self, Asker, Asking};
 use crate::{interpreter, offline, retraining, serving, students, wire};
@@ -231,7 +232,7 @@ impl LogRun<'_> {
     /// When the student, a lexicon or a vocabulary cannot be loaded, or the log cannot be read or written.
     pub(crate) fn run(self, observer: Box<dyn Observer>, stop: Arc<AtomicBool>) -> Result<Progress> {
         let LogRun { config, log, wire, cluster, committer, asker, panel } = self;
-        let interpret = interpreter::load(&config.assertion, &config.concepts)?;
+        let Loaded { interpret, concepts } = interpreter::load(&config.assertion, &config.concepts)?;
         let runtime = config.student.start(&config.engine)?;
         let sources = (0..config.engine.workers).map(|_| Ok(wire.source(log.tail()?)));
         let sources = sources.collect::<Result<Vec<Box<dyn Source>>>>()?;
@@ -244,15 +245,28 @@ impl LogRun<'_> {
             }
         };
         let format = wire.format();
-        let (retag, cohorts) = (Some(retag_sources(&log, wire)), cohort_parts(config)?);
+        let (retag, cohorts) =
+            (Some(retag_sources(&log, wire)), CohortParts { hierarchy: hierarchy(concepts), tally: Arc::default() });
         let tally = Arc::clone(&cohorts.tally);
         let students = Students::new(runtime.pool, students::loader(config, runtime.tokenizer_hash));
         let tokenize = runtime.tokenize;
         let (teachers, labels) = (&config.teachers, &config.engine.topics.labels);
         let asking = asker.map(|asker| asker.start(teachers, log, labels)).transpose()?;
         let ask = asking.as_ref().map(|asking| asking.ask.clone());
-        let parts =
-            Parts { sources, history, role, wire: format, tokenize, students, interpret, cluster, ask, panel, retag, cohorts };
+        let parts = Parts {
+            sources,
+            history,
+            role,
+            wire: format,
+            tokenize,
+            students,
+            interpret,
+            cluster,
+            ask,
+            panel,
+            retag,
+            cohorts,
+        };
         let ran = engine::run(&config.engine, parts, stop);
         let asked = asking.map(Asking::finish).transpose();
         if let Ok(Some(table)) = &asked {
@@ -301,7 +315,8 @@ fn dry_run(config: &Config, log: &dyn Log, limit: u64) -> Result<ExitCode> {
     // As if every note came for the first time: what is known of earlier revisions is not restored.
     let start = log.progress()?.inputs.remove(&engine.topics.notes).unwrap_or_default();
     let runtime = serving::student_config(config)?.start(&engine)?;
-    let (source, interpret) = (wire.source(log.bounded()?), interpreter::load(&config.assertion, &config.concepts)?);
+    let (source, interpret) =
+        (wire.source(log.bounded()?), interpreter::load(&config.assertion, &config.concepts)?.interpret);
     let input = offline::Input { source, wire: wire.format(), start, limit, interpret };
     let totals = offline::extract(runtime, &engine, input, Box::new(Printed))?;
     eprintln!(

@@ -53,9 +53,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stillroom_connectors::Source;
 use stillroom_dataflow::{
-    Admission, AsJson, AskConfig, CohortTopics, CohortsConfig, CommittedFeed, ExtractConfig, Feed, FeedSender, Interpret,
-    Report, Retirement, Sink, StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice, WireFormat, Word,
-    committed, feed, gossip, retire, source, worker_config,
+    Admission, AsJson, AskConfig, CohortTopics, CohortsConfig, CommittedFeed, ExtractConfig, Feed, FeedSender,
+    Interpret, Report, Retirement, Sink, StudentLease, Students, TagConfig, TeacherPanel, TokenizeText, Voice,
+    WireFormat, Word, committed, feed, gossip, retire, source, worker_config,
 };
 use stillroom_schemas::Progress;
 use stillroom_topologies::{ExtractionParts, extraction};
@@ -124,8 +124,7 @@ pub fn run(config: &EngineConfig, parts: Parts, stop: Arc<AtomicBool>) -> Result
     let start = role.start();
     let first_epoch = start.as_ref().map_or(0, |start| EpochClock::first_live(start.epoch));
     let (tokenize, cohorts) = (&tokenize, cohorts.config(config, first_epoch));
-    let stage =
-        Stage { config, wire: &wire, tokenize, students: (&students, first), interpret, ask, panel, cohorts };
+    let stage = Stage { config, wire: &wire, tokenize, students: (&students, first), interpret, ask, panel, cohorts };
     let Seating { seats, feeds, reported } = Seating::new(&stage, place, &clock, committed_feed);
     // The first student goes when no worker needs it any more.
     drop(stage);

@@ -38,14 +38,14 @@ fn vocabulary(folder: &Path, lines: &str) -> ConceptsConfig {
 
 /// How what tells by two settings is called; empty where there is none.
 fn name(assertion: &AssertionConfig, concepts: &ConceptsConfig) -> String {
-    load(assertion, concepts).unwrap().map_or(String::new(), |interpreter| interpreter.name().to_owned())
+    load(assertion, concepts).unwrap().interpret.map_or(String::new(), |interpreter| interpreter.name().to_owned())
 }
 
 #[test]
 fn a_note_is_told_of_in_the_order_of_its_spans() {
     let folder = tempfile::tempdir().unwrap();
     let concepts = vocabulary(folder.path(), "DOID:2841\tasthma\n");
-    let interpreter = load(&AssertionConfig::default(), &concepts).unwrap().unwrap();
+    let interpreter = load(&AssertionConfig::default(), &concepts).unwrap().interpret.unwrap();
     let facts = interpreter.interpret(NOTE, &spans());
     let [asthma, metformin, aspirin, fever] = &facts[..] else { panic!("{facts:?}") };
 
@@ -81,12 +81,12 @@ fn a_note_is_told_of_in_the_order_of_its_spans() {
 fn what_is_off_is_not_told() {
     let folder = tempfile::tempdir().unwrap();
     let off = AssertionConfig { enabled: false, ..AssertionConfig::default() };
-    assert!(load(&off, &ConceptsConfig::default()).unwrap().is_none());
+    assert!(load(&off, &ConceptsConfig::default()).unwrap().interpret.is_none());
     let concepts = vocabulary(folder.path(), "DOID:2841\tasthma\n");
-    let coded = load(&off, &concepts).unwrap().unwrap().interpret(NOTE, &spans());
+    let coded = load(&off, &concepts).unwrap().interpret.unwrap().interpret(NOTE, &spans());
     assert!(coded.iter().all(|fact| fact.assertion.is_none() && fact.section.is_none()));
     assert!(coded[0].concept.is_some() && coded[1].dosage.is_some());
-    let asserted = load(&AssertionConfig::default(), &ConceptsConfig::default()).unwrap().unwrap();
+    let asserted = load(&AssertionConfig::default(), &ConceptsConfig::default()).unwrap().interpret.unwrap();
     assert!(asserted.interpret(NOTE, &spans()).iter().all(|fact| fact.assertion.is_some() && fact.concept.is_none()));
 }
 

@@ -90,7 +90,15 @@ fn state_by(model: &str, note: &str, (revision, offset): (u64, u64), (text, foun
         words: tokenize(text).unwrap().words.to_bytes(),
         spans: found.to_vec(),
     };
-    NoteState { note_id: note.to_owned(), revision, offset, prediction: Some(prediction), interpretation: None, facts: None, dead_lettered: None }
+    NoteState {
+        note_id: note.to_owned(),
+        revision,
+        offset,
+        prediction: Some(prediction),
+        interpretation: None,
+        facts: None,
+        dead_lettered: None,
+    }
 }
 
 /// The figure of a student in words, over all notes.

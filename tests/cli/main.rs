@@ -2,9 +2,9 @@
 
 mod annotated;
 mod asking;
+mod assert;
 mod checkpoint;
 mod cohorts;
-mod assert;
 mod concepts;
 mod corpus;
 mod demo;
@@ -12,8 +12,8 @@ mod documents;
 mod extract;
 mod formats;
 mod hub;
-mod interpreting;
 mod inputs;
+mod interpreting;
 mod label;
 mod models;
 mod native;

@@ -229,7 +229,15 @@ mod tests {
     }
 
     fn state_of(id: &str, revision: u64, offset: u64, dead_lettered: Option<TextHash>) -> NoteState {
-        NoteState { note_id: id.to_owned(), revision, offset, prediction: None, interpretation: None, facts: None, dead_lettered }
+        NoteState {
+            note_id: id.to_owned(),
+            revision,
+            offset,
+            prediction: None,
+            interpretation: None,
+            facts: None,
+            dead_lettered,
+        }
     }
 
     #[test]

@@ -88,7 +88,15 @@ mod tests {
                     spans: Vec::new(),
                 });
                 let interpretation = words.next().map(str::to_owned);
-                let state = NoteState { note_id, revision: 0, offset, prediction, interpretation, facts: None, dead_lettered: None };
+                let state = NoteState {
+                    note_id,
+                    revision: 0,
+                    offset,
+                    prediction,
+                    interpretation,
+                    facts: None,
+                    dead_lettered: None,
+                };
                 stale.see(0, state, (&ModelId("b".to_owned()), Some("new")));
             }
             let (places, notes) = stale.into_places();
