@@ -61,7 +61,7 @@ sections = [{ name = "travel", remove = ["travel history"] }, { name = "family_h
     check_with(&context, "Not a hint of [d:gout].", r#"gout negated by "not""#);
     check_with(&context, "Denies [s:fever].", "fever affirmed");
     check_with(&context, "History of [d:stroke].", r#"stroke historical by "history of""#);
-    check_with(&context, "Travel History: [d:malaria]", "malaria affirmed");
+    check_with(&context, "Travel History: [d:malaria]", r#"malaria historical by "history""#);
     check_with(&context, "Family history: [d:gout]", "gout affirmed");
 }
 
