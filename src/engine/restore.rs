@@ -1,8 +1,8 @@
 //! Reading back what earlier runs committed.
 //!
-//! In: the topics of states, references, labels, models, cohorts, memberships and quality, up to the offsets in the progress. Out: states,
-//! references, labels, the last activation, definitions of cohorts and memberships on the feeds, in chunks at small epochs, and the
-//! quality that was published last.
+//! In: the topics of states, references, labels, cohorts, memberships and quality, up to the offsets in the progress, and the topic of
+//! models to its end. Out: states, references, labels, the last activation, definitions of cohorts and memberships on the feeds, in
+//! chunks at small epochs, and the quality that was published last.
 
 use crate::engine::config::{EngineConfig, Topics};
 use crate::engine::control::Control;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use stillroom_connectors::Source;
+use stillroom_connectors::{LogError, Source};
 use stillroom_dataflow::{
     Batch, Epoch, FeedError, FeedSender, Input, Record, WireFormat, Words, activation_of, membership_of,
 };
@@ -19,6 +19,9 @@ use stillroom_schemas::{NoteState, Progress, Quality, QualityKey, TopicOffsets};
 
 /// Bytes of records that are restored at one epoch: one large epoch would be held in memory whole.
 const CHUNK_BYTES_MAX: usize = 4 << 20;
+
+/// The partition in which activations are in one order.
+const ACTIVATIONS: u32 = 0;
 
 /// A log that gives nothing for so long, though records are recorded as committed, is taken to have lost them.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -66,14 +69,13 @@ impl Restoring<'_> {
             (&topics.state, &start.outputs),
             (&topics.references, &start.inputs),
             (&topics.labels, &start.inputs),
-            (&topics.models, &start.inputs),
             (&topics.cohorts, of_cohorts.0),
             (&topics.memberships, of_cohorts.1),
         ];
         let is_here = |partition| place.reader_of(partition).is_some();
+        let activation = last_activation(history, topics, place)?;
         let mut replay = Replay::new(history, topics_restored, is_here)?;
         let (mut epoch, mut bytes) = (1, 0);
-        let mut activation = None;
         let mut chunks: Vec<Chunk> = feeds.iter().map(|_| Chunk::default()).collect();
         while let Some(record) = replay.next()? {
             bytes += size_of_record(&record);
@@ -81,11 +83,6 @@ impl Restoring<'_> {
             let Some(worker) = place.reader_of(partition) else { continue };
             if *record.topic == *topics.state {
                 chunks[worker].push_state(partition, state_of(&record)?);
-            } else if *record.topic == *topics.models {
-                // Students that others have followed are not loaded again, and what is no activation was a dead letter.
-                if activation_of(&record).is_some() {
-                    activation = Some((worker, Input::Record(record)));
-                }
             } else {
                 let is_membership = *record.topic == *topics.memberships;
                 ensure!(!is_membership || membership_of(&record).is_some(), unreadable(&record));
@@ -108,6 +105,27 @@ impl Restoring<'_> {
         control.is_restored.store(true, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// The last activation there is, with the worker that reads it: its student tags from the first live epoch on, whether an earlier run
+/// has read it or not. So a note that a student has tagged and no run has committed is tagged by none that was activated before that
+/// one, and students that others have followed are not loaded again. What is no activation is a dead letter when it is read.
+fn last_activation(history: &mut dyn Source, topics: &Topics, place: Place) -> Result<Option<(usize, Input)>> {
+    let Some(worker) = place.reader_of(ACTIVATIONS) else { return Ok(None) };
+    match history.partitions(&topics.models) {
+        // That a topic is missing the readers say.
+        Ok(0) | Err(LogError::NoTopic { .. }) => return Ok(None),
+        partitions => partitions?,
+    };
+    let to_the_end = TopicOffsets::from([(topics.models.clone(), BTreeMap::from([(ACTIVATIONS, u64::MAX)]))]);
+    let mut replay = Replay::new(history, [(&topics.models, &to_the_end)], |_| true)?;
+    let mut last = None;
+    while let Some(record) = replay.next()? {
+        if activation_of(&record).is_some() {
+            last = Some((worker, Input::Record(record)));
+        }
+    }
+    Ok(last)
 }
 
 /// What a worker is sent at one epoch.

@@ -51,8 +51,9 @@ pub type Activations<'scope> = StreamVec<'scope, Epoch, (u64, Activation)>;
 
 /// Has notes read by students.
 pub trait Tag<'scope> {
-    /// Tags every word of every note: an epoch by the student of the last of `activations` that came so many epochs before it, and until
-    /// then by that of `first`. The result does not depend on how windows were put into batches, or on when a student was loaded.
+    /// Tags every word of every note: an epoch by the student of the activation with the greatest offset of those that came so many
+    /// epochs before it, and until then by that of the lease. The result does not depend on how windows were put into batches, or on
+    /// when a student was loaded.
     ///
     /// The operator's state and its credits are a worker's own; see `tests/tag.rs` for a run with threads.
     fn tag(
@@ -144,12 +145,14 @@ impl Roster {
         Roster { students, config, wake, terms: BTreeMap::from([(0, term)]), held: BTreeMap::new() }
     }
 
-    /// Takes note of an activation. Of several that begin at one epoch the last counts, whatever order they come in.
+    /// Takes note of an activation, unless a later one has been heard that begins no later: at its start a run is told of the last one
+    /// first, and reads those before it, and itself, again. Activations come from one worker, so that all hear them in one order.
     fn hear(&mut self, epoch: Epoch, offset: u64, activation: Activation) {
         let begin = epoch.saturating_add(self.config.activation_epochs.max(1));
-        let is_later = self.terms.get(&begin).is_none_or(|term| term.offset < Some(offset));
-        if is_later {
-            let (model, offset) = (activation.model.clone(), Some(offset));
+        let offset = Some(offset);
+        let is_overtaken = self.terms.range(..=begin).any(|(_, term)| term.offset >= offset);
+        if !is_overtaken {
+            let model = activation.model.clone();
             self.students.take_note(Tenure { begin, activation: offset, model: model.clone() });
             self.terms.insert(begin, Term { model, offset, work: Work::Called(activation) });
         }

@@ -218,6 +218,11 @@ fn an_epoch_has_one_student_on_every_worker() {
             let epoch = random.random_range(activations.last().map_or(0, |(epoch, ..)| *epoch)..epochs);
             activations.push((epoch, offset, format!("student-{}", random.random_range(0..3))));
         }
+        if seed % 2 == 0 {
+            // As after a restart: one of them is told of at once, and it and those before it are read again.
+            let (_, offset, name) = activations[random.random_range(0..activations.len())].clone();
+            activations.insert(0, (0, offset, name));
+        }
         let expected = |epoch: u64| {
             let before = activations.iter().filter(|(at, ..)| at + DELAY <= epoch);
             before.max_by_key(|(_, offset, _)| *offset).map_or("parrot", |(.., name)| name)

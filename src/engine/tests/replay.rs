@@ -1,5 +1,5 @@
-//! The epoch at which the student changes, killed after its outputs were written and before it was committed, on the log in a
-//! folder: it is replayed to the same bytes.
+//! Epochs around a change of students, killed after their outputs were written and before they were committed, on the log in a
+//! folder: they are replayed to the bytes of a run that was not killed.
 
 use super::memory::killed;
 use super::students::{activation, any_of};
@@ -21,11 +21,30 @@ const PARTITIONS: u32 = 2;
 /// How long nothing may happen.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Loses the first commit that has anything by [`SECOND`] when all of it was written but the progress, which makes it one.
+/// The most that there is, far longer than a test takes.
+const ACTIVATION_MS_MAX: u64 = 600_000;
+
+/// What a commit is lost by.
+type IsLost = fn(&OutputRecord) -> bool;
+
+/// Loses the first commit that has such an output when all of it was written but the progress, which makes it one.
 struct Losing {
     inner: Box<dyn Committer>,
+    is_lost: IsLost,
     /// The file of the progress.
     path: PathBuf,
+}
+
+/// Whether it is by [`SECOND`].
+fn is_by_second(output: &OutputRecord) -> bool {
+    output.value.as_deref().is_some_and(|value| String::from_utf8_lossy(value).contains(SECOND))
+}
+
+/// Whether it is of a note that came after [`SECOND`] was activated.
+fn is_of_later_note(output: &OutputRecord) -> bool {
+    let id = output.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+    let number = id.and_then(|id| id.strip_prefix('n')?.parse::<u64>().ok());
+    number.is_some_and(|number| number >= NOTES)
 }
 
 impl Committer for Losing {
@@ -34,10 +53,7 @@ impl Committer for Losing {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), LogError> {
-        let is_by_second = |output: &OutputRecord| {
-            output.value.as_deref().is_some_and(|value| String::from_utf8_lossy(value).contains(SECOND))
-        };
-        if !commit.outputs.iter().any(is_by_second) {
+        if !commit.outputs.iter().any(self.is_lost) {
             return self.inner.commit(commit);
         }
         let before = fs::read(&self.path).unwrap();
@@ -54,17 +70,16 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(log: &EmbeddedLog, workers: usize, is_losing: bool) -> Engine {
+    fn start(log: &EmbeddedLog, workers: usize, activation_ms: u64, is_lost: Option<IsLost>) -> Engine {
         let stop = Arc::new(AtomicBool::new(false));
         let (log, of_run) = (log.clone(), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
-            // The epoch after that of the activation is the second student's.
-            let config = EngineConfig { activation_ms: 0, ..config(workers, 0) };
+            let config = EngineConfig { activation_ms, ..config(workers, 0) };
             let Topics { extractions, quality, state, dead_letters, .. } = &config.topics;
             let inner = log.committer(&[extractions, quality, state, dead_letters])?;
-            let committer: Box<dyn Committer> = match is_losing {
-                true => Box::new(Losing { inner, path: log.dir().join("progress.json") }),
-                false => inner,
+            let committer: Box<dyn Committer> = match is_lost {
+                Some(is_lost) => Box::new(Losing { inner, is_lost, path: log.dir().join("progress.json") }),
+                None => inner,
             };
             let parts = Parts {
                 sources: (0..workers).map(|_| log.tail()).collect::<Result<_, _>>()?,
@@ -153,24 +168,31 @@ fn files(log: &EmbeddedLog) -> Vec<String> {
     [extractions, state].iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| file(topic, partition))).collect()
 }
 
+/// What a run makes of the notes, of which the later half is the second student's, when nothing is lost.
+fn uninterrupted(folder: &Path, workers: usize) -> Vec<String> {
+    let log = new_log(folder);
+    // The epoch after that of the activation is the second student's.
+    let engine = Engine::start(&log, workers, 0, None);
+    engine.change(&log);
+    engine.finish(&log);
+    let students = |file: &String| {
+        let of_line = |line: &str| if line.contains(SECOND) { SECOND } else { MODEL };
+        let mut students: Vec<&str> = file.lines().map(of_line).collect();
+        students.dedup();
+        students
+    };
+    let files = files(&log);
+    assert!(files.iter().all(|file| students(file) == [MODEL, SECOND]), "{files:?}");
+    files
+}
+
 #[test]
 fn the_epoch_at_which_the_student_changes_is_replayed_to_the_same_bytes() {
     for workers in 1..=3 {
         let folder = tempfile::tempdir().unwrap();
-        let [whole, interrupted] = ["whole", "interrupted"].map(|name| new_log(&folder.path().join(name)));
-        let engine = Engine::start(&whole, workers, false);
-        engine.change(&whole);
-        engine.finish(&whole);
-        let expected = files(&whole);
-        let students = |file: &String| {
-            let of_line = |line: &str| if line.contains(SECOND) { SECOND } else { MODEL };
-            let mut students: Vec<&str> = file.lines().map(of_line).collect();
-            students.dedup();
-            students
-        };
-        assert!(expected.iter().all(|file| students(file) == [MODEL, SECOND]), "{expected:?}");
-
-        let engine = Engine::start(&interrupted, workers, true);
+        let expected = uninterrupted(&folder.path().join("whole"), workers);
+        let interrupted = new_log(&folder.path().join("interrupted"));
+        let engine = Engine::start(&interrupted, workers, 0, Some(is_by_second));
         engine.change(&interrupted);
         engine.lose();
         for kill in 0..2 {
@@ -181,10 +203,32 @@ fn the_epoch_at_which_the_student_changes_is_replayed_to_the_same_bytes() {
             let is_begun = |(whole, written): (&String, &String)| whole.starts_with(written);
             assert!(expected.iter().zip(&written).all(is_begun), "{workers} workers, kill {kill}: {written:?}");
             if kill == 0 {
-                Engine::start(&interrupted, workers, true).lose();
+                Engine::start(&interrupted, workers, 0, Some(is_by_second)).lose();
             }
         }
-        Engine::start(&interrupted, workers, false).finish(&interrupted);
+        Engine::start(&interrupted, workers, 0, None).finish(&interrupted);
+        assert_eq!(files(&interrupted), expected, "{workers} workers");
+    }
+}
+
+/// Until its epoch comes an activation changes nothing, and the student before tags on. What it tagged then and no run committed is
+/// tagged by the student that was activated once the run starts again: nobody sees the one answer before the other.
+#[test]
+fn what_was_not_committed_before_the_change_is_the_new_students_after_a_restart() {
+    for workers in 1..=3 {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = uninterrupted(&folder.path().join("whole"), workers);
+        let interrupted = new_log(&folder.path().join("interrupted"));
+        let engine = Engine::start(&interrupted, workers, ACTIVATION_MS_MAX, Some(is_of_later_note));
+        engine.change(&interrupted);
+        engine.lose();
+        let (written, extractions) = (files(&interrupted), Topics::default().extractions);
+        assert!(!written.iter().any(|file| file.contains(SECOND)), "{workers} workers: its epoch has not come");
+        let lines: usize = written.iter().map(|file| file.lines().count()).sum();
+        assert!(lines as u64 > 2 * NOTES, "{workers} workers: nothing was written that was not committed");
+        let committed = interrupted.read_topic(&extractions).unwrap().map(Result::unwrap).count() as u64;
+        assert_eq!(committed, NOTES, "{workers} workers: who reads the log sees what was not committed");
+        Engine::start(&interrupted, workers, ACTIVATION_MS_MAX, None).finish(&interrupted);
         assert_eq!(files(&interrupted), expected, "{workers} workers");
     }
 }
