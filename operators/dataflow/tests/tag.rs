@@ -15,6 +15,7 @@ use stillroom_dataflow::{
 use stillroom_schemas::{Activation, ActivationCause, ModelId, Note, TextHash};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Input, Inspect, Probe};
+use timely::worker::Worker;
 
 /// Says of a word what its number is among a hundred; fails on windows with a 7 in them.
 struct Parrot(ModelId);
@@ -251,6 +252,72 @@ fn an_epoch_has_one_student_on_every_worker() {
                 std::thread::yield_now();
             }
         }
+    }
+}
+
+/// Steps until something is so.
+fn step_until(worker: &mut Worker, what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        worker.step_or_park(Some(Duration::from_millis(1)));
+    }
+}
+
+/// Notes of epochs before its own do not wait while a student is loaded; once no epoch needs it, the one before goes, while its input
+/// is open.
+#[test]
+fn nothing_waits_for_a_student_before_its_epoch_and_the_one_before_goes_after_it() {
+    for workers in 1..=3 {
+        let (loads, gate) = (Arc::new(Loads::default()), Arc::new((Mutex::new(false), Condvar::new())));
+        let (of_load, is_awaited) = (Arc::clone(&loads), Arc::clone(&gate));
+        let load: LoadStudent = Arc::new(move |activation| {
+            let is_open = is_awaited.0.lock().unwrap();
+            drop(is_awaited.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+            Ok(TaggerPool::start(vec![counted(&activation.model.0, &of_load)], 2)?)
+        });
+        let first = TaggerPool::start(vec![counted("parrot", &loads)], 2).unwrap();
+        // Each worker takes its own: one that stayed here would keep the first student.
+        let seats = Mutex::new(vec![Students::new(first, load); workers]);
+        let (sender, answered) = channel::<(u64, String)>();
+        let guards = timely::execute(timely::Config::process(workers), move |worker| {
+            let (students, sender) = (seats.lock().unwrap().pop().unwrap(), sender.clone());
+            let config = TagConfig { tokens_max: 8, linger_max: Duration::ZERO, activation_epochs: DELAY };
+            let ((mut input, mut models), probe) = worker.dataflow(|scope| {
+                let (input, notes) = scope.new_input();
+                let (models, activations) = scope.new_input::<Vec<(u64, Activation)>>();
+                let tagged = notes.tag(activations.broadcast(), students, config).inspect_core(move |event| {
+                    let Ok((stamp, notes)) = event else { return };
+                    let epoch = *stamp.least().unwrap();
+                    let said = |note: &TaggedNote| sender.send((epoch, note.student.model.0.clone())).unwrap();
+                    notes.iter().for_each(said);
+                });
+                let (probe, _) = tagged.probe();
+                ((input, models), probe)
+            });
+            let index = worker.index();
+            if index == 0 {
+                models.send((0, activation("second")));
+            }
+            for epoch in 0..=DELAY {
+                input.send(note(index, &[vec![1]]));
+                input.advance_to(epoch + 1);
+                models.advance_to(epoch + 1);
+            }
+            step_until(worker, "notes wait for a student that is not theirs", || !probe.less_than(&DELAY));
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_all();
+            step_until(worker, "notes wait for a student that is loaded", || !probe.less_than(&(DELAY + 1)));
+            let alive = || loads.alive.load(Ordering::SeqCst);
+            step_until(worker, "a student that nothing needs stays in memory", || alive() <= 1);
+            assert_eq!(alive(), 1, "the student that tags from now on is gone");
+        });
+        guards.unwrap().join().into_iter().for_each(|worker| worker.unwrap());
+        let expected = |epoch: u64| (epoch, if epoch < DELAY { "parrot" } else { "second" }.to_owned());
+        let mut found: Vec<(u64, String)> = answered.try_iter().collect();
+        found.sort();
+        let expected: Vec<_> = (0..=DELAY).flat_map(|epoch| std::iter::repeat_n(expected(epoch), workers)).collect();
+        assert_eq!(found, expected, "{workers} workers");
     }
 }
 
