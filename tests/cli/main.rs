@@ -25,4 +25,5 @@ mod site;
 mod study;
 mod support;
 mod train;
+mod turns;
 mod vendor;

@@ -17,7 +17,12 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(broker: &Broker) -> Cluster {
-        let mut site = Site::new(broker, 3);
+        Cluster::with_partitions(broker, 3)
+    }
+
+    /// With so many partitions of notes.
+    pub(crate) fn with_partitions(broker: &Broker, partitions: u32) -> Cluster {
+        let mut site = Site::new(broker, partitions);
         let path = |name: &str| site.folder.path().join(name);
         let (hosts, key) = (path("hosts.txt"), path("key"));
         std::fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();

@@ -25,5 +25,7 @@ mod site;
 mod students;
 #[path = "../cli/support.rs"]
 mod support;
+#[path = "../cli/turns.rs"]
+mod turns;
 #[path = "../cli/vendor.rs"]
 mod vendor;

@@ -3,15 +3,20 @@
 use crate::annotated::{note, text};
 use crate::cluster::Cluster;
 use crate::running::DEADLINE;
-use crate::site::{Broker, Site};
+use crate::site::{Broker, Read, Site};
 use crate::support::{json_lines, stdout, stillroom, tiny};
+use crate::turns::{check_together, turns};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use stillroom_schemas::Extraction;
+use stillroom_connectors::Log;
+use stillroom_schemas::{Extraction, Progress};
+
+/// Partitions, so that each of two processes with three workers reads some.
+const PARTITIONS: u32 = 6;
 
 /// Notes of one round: enough that every partition gets some.
 const NOTES: usize = 60;
@@ -55,9 +60,14 @@ pub(crate) fn two_students(site: &mut Site) -> [String; 2] {
     [listed["serving"].as_str().unwrap().to_owned(), second]
 }
 
+/// How many partitions notes have.
+fn partitions(site: &Site) -> usize {
+    site.log.partitions(&site.topic("notes")).unwrap().unwrap() as usize
+}
+
 /// The students of every partition's extractions, in the order of commits, and how many there are.
 fn students(site: &Site) -> (Vec<Vec<String>>, usize) {
-    let (mut students, records) = (vec![Vec::new(); 3], site.kcat("extractions", "read_committed"));
+    let (mut students, records) = (vec![Vec::new(); partitions(site)], site.kcat("extractions", "read_committed"));
     for record in &records {
         let extraction: Extraction = serde_json::from_str(record.payload.as_deref().unwrap()).unwrap();
         students[record.partition as usize].push(extraction.model.0);
@@ -99,12 +109,41 @@ pub(crate) fn check_turns(site: &Site, turns: &[(&str, &Path)]) {
         students.entry(record.partition).or_default().push(model);
     }
     assert_eq!(seen.len(), notes.len(), "a note is lost");
-    assert_eq!(students.len(), 3, "a partition has no notes");
+    assert_eq!(students.len(), partitions(site), "a partition has no notes");
     let turns: Vec<&str> = turns.iter().map(|(model, _)| *model).collect();
     for mut students in students.into_values() {
         students.dedup();
         assert_eq!(students, turns, "students out of order");
     }
+    check_commits(site);
+}
+
+/// Checks that all partitions, whichever process reads them, change students together, by the commit of every note.
+fn check_commits(site: &Site) {
+    let read = |topic: &str| site.kcat(topic, "read_committed");
+    // Compaction leaves the last of several commits, which is as if they were one.
+    let progress = |record: Read| -> Progress { serde_json::from_str(record.payload.as_deref().unwrap()).unwrap() };
+    let commits: Vec<Progress> = read("progress").into_iter().map(progress).collect();
+    let notes = site.topic("notes");
+    let offsets: BTreeMap<Option<String>, u64> =
+        read("notes").into_iter().map(|record| (record.key, record.offset)).collect();
+    let mut records = Vec::new();
+    for of_partition in read("extractions").chunk_by(|one, other| one.partition == other.partition) {
+        let model = |record: &Read| {
+            let extraction: Extraction = serde_json::from_str(record.payload.as_deref().unwrap()).unwrap();
+            extraction.model.0
+        };
+        let students: Vec<String> = of_partition.iter().map(model).collect();
+        for (record, turn) in of_partition.iter().zip(turns(students.iter().map(String::as_str))) {
+            let offset = offsets[&record.key];
+            let next =
+                |progress: &Progress| progress.inputs.get(&notes).and_then(|next| next.get(&record.partition)).copied();
+            let commit = commits.partition_point(|progress| next(progress).unwrap_or(0) <= offset);
+            assert!(commit < commits.len(), "a note was extracted that no commit has");
+            records.push((commit, turn));
+        }
+    }
+    check_together(records);
 }
 
 /// What a student in a folder says of the notes of a file by itself, by note.
@@ -120,17 +159,17 @@ fn said_by(folder: &Path, notes: &Path) -> BTreeMap<String, Value> {
 #[test]
 fn two_processes_have_one_student() {
     let Some(broker) = Broker::shared() else { return };
-    let mut cluster = Cluster::new(&broker);
+    let mut cluster = Cluster::with_partitions(&broker, PARTITIONS);
     let [first, second] = two_students(&mut cluster.site);
 
-    let [first_process, other] = cluster.start(1);
+    let [first_process, other] = cluster.start(2);
     let mut notes = put_until(&cluster.site, "first", &first);
     models(&cluster.site, &["promote", "second", "--force"]);
     notes += put_until(&cluster.site, "second", &second);
     models(&cluster.site, &["rollback"]);
     other.kill();
     first_process.wait();
-    let [first_process, other] = cluster.start(1);
+    let [first_process, other] = cluster.start(3);
     notes += put_until(&cluster.site, "third", &first);
     stdout(&other.terminate());
     first_process.wait();
@@ -140,6 +179,7 @@ fn two_processes_have_one_student() {
         assert_eq!(students, [first.clone(), second.clone(), first.clone()], "students out of order");
     }
     assert_eq!(extracted, notes, "a note is lost or extracted twice");
+    check_commits(&cluster.site);
 }
 
 /// Notes that come at a time around a change of students.
@@ -155,20 +195,21 @@ fn put_batches(site: &Site, from: usize, batches: usize) -> usize {
 }
 
 /// A process is killed at some moment around a change: before the activation is read, while its student is loaded, or when it tags.
+/// Those that start then have another number of workers.
 #[test]
 fn kills_around_a_change_leave_every_note_to_the_student_whose_turn_it_is() {
     let Some(broker) = Broker::shared() else { return };
-    let mut cluster = Cluster::new(&broker);
+    let mut cluster = Cluster::with_partitions(&broker, PARTITIONS);
     let [first, second] = two_students(&mut cluster.site);
     let (site, mut random) = (&cluster.site, SmallRng::seed_from_u64(6));
     let mut processes = cluster.start(1);
     put_until(site, "before", &first);
     let mut numbers = 0;
-    for (round, change, model) in [
+    for (workers, (round, change, model)) in [2, 3, 1].into_iter().zip([
         ("first", &["promote", "second", "--force"][..], &second),
         ("second", &["rollback"], &first),
         ("third", &["promote", "second", "--force"], &second),
-    ] {
+    ]) {
         numbers = put_batches(site, numbers, 2);
         models(site, change);
         numbers = put_batches(site, numbers, random.random_range(0..16));
@@ -176,7 +217,7 @@ fn kills_around_a_change_leave_every_note_to_the_student_whose_turn_it_is() {
         let (victim, left) = if random.random_bool(0.5) { (one, other) } else { (other, one) };
         victim.kill();
         left.wait();
-        processes = cluster.start(1);
+        processes = cluster.start(workers);
         put_until(site, round, model);
     }
     let [one, other] = processes;

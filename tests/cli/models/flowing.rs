@@ -3,11 +3,13 @@
 use super::{Site, documents};
 use crate::running::{DEADLINE, Running};
 use crate::support::{json_lines, stdout, stillroom};
+use crate::turns::{check_together, turns};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use stillroom::engine::Topics;
@@ -25,6 +27,8 @@ struct Flow<'a> {
     site: &'a Site,
     topics: Topics,
     appended: AtomicUsize,
+    /// Where the extractions of each partition ended, whenever something was committed.
+    ends: Mutex<Vec<BTreeMap<u32, u64>>>,
 }
 
 impl Flow<'_> {
@@ -44,6 +48,28 @@ impl Flow<'_> {
         };
         self.site.log.append(&self.topics.notes, &[record]).unwrap();
         self.appended.store(number + 1, Ordering::SeqCst);
+    }
+
+    /// Takes note of what is committed: extractions behind it are of later commits.
+    fn look(&self) {
+        let mut outputs = self.site.log.progress().unwrap().outputs;
+        let (now, mut ends) = (outputs.remove(&self.topics.extractions).unwrap_or_default(), self.ends.lock().unwrap());
+        if ends.last() != Some(&now) {
+            ends.push(now);
+        }
+    }
+
+    /// Checks that all partitions change students together, by what was committed whenever it was looked at.
+    fn check_commits(&self, extractions: &[Vec<Extraction>]) {
+        let (ends, mut records) = (self.ends.lock().unwrap(), Vec::new());
+        for (partition, of_partition) in (0..).zip(extractions) {
+            let turns = turns(of_partition.iter().map(|extraction| extraction.model.0.as_str()));
+            for (offset, turn) in (0..).zip(turns) {
+                let end = |ends: &BTreeMap<u32, u64>| ends.get(&partition).copied().unwrap_or(0);
+                records.push((ends.partition_point(|ends| end(ends) <= offset), turn));
+            }
+        }
+        check_together(records);
     }
 
     /// What is committed, partition by partition in the order of commits.
@@ -110,7 +136,7 @@ fn students_take_over_while_notes_flow() {
     fs::write(site.path("stillroom.toml"), config).unwrap();
     let strong = site.add("strong", &[]);
     let weak = site.add("weak", &[]);
-    let flow = Flow { site: &site, topics, appended: AtomicUsize::new(0) };
+    let flow = Flow { site: &site, topics, appended: AtomicUsize::new(0), ends: Mutex::default() };
     let mut random = SmallRng::seed_from_u64(6);
     let is_enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -119,6 +145,7 @@ fn students_take_over_while_notes_flow() {
         scope.spawn(|| {
             while !is_enough.load(Ordering::SeqCst) {
                 flow.append();
+                flow.look();
                 std::thread::sleep(EVERY);
             }
         });
@@ -166,6 +193,7 @@ fn students_take_over_while_notes_flow() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((ids.len(), seen), (notes, notes), "a note is lost or extracted twice");
+    flow.check_commits(&extractions);
 }
 
 /// Waits until `is_reached`, or fails.
@@ -191,7 +219,7 @@ fn notes_that_were_there_are_tagged_again() {
     config.push_str("[engine]\ntick_ms = 20\nactivation_ms = 100\n");
     fs::write(site.path("stillroom.toml"), config).unwrap();
     let strong = site.add("strong", &[]);
-    let flow = Flow { site: &site, topics, appended: AtomicUsize::new(0) };
+    let flow = Flow { site: &site, topics, appended: AtomicUsize::new(0), ends: Mutex::default() };
     (0..NOTES).for_each(|_| flow.append());
     let totals = || site.log.progress().unwrap().totals;
     let mut running = start(&site, 1);
