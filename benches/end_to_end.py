@@ -271,7 +271,7 @@ class Bench:
         return {"rounds": len(runs["with"]), **{kind: pooled(of_kind) for kind, of_kind in runs.items()}}
 
     def swap(self, both):
-        """From the activation to the first note of the new student; ends the program when it is not promoted."""
+        """Notes before, during and after a change of students; ends the program when the new one is not promoted."""
         variables = {**os.environ, "STILLROOM_FOLDER": str(self.live / "log")}
         command = [str(self.args.figures), "swap", str(self.args.note_rate)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as swapping:

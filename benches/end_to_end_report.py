@@ -40,6 +40,11 @@ def beside(paced):
                   ["notes at a steady rate", without["notes"], beside["notes"], ""]])
 
 
+def latency(of):
+    times = [of[key] for key in ("p50_ms", "p99_ms", "longest_ms")]
+    return ", ".join([str(of["notes"]), *("" if time is None else f"{time:.0f}" for time in times)])
+
+
 def figures(live):
     training, swap, report, mib = live["training"], live["swap"], live["report"], live["mib"]
     notes, of_tasks = report["notes"], report["tasks"]
@@ -52,8 +57,9 @@ def figures(live):
         ["training, s (stops left out)", f"{training['seconds']:.0f}, on {training['threads']} thread(s), niceness 10"],
         ["training, processor time, s", f"{training['cpu_seconds']:.0f}"],
         ["activation to the first committed note of the new student, s", f"{swap['seconds']:.2f}"],
-        ["the longest that a note took during the change, s", f"{swap['longest_note_seconds']:.2f}"],
-        ["notes by student during the change", ", ".join(f"{who} {n}" for who, n in swap["notes_by_student"].items())],
+        *([f"{when}: notes, p50, p99 and the longest from append to commit, ms", latency(swap[key])] for when, key in
+          (("before the activation", "before"), ("until that note", "during"), ("in the 10 s after it", "after"))),
+        ["notes by student in all of that time", ", ".join(f"{who} {n}" for who, n in swap["notes_by_student"].items())],
         ["peak memory of the training, MiB", f"{mib['training']:.0f}"],
         ["peak memory of the extraction, MiB", f"{mib['extraction']:.0f}"],
         ["peak memory of the retraining topology, MiB", f"{mib['retraining']:.0f}"],

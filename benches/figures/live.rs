@@ -4,9 +4,10 @@
 //!     STILLROOM_FOLDER=LOG cargo run --release --example figures -- swap [NOTES_PER_SECOND]
 //!
 //! `pace` appends so many notes at once and times them until the last is committed; then notes come at a steady rate, and each is timed
-//! from its append to the commit of its entities. `swap` appends at a steady rate until a student is activated and has read a note that is
-//! committed. Both append the demo's notes, of the type `paced`, and print a line of JSON. What is committed is seen a few milliseconds
-//! later, as the log is looked at so often.
+//! from its append to the commit of its entities. `swap` appends at a steady rate until a student is activated, has read a note that is
+//! committed, and ten seconds have passed; notes are timed before the activation, until that note, and after it. Both append the demo's
+//! notes, of the type `paced`, and print a line of JSON. What is committed is seen a few milliseconds later, as the log is looked at so
+//! often.
 
 use crate::feed::{KeyValue, append, folder};
 use crate::support;
@@ -29,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Bytes that are read at once.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// How long notes go on after the first of the new student.
+const AFTER: Duration = Duration::from_secs(10);
 
 /// When nothing is committed for so long, nothing more will be.
 const STALL_MAX: Duration = Duration::from_secs(120);
@@ -59,27 +63,49 @@ pub(crate) fn swap(numbers: &[u64]) -> Result<()> {
     let rate = numbers.first().copied().unwrap_or(5);
     let mut ward = Ward::open()?;
     let pace = Pace { began: Instant::now(), rate, before: 0 };
+    while ward.activated.is_none() {
+        ward.append_due(&pace)?;
+        ward.look()?;
+    }
+    let before = std::mem::take(&mut ward.took);
     let (activated, first) = loop {
         ward.append_due(&pace)?;
         ward.look()?;
-        let Some((at, model)) = &ward.activated else {
-            // Only what is under way at the change is of interest.
-            ward.took.clear();
-            continue;
-        };
+        let Some((at, model)) = &ward.activated else { continue };
         if let Some((first, _)) = ward.models.get(model) {
             break (*at, *first);
         }
     };
+    let during = std::mem::take(&mut ward.took);
+    while first.elapsed() < AFTER {
+        ward.append_due(&pace)?;
+        ward.look()?;
+    }
     ward.drain()?;
-    let longest = ward.took.iter().max().map_or(0.0, Duration::as_secs_f64);
+    let after = std::mem::take(&mut ward.took);
     let notes: BTreeMap<&str, u64> = ward.models.iter().map(|(model, (_, notes))| (model.0.as_str(), *notes)).collect();
     let seconds = first.saturating_duration_since(activated).as_secs_f64();
+    let [before, during, after] = [before, during, after].map(summary);
     println!(
         "{}",
-        serde_json::json!({ "seconds": seconds, "longest_note_seconds": longest, "notes_by_student": notes })
+        serde_json::json!({
+            "seconds": seconds,
+            "notes_by_student": notes,
+            "before": before,
+            "during": during,
+            "after": after,
+        })
     );
     Ok(())
+}
+
+/// How many notes there were, and their times in milliseconds; no times of none.
+fn summary(mut took: Vec<Duration>) -> serde_json::Value {
+    took.sort_unstable();
+    let notes = took.len();
+    let at =
+        |share: f64| took.get((notes as f64 * share) as usize).or(took.last()).map(|took| took.as_secs_f64() * 1e3);
+    serde_json::json!({ "notes": notes, "p50_ms": at(0.5), "p99_ms": at(0.99), "longest_ms": at(1.0) })
 }
 
 /// A steady rate.
