@@ -153,6 +153,7 @@ fn finish_body(tile: &Tile, (panel, affine): (&Panel, &[Affine]), after: After, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pointwise::tests::compiled_each;
     use crate::quantise::Levels;
     use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -165,7 +166,7 @@ mod tests {
         weights.chunks(inputs).flat_map(row).collect()
     }
 
-    /// A layer of a shape by every kernel against the layer in `f32` on the same rounded numbers.
+    /// A layer of a shape by every kernel, and by every way to finish, against the layer in `f32` on the same rounded numbers.
     fn check([rows, inputs, outputs]: [usize; 3], levels: Levels) {
         let mut random = SmallRng::seed_from_u64((rows * inputs * outputs) as u64);
         let mut values = |count| (0..count).map(|_| random.random_range(-1.0f32..1.0)).collect::<Vec<f32>>();
@@ -177,11 +178,13 @@ mod tests {
         quantised.reserve(rows + 1, inputs, levels);
         x.chunks(inputs).enumerate().for_each(|(row, values)| quantised.set(row + 1, values));
         for after in [After::Write, After::Gelu, After::Add] {
-            let mut answers = Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()).map(|kernel| {
+            let product = |kernel: Kernel| {
                 let mut out = there.clone();
                 matrix.product(kernel, (&quantised, 1), after, &mut out);
                 out
-            });
+            };
+            let kernels = Kernel::ALL.into_iter().filter(|kernel| kernel.is_available());
+            let mut answers = kernels.flat_map(|kernel| compiled_each(|| product(kernel)));
             let first = answers.next().unwrap();
             assert!(answers.all(|other| other == first), "kernels differ at {rows} x {inputs} x {outputs}");
             let weights = rounded(&weights, inputs);

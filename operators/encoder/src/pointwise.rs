@@ -20,14 +20,16 @@ macro_rules! dispatched {
                 fn v4($($arg: $ty),*) $(-> $out)? { $v4($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
                 fn v3($($arg: $ty),*) $(-> $out)? { $v3($($arg),*) }
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("fma")
+                if $crate::pointwise::may_use(512) && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("fma")
                 {
                     // SAFETY: the features were detected just above.
                     return unsafe { v4($($arg),*) };
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                if $crate::pointwise::may_use(256) && is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                {
                     // SAFETY: the features were detected just above.
                     return unsafe { v3($($arg),*) };
                 }
@@ -37,6 +39,15 @@ macro_rules! dispatched {
     };
 }
 pub(crate) use dispatched;
+
+/// Whether vectors of so many bits may be chosen: all that the processor has, but in tests, which compare the choices.
+#[cfg(all(target_arch = "x86_64", not(test)))]
+#[inline(always)]
+pub(crate) fn may_use(_bits: u32) -> bool {
+    true
+}
+#[cfg(all(target_arch = "x86_64", test))]
+pub(crate) use tests::may_use;
 
 dispatched! {
     /// `x ← gelu(x + bias)` for rows of the bias's length, with the exact GELU of BERT.
@@ -189,8 +200,68 @@ pub(crate) fn exp_neg(x: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Wider vectors are not chosen on this thread.
+        static BITS_MAX: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn may_use(bits: u32) -> bool {
+        bits <= BITS_MAX.get()
+    }
+
+    /// What `f` gives by what was compiled for AVX-512, for AVX2 and for any processor, as far as this one has them.
+    pub(crate) fn compiled_each<T>(f: impl Fn() -> T) -> [T; 3] {
+        [512, 256, 0].map(|bits| {
+            BITS_MAX.set(bits);
+            let given = f();
+            BITS_MAX.set(u32::MAX);
+            given
+        })
+    }
+
+    /// That `f` gives the same whatever it was compiled for.
+    pub(crate) fn check_compiled(what: &str, f: impl Fn() -> Vec<f32>) {
+        let [widest, others @ ..] = compiled_each(f);
+        for other in others {
+            assert_eq!(other.len(), widest.len(), "{what}");
+            for (wide, narrow) in widest.iter().zip(&other) {
+                let is_same = (wide - narrow).abs() <= 1e-6 * (1.0 + wide.abs());
+                assert!(is_same, "{what} of {} is {wide} by wide vectors, and {narrow} by narrow ones", widest.len());
+            }
+        }
+    }
+
+    /// Numbers around zero.
+    pub(crate) fn random(count: usize, seed: u64) -> Vec<f32> {
+        let mut random = SmallRng::seed_from_u64(seed);
+        (0..count).map(|_| random.random_range(-3.0..3.0)).collect()
+    }
+
+    /// `x` after `change`.
+    pub(crate) fn changed(x: &[f32], change: impl FnOnce(&mut [f32])) -> Vec<f32> {
+        let mut x = x.to_vec();
+        change(&mut x);
+        x
+    }
+
+    #[test]
+    fn functions_give_the_same_whatever_they_are_compiled_for() {
+        for features in [1, 15, 64, 65, 200] {
+            let [x, y] = [1, 2].map(|seed| random(3 * features, seed));
+            let [weight, bias] = [3, 4].map(|seed| random(features, seed));
+            check_compiled("GELU", || changed(&x, |x| bias_gelu(x, &bias)));
+            check_compiled("the derivative of GELU", || changed(&y, |grad| gelu_backward(grad, &x)));
+            check_compiled("the scalar product", || vec![dot(&x, &y)]);
+            let norm = Norm { weight, bias, eps: 1e-3 };
+            check_compiled("the normalisation", || changed(&x[..features], |row| layer_norm(row, &norm)));
+        }
+    }
 
     fn gelu(x: f64) -> f64 {
         // Simpson's rule on the density: slow, and independent of the approximation under test.

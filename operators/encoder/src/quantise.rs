@@ -140,6 +140,7 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pointwise::tests::{compiled_each, random};
     use proptest::prelude::*;
 
     impl Quantised {
@@ -166,6 +167,22 @@ mod tests {
                     // Half a step for the value and half a step for the zero point.
                     prop_assert!((read - value).abs() <= range / last * 1.001, "{} is read as {}", value, read);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_the_same_whatever_the_function_is_compiled_for() {
+        for features in [1, 15, 64, 65, 200] {
+            let values = random(features, 5);
+            for levels in [Levels::Bits8, Levels::Bits12] {
+                let [widest, others @ ..] = compiled_each(|| {
+                    let mut quantised = Quantised::default();
+                    quantised.reserve(1, features, levels);
+                    quantised.set(0, &values);
+                    (quantised.quads, quantised.affine)
+                });
+                assert!(others.iter().all(|other| *other == widest), "{features} features in {levels:?}");
             }
         }
     }

@@ -218,3 +218,60 @@ fn adamw_body(parameters: &mut [f32], [first, second]: [&mut [f32]; 2], grad: &[
         *parameter = parameter.mul_add(kept, -rate * delta);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pointwise::tests::{changed, check_compiled, random};
+
+    /// Both slices after `change`, one after the other.
+    fn both(one: &[f32], other: &[f32], change: impl FnOnce(&mut [f32], &mut [f32])) -> Vec<f32> {
+        let (mut one, mut other) = (one.to_vec(), other.to_vec());
+        change(&mut one, &mut other);
+        [one, other].concat()
+    }
+
+    /// What they are is tested where Burn's own operations are at hand.
+    #[test]
+    fn functions_give_the_same_whatever_they_are_compiled_for() {
+        for columns in [1, 15, 64, 65, 200] {
+            let count = 3 * columns;
+            let [x, y, z] = [1, 2, 3].map(|seed| random(count, seed));
+            let [weight, bias] = [4, 5].map(|seed| random(columns, seed));
+            let bytes: Vec<u8> = (0..count).map(|at| (at * 37 % 256) as u8).collect();
+            let kept = Kept { bytes: &bytes, limit: 200, scale: 1.28 };
+            let norm = LayerNorm { weight: &weight, bias: &bias, eps: 1e-3 };
+            let weights = changed(&x, |x| softmax(x, columns));
+            check_compiled("softmax", || changed(&x, |x| softmax(x, columns)));
+            check_compiled("dropout", || changed(&x, |x| drop_out(x, kept)));
+            check_compiled("the gradient of softmax", || {
+                both(&weights, &y, |weights, grad| softmax_backward(weights, grad, columns, kept))
+            });
+            check_compiled("GELU", || both(&z, &z, |sum, out| bias_gelu(&x, &bias, [sum, out])));
+            check_compiled("the normalisation", || both(&z, &z, |sum, out| add_norm(&x, (&y, kept), norm, [sum, out])));
+            check_compiled("the gradient of the normalisation", || {
+                let (mut grad, mut weights, mut biases) = (y.clone(), weight.clone(), bias.clone());
+                norm_backward(&mut grad, &x, norm, [&mut weights, &mut biases]);
+                [grad, weights, biases].concat()
+            });
+            check_compiled("the sum of rows", || changed(&bias, |sums| add_rows(&x, sums)));
+            check_compiled("the average", || changed(&x, |from| approach(from, &y, 0.3)));
+            check_compiled("the sum of squares", || vec![squares(&x)]);
+            let squared: Vec<f32> = z.iter().map(|z| z * z).collect();
+            check_compiled("a step of AdamW", || {
+                let (mut parameters, mut first, mut second) = (x.clone(), y.clone(), squared.clone());
+                let by = AdamW {
+                    rate: 1e-2,
+                    beta_1: 0.9,
+                    beta_2: 0.999,
+                    eps: 1e-8,
+                    weight_decay: 0.1,
+                    gradient_scale: 0.5,
+                    time: 3,
+                };
+                adamw(&mut parameters, [&mut first, &mut second], &z, by);
+                [parameters, first, second].concat()
+            });
+        }
+    }
+}
