@@ -1,5 +1,6 @@
 //! Training: AdamW on the masked cross-entropy of every head, as in the published recipe.
 
+mod candidate;
 mod finish;
 mod padded;
 mod run;

@@ -179,6 +179,7 @@ fn a_student_learns_as_on_a_gpu() {
     let mut config = TrainConfig { device: Device::Padded(gpu), ..config(folder.path().join("student")) };
     config.recipe.dropout = Some(0.0);
     let manifest = run(&config, |_| {}).unwrap();
+    assert!(manifest.dev_f1_by_epoch.iter().any(|f1| *f1 > 0.8), "between passes: {:?}", manifest.dev_f1_by_epoch);
     assert_eq!(manifest.dev_counts["dev"].len(), 3);
     for (task, counts) in &manifest.dev_counts["dev"] {
         assert!(counts.f1() > 0.9, "{task:?} {counts:?}");

@@ -1,5 +1,6 @@
 //! The gradients of a training step on a GPU: the batch padded to one length, so that a step is few launches of few shapes.
 
+use super::candidate::Candidate;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
 use crate::bert::padded::{AttentionKind, Padded, PaddedBert, Pass};
@@ -11,6 +12,7 @@ use crate::{Device, Precision, StudentError, dropout};
 use burn::backend::Autodiff;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
+use stillroom_schemas::Task;
 
 /// How steps are taken on a GPU.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,11 @@ impl PaddedStep {
         let [hidden_dropout, attention_dropout] = dropout::rates(config, recipe.dropout);
         let pass = Pass { attention: AttentionKind::Plain, hidden_dropout, attention_dropout };
         Ok(Some(PaddedStep { precision: precision.on_gpu()?, pass, freeze: recipe.freeze }))
+    }
+
+    /// The network as it stands, to be measured in the precision of the steps.
+    pub(super) fn candidate<B: StudentBackend>(&self, network: &Bert<B>, tasks: &[Task]) -> Candidate<B> {
+        Candidate::new(network, tasks, self.precision)
     }
 
     /// A loss and its gradients; `loss` is given logits `[tokens, 2 · tasks]` of the texts one after the other, without padding.

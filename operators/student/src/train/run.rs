@@ -21,7 +21,7 @@ use burn::module::AutodiffModule;
 use rayon::ThreadPool;
 use std::fs;
 use std::time::{Duration, Instant};
-use stillroom_dataflow::Tokenizer;
+use stillroom_dataflow::{Tagger, Tokenizer};
 use stillroom_schemas::Task;
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
@@ -138,9 +138,11 @@ impl<'a, B: StudentBackend> Run<'a, B> {
 
     /// Evaluates, keeps the student if it is the best so far, and saves.
     fn complete_pass(&mut self) -> Result<f64, StudentError> {
-        let tagger =
-            BertTagger::<B>::of_network(self.learner.result().valid(), &self.config.tasks, self.device.clone());
-        let mut taggers = tagger.one_thread_each(self.pools.len())?;
+        let (network, tasks) = (self.learner.result().valid(), &self.config.tasks);
+        let mut taggers: Vec<Box<dyn Tagger>> = match &self.padded {
+            Some(step) => vec![Box::new(step.candidate(&network, tasks)) as Box<dyn Tagger>],
+            None => BertTagger::of_network(network, tasks, self.device.clone()).one_thread_each(self.pools.len())?,
+        };
         let mut f1 = Vec::new();
         for corpus in self.dev {
             let some = &corpus.documents[..corpus.documents.len().min(self.config.dev_documents_max)];
