@@ -3,6 +3,7 @@
 use crate::bert::Packed;
 use crate::bert::padded::{AttentionKind, Padded, PaddedBert, Pass};
 use crate::dropout::Dropout;
+use crate::padded_tagger::PaddedTagger;
 use crate::shapes::{Launch, Shapes};
 use crate::{Device, GpuConfig, Precision, Student};
 use burn::backend::Flex;
@@ -10,7 +11,7 @@ use burn::tensor::FloatDType;
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::LazyLock;
-use stillroom_dataflow::{Probabilities, WINDOW_PIECES_MAX, Window};
+use stillroom_dataflow::{Probabilities, Tagger, WINDOW_PIECES_MAX, Window};
 use stillroom_schemas::Task;
 
 fn student(folder: &str) -> Student {
@@ -48,7 +49,7 @@ fn packed(student: &Student, windows: &[Window]) -> Vec<Vec<f32>> {
 }
 
 /// The same by the padded one, in the shapes of `shapes`.
-fn padded(
+pub(crate) fn padded(
     student: &Student,
     windows: &[Window],
     shapes: &Shapes,
@@ -109,7 +110,8 @@ proptest! {
         }
     }
 
-    /// A window's log odds are the same bits alone, in a batch, and in a batch in another order, as long as its shape is the same.
+    /// A window's log odds are the same alone, in a batch, and in a batch in another order, but for the rounding of sums that a product
+    /// of another number of rows may add up in another order.
     #[test]
     fn a_batch_is_its_windows_one_by_one(windows in windows(), seed in any::<u64>()) {
         let shapes = Shapes::new(WINDOW_PIECES_MAX);
@@ -182,9 +184,13 @@ fn taggers_of_one_device_answer_alike_and_from_several_threads() {
     let all: Vec<_> = all.collect();
     let exact: Vec<Vec<Probabilities>> =
         texts.iter().map(|windows| tag(&TINY, Device::Cpu(Precision::F32), windows)).collect();
+    assert_alike(all, &texts, &exact);
+}
+
+/// That taggers, each on a thread of its own, say of each of `texts` what is `exact`, but for the difference that each may have.
+fn assert_alike(taggers: Vec<(Box<dyn Tagger>, f32)>, texts: &[Vec<Window>], exact: &[Vec<Probabilities>]) {
     std::thread::scope(|scope| {
-        for (mut tagger, off_max) in all {
-            let (texts, exact) = (&texts, &exact);
+        for (mut tagger, off_max) in taggers {
             scope.spawn(move || {
                 assert_eq!(tagger.model(), TINY.model());
                 for (windows, exact) in texts.iter().zip(exact) {
@@ -198,6 +204,22 @@ fn taggers_of_one_device_answer_alike_and_from_several_threads() {
             });
         }
     });
+}
+
+#[test]
+fn taggers_of_two_devices_answer_as_those_of_one() {
+    let texts: Vec<Vec<Window>> = (1..9).map(|times| windows_of(&TINY, &NOTE.repeat(times))).collect();
+    let taggers = |names: &[&str]| {
+        let devices = names.iter().map(|name| ((*name).to_owned(), Default::default())).collect();
+        let students = std::slice::from_ref(&*TINY);
+        PaddedTagger::<Flex>::start(students, devices, &config(Precision::F32, 1024, true)).unwrap()
+    };
+    let mut one = taggers(&["first"]).remove(0);
+    let of_one: Vec<Vec<Probabilities>> =
+        texts.iter().map(|windows| one.tag(&windows.iter().collect::<Vec<_>>()).unwrap()).collect();
+    let two = taggers(&["first", "second"]);
+    assert_eq!(two.len(), 4, "two taggers a device");
+    assert_alike(two.into_iter().map(|tagger| (tagger, 1e-5)).collect(), &texts, &of_one);
 }
 
 #[test]
