@@ -1,8 +1,14 @@
 //! Agreement with the reference implementation, Hugging Face's transformers on PyTorch, and of 8 bits with `f32`.
 
+use crate::bert::padded::AttentionKind;
+use crate::padding::padded;
+use crate::shapes::Shapes;
 use crate::{Device, Precision, Student};
+use burn::tensor::FloatDType;
 use serde::Deserialize;
 use std::path::Path;
+use stillroom_dataflow::{WINDOW_PIECES_MAX, Window};
+use stillroom_encoder::{Kernel, Scratch};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -22,24 +28,61 @@ fn check(model: &str, reference: &str, moved: f32) {
     let at = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let student = Student::load(&at(model)).unwrap();
     let reference: Reference = crate::files::read_json(&at(reference).join("logits.json")).unwrap();
-    let mut alone = Vec::new();
     for case in &reference.cases {
         let tokenized = student.tokenizer().tokenize(&case.text).unwrap();
         assert_eq!(tokenized.windows[0].ids, case.ids, "{model}: word pieces of {:?}", case.text);
-        for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Int8, moved)] {
-            let ours = student.logits(&[&case.ids], precision).unwrap().remove(0);
-            assert_eq!(ours.len(), case.logits.len() * case.logits[0].len());
-            let differences = ours.iter().zip(case.logits.iter().flatten()).map(|(ours, theirs)| (ours - theirs).abs());
-            let worst = differences.fold(0.0, f32::max);
-            assert!(worst < tolerance, "{model}: logits of {:?} in {precision} differ by up to {worst}", case.text);
-            if precision == Precision::F32 {
-                alone.push(ours);
+    }
+    let texts: Vec<&[u32]> = reference.cases.iter().map(|case| case.ids.as_slice()).collect();
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Int8, moved)] {
+        let alone: Vec<Vec<f32>> =
+            texts.iter().map(|text| student.logits(&[text], precision).unwrap().remove(0)).collect();
+        assert_near(&format!("{model} in {precision}"), &alone, &reference.cases, tolerance);
+        let together = student.logits(&texts, precision).unwrap();
+        assert_eq!(together, alone, "{model} in {precision}: a batch is not the same as its texts one by one");
+    }
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_available()) {
+        let (encoder, mut scratch) = (student.encoder().unwrap().with_kernel(kernel), Scratch::default());
+        let ours: Vec<Vec<f32>> =
+            texts.iter().map(|text| encoder.logits(text, &mut scratch).unwrap().to_vec()).collect();
+        assert_near(&format!("{model} by {kernel:?}"), &ours, &reference.cases, moved);
+    }
+    check_padded(model, &student, &reference.cases);
+}
+
+/// That logits of each text are those of the reference.
+fn assert_near(about: &str, ours: &[Vec<f32>], cases: &[Case], tolerance: f32) {
+    for (ours, case) in ours.iter().zip(cases) {
+        assert_eq!(ours.len(), case.logits.len() * case.logits[0].len(), "{about}");
+        let differences = ours.iter().zip(case.logits.iter().flatten()).map(|(ours, theirs)| (ours - theirs).abs());
+        let worst = differences.fold(0.0, f32::max);
+        assert!(worst < tolerance, "{about}: logits of {:?} differ by up to {worst}", case.text);
+    }
+}
+
+/// That the log odds of class I, padded as on a GPU, are those of the reference but for the rounding to the bits of a precision: 11 of a
+/// mantissa in `f16` and 8 in `bf16`, over up to six layers, of log odds of up to 11.
+fn check_padded(model: &str, student: &Student, cases: &[Case]) {
+    let window = |case: &Case| Window {
+        ids: case.ids.clone(),
+        words: 0..case.ids.len(),
+        pieces: (0..=case.ids.len() as u16).collect(),
+    };
+    let (windows, shapes) = (cases.iter().map(window).collect::<Vec<_>>(), Shapes::new(WINDOW_PIECES_MAX));
+    for (precision, tolerance) in [(FloatDType::F32, 2e-4), (FloatDType::F16, 0.06), (FloatDType::BF16, 0.4)] {
+        for attention in [AttentionKind::Fused, AttentionKind::Plain] {
+            let ours = padded(student, &windows, &shapes, (precision, attention));
+            for (ours, case) in ours.iter().zip(cases) {
+                let of_piece = |logits: &Vec<f32>| -> Vec<f32> {
+                    logits.as_chunks::<2>().0.iter().map(|[outside, inside]| inside - outside).collect()
+                };
+                let theirs: Vec<f32> = case.logits.iter().flat_map(of_piece).collect();
+                assert_eq!(ours.len(), theirs.len());
+                let worst = ours.iter().zip(&theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+                let about = format!("{model}, padded, in {precision:?} with {attention:?} attention");
+                assert!(worst < tolerance, "{about}: log odds of {:?} differ by up to {worst}", case.text);
             }
         }
     }
-    let texts: Vec<&[u32]> = reference.cases.iter().map(|case| case.ids.as_slice()).collect();
-    let together = student.logits(&texts, Precision::F32).unwrap();
-    assert_eq!(together, alone, "{model}: a batch is not the same as its texts one by one");
 }
 
 #[test]
