@@ -19,6 +19,8 @@ mod examples;
 mod files;
 mod gpus;
 mod launcher;
+#[cfg(test)]
+mod layouts;
 mod manifest;
 mod optimizer;
 mod padded_tagger;
