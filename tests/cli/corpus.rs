@@ -190,7 +190,8 @@ fn stats_count_what_is_there_and_tell_what_is_wrong() {
     let site = Site::new();
     site.write("made-up/a.txt", "Fièvre, pain in the left and right arm.");
     let ann = "T1\tSign_symptom 0 6\tFièvre\nT2\tSign_symptom 8 12;20 24\tpain left\n\
-               T3\tSign_symptom 8 38\tpain in the left and right arm\nT4\tMedication 0 3\tTylenol\n";
+               T3\tSign_symptom 8 38\tpain in the left and right arm\nT4\tMedication 0 3\tTylenol\n\
+               T5\tDisease_disorder 0 12\tFièvre, pain\n";
     site.write("made-up/a.ann", ann);
     site.write("made-up/b.txt", "Nothing.");
     site.write("made-up/b.ann", "");
@@ -201,11 +202,11 @@ fn stats_count_what_is_there_and_tell_what_is_wrong() {
         "labels": { "Disease_disorder": "disease", "Medication": "medication", "Sign_symptom": "symptom" },
         "documents": 2, "notes": 0, "words": 12, "non_ascii": 1,
         "tasks": {
-            "disease": { "documents": 2, "entities": 0 },
+            "disease": { "documents": 2, "entities": 1 },
             "medication": { "documents": 2, "entities": 0 },
             "symptom": { "documents": 2, "entities": 4 },
         },
-        "discontinuous": 1, "nested": 2, "overlapping": 0, "note_types": {},
+        "discontinuous": 1, "nested": 3, "overlapping": 2, "note_types": {},
         "problems": { "count": 1, "listed": [{ "path": "made-up/a.ann", "line": 4, "what": wrong }] },
     });
     assert_eq!(stats, expected);
@@ -219,12 +220,12 @@ fn stats_count_what_is_there_and_tell_what_is_wrong() {
         "notes without annotations 0",
         "words 12",
         "documents that are not ASCII 1",
-        "disease 0, in 2 documents (Disease_disorder)",
+        "disease 1, in 2 documents (Disease_disorder)",
         "medication 0, in 2 documents (Medication)",
         "symptom 4, in 2 documents (Sign_symptom)",
         "annotations in fragments 1",
-        "spans within another 2",
-        "spans that cross another 0",
+        "spans within another 3",
+        "spans that cross another 2",
         "problems 1",
     ];
     assert_eq!(lines, expected);

@@ -130,13 +130,13 @@ fn brat_spans_may_be_in_fragments_nested_and_overlapping() {
     let ann = "T1\tSign_symptom 0 6\tFièvre\nE1\tSign_symptom:T1 \nA1\tPOLARITY E1 NEG\nR1\tMODIFY Arg1:T1 Arg2:T2\t\n\
                T2\tSign_symptom 13 17;25 29;40 43\tpain left arm\n*\tOVERLAP T1 T2\n#1\tAnnotatorNotes T1\tsure?\n\
                T3\tSign_symptom 13 43\tpain in the left and right arm\nT4\tDisease_disorder 25 39\tleft and right\n\
-               T5\tBiological_structure 0 9999\tarm\nN1\tReference T1 UMLS:C1\tfever\n";
+               T6\tSign_symptom 34 43\tright arm\nT5\tBiological_structure 0 9999\tarm\nN1\tReference T1 UMLS:C1\tfever\n";
     let expected = [
         "b (disease medication symptom): ",
         concat!(
             "c (disease medication symptom): symptom 0..6 \"Fièvre\", symptom 13..17 \"pain\", ",
             "symptom 13..43 \"pain in the left and right arm\", symptom 25..29 \"left\", ",
-            "disease 25..39 \"left and right\", symptom 40..43 \"arm\", 1 in fragments"
+            "disease 25..39 \"left and right\", symptom 34..43 \"right arm\", symptom 40..43 \"arm\", 1 in fragments"
         ),
     ];
     check(
