@@ -96,6 +96,29 @@ fn parts_of_a_corpus_are_what_conversion_makes_of_them() {
 }
 
 #[test]
+fn coral_is_measured_by_the_documents_that_are_drawn_for_each_part() {
+    let site = Site::new();
+    for document in 0..40 {
+        let folder = if document < 20 { "coral/annotated/breastca" } else { "coral/annotated/pdac" };
+        site.write(&format!("{folder}/{document}.txt"), "Pain on taxol.");
+        site.write(&format!("{folder}/{document}.ann"), "T1\tSymptom 0 4\tPain\nT2\tMedicationName 8 13\ttaxol\n");
+    }
+    for (part, documents) in [("dev", 5), ("test", 35)] {
+        let file = format!("{part}.jsonl");
+        assert_eq!(site.convert("coral", part, &file), "");
+        let (code, measured) = site.eval(&format!("coral:{part}"), &[]);
+        assert_eq!((code, &measured), (Some(0), &site.eval(&file, &[]).1), "{part}");
+        let of_words = measured["word"].as_object().unwrap();
+        assert_eq!(of_words.keys().collect::<Vec<_>>(), ["medication", "symptom"], "diseases are not annotated");
+        for (task, figures) in of_words {
+            // A word of each task in a document, found or not.
+            let words: u64 = ["tp", "fn"].iter().map(|count| figures[*count].as_u64().unwrap()).sum();
+            assert_eq!(words, documents, "{part}: {task}");
+        }
+    }
+}
+
+#[test]
 fn teachers_are_chosen_by_a_corpus_as_by_its_conversion() {
     let site = Site::new();
     let ann = |line: &str| format!("T1\tSign_symptom {line}\n");
