@@ -111,3 +111,21 @@ fn a_token_is_shown_to_the_endpoint_and_to_no_other_host() {
     let requests = &storage.state().requests;
     assert!(!requests.is_empty() && requests.iter().all(|request| request.authorization.is_none()), "{requests:?}");
 }
+
+#[test]
+fn a_mirror_may_lie_below_a_path() {
+    for slash in ["", "/"] {
+        let mut site = Site::new();
+        site.server.state().below = "/mirrors/huggingface".to_owned();
+        site.config.endpoint = format!("{}/mirrors/huggingface{slash}", site.server.url());
+        site.assert_whole(&site.fetch("made/up").unwrap());
+        let requests = site.requests();
+        let is_below = |request: &String| request.split(' ').nth(1).unwrap().starts_with("/mirrors/huggingface/");
+        assert!(!requests.is_empty() && requests.iter().all(is_below), "{requests:?}");
+
+        // A host that has another thing at its root.
+        site.config.endpoint = site.server.url();
+        site.config.cache = Some(site.path("other"));
+        site.fetch("made/up").unwrap_err();
+    }
+}

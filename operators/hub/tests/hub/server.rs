@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) said: Option<String>,
     /// Where large files are, if not here.
     pub(crate) storage: Option<String>,
+    /// The path that everything lies below, as on a mirror that is not alone on its host. It begins with a slash.
+    pub(crate) below: String,
     /// How the next requests for bytes go; none: well.
     pub(crate) faults: VecDeque<Fault>,
     /// The requests so far.
@@ -164,6 +166,7 @@ impl State {
     fn respond(&mut self, request: Request) -> Answer {
         self.requests.push(request.clone());
         let path = request.line.split(' ').nth(1).expect("a path").split('?').next().expect("a part").to_owned();
+        let Some(path) = path.strip_prefix(&self.below) else { return plain(404, Vec::new()) };
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         match parts[..] {
             ["storage", digits] => {
@@ -200,10 +203,14 @@ impl State {
         if !is_large(file) {
             return plain(
                 307,
-                vec![commit, ("Location", format!("/api/resolve-cache/models/{id}/{COMMIT}/{file}?etag=x"))],
+                vec![
+                    commit,
+                    ("Location", format!("{}/api/resolve-cache/models/{id}/{COMMIT}/{file}?etag=x", self.below)),
+                ],
             );
         }
-        let at = format!("{}/storage/{}?signature=secret", self.storage.as_deref().unwrap_or_default(), sha256(bytes));
+        let storage = self.storage.as_ref().unwrap_or(&self.below);
+        let at = format!("{storage}/storage/{}?signature=secret", sha256(bytes));
         let linked = [("X-Linked-Etag", format!("\"{}\"", sha256(bytes))), ("X-Linked-Size", bytes.len().to_string())];
         plain(302, [vec![commit, ("Location", at)], linked.to_vec()].concat())
     }
