@@ -22,6 +22,13 @@ const PARITY_WINDOWS: usize = 64;
 /// Notes one after the other, for latency.
 const LATENCY_NOTES: usize = 300;
 
+/// Goals for BERT base in half precision on an H200, a second. The roof has a goal too, of one half.
+const GOAL_PIECES: f64 = 2.2e6;
+const GOAL_NOTES: f64 = 700.0;
+
+/// Notes a second of the student of the published study: 0.14 s each (Vedula et al., arXiv 2501.00031).
+const STUDY_NOTES: f64 = 7.0;
+
 /// What is measured on, and until when.
 pub(crate) struct Bench {
     pub(crate) windows: Vec<Window>,
@@ -70,12 +77,12 @@ impl Bench {
         }
         let seconds = began.elapsed().as_secs_f64();
         let pieces = self.lengths.iter().sum::<usize>() as f64;
-        let rate = rounds as f64 * pieces / seconds;
+        let (rate, notes) = (rounds as f64 * pieces / seconds, rounds as f64 * self.notes as f64 / seconds);
         // The mean over word pieces, not windows, of the length of their window.
         let length = self.lengths.iter().map(|length| (length * length) as f64).sum::<f64>() / pieces;
         let mut figures = vec![
             ("word pieces/s", rate),
-            ("notes/s", rounds as f64 * self.notes as f64 / seconds),
+            ("notes/s", notes),
             ("padding %", self.padding(&batches, config.pieces_max)),
             ("TFLOP/s", rate * subject.sizes.operations(length) / 1e12),
         ];
@@ -83,11 +90,19 @@ impl Bench {
         if let Some(roof) = roof(config.precision, &self.indices) {
             figures.push(("% of the roof", 100.0 * rate * subject.sizes.operations(length) / (roof * devices)));
         }
+        if self.has_goals(subject, config) {
+            figures.extend(shares_of_goals(rate / devices, notes / devices));
+        }
         let (half, most) = self.latency(taggers[0].as_mut())?;
         figures.extend([("p50 ms", half), ("p99 ms", most), ("warm-up s", warm)]);
         figures.extend(gpu_memory(self.on_gpu).map(|mib| ("GPU MiB", mib)));
         report.row("speed", &of, &figures);
         Ok(())
+    }
+
+    /// Whether goals were set for what is measured.
+    fn has_goals(&self, subject: &Subject, config: &GpuConfig) -> bool {
+        self.on_gpu && subject.name == "base" && config.precision != Precision::F32
     }
 
     /// The share of padding in percent, over launches of at most `pieces_max` word pieces.
@@ -206,6 +221,15 @@ fn roof(precision: Precision, indices: &[usize]) -> Option<f64> {
     let is_hopper = name.contains("H200") || (name.contains("H100") && !name.contains("PCIe") && !name.contains("NVL"));
     let is_half = matches!(precision, Precision::Bf16 | Precision::F16);
     (is_hopper && is_half).then_some(989e12)
+}
+
+/// What word pieces and notes a second of a device are of the goals, and of the study.
+fn shares_of_goals(pieces: f64, notes: f64) -> [(&'static str, f64); 3] {
+    [
+        ("% of the goal of 2.2 million word pieces/s", 100.0 * pieces / GOAL_PIECES),
+        ("% of the goal of 700 notes/s", 100.0 * notes / GOAL_NOTES),
+        ("times the 7 notes/s of the study", notes / STUDY_NOTES),
+    ]
 }
 
 /// Differences of probabilities and of their log odds, and tags that change.
