@@ -1,14 +1,16 @@
-//! The student on the processor, on the demo's notes: word pieces a second, also by the length of windows; how long one note takes;
-//! memory.
+//! A student on the processor, on the demo's notes: word pieces a second, also by the length of windows; how long one window and one
+//! note take; memory.
 //!
 //!     cargo run --release --example figures -- student [NOTES]
 //!
-//! Padding is never counted, and there is none. With `STILLROOM_WORKLOAD=FILE` the windows are also written there, for
-//! `peers.py`, which tells what others make of the same word pieces on the same machine.
+//! Padding is never counted, and there is none. It is the student that comes with stillroom, or the one in the folder that
+//! `STILLROOM_STUDENT` names. With `STILLROOM_WORKLOAD=FILE` the windows are also written there. `peers.py` runs it by turns with
+//! what others make of the same word pieces on the same machine.
 
 use crate::support;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use stillroom_dataflow::{Tagger, Tokenizer, Window, spans_of};
@@ -21,7 +23,9 @@ const ROUNDS: usize = 5;
 const LENGTHS: [usize; 6] = [16, 32, 64, 128, 256, 512];
 
 pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
-    let (tokenizer, count) = (support::tokenizer()?, numbers.first().copied().unwrap_or(60));
+    let folder = std::env::var_os("STILLROOM_STUDENT").map_or_else(support::student, PathBuf::from);
+    let student = Student::load(&folder)?;
+    let (tokenizer, count) = (student.tokenizer(), numbers.first().copied().unwrap_or(60));
     let notes = support::notes(count as usize);
     let mut windows = Vec::new();
     for note in &notes {
@@ -33,7 +37,6 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
         let by_length: BTreeMap<_, _> = by_length.iter().map(|(length, windows)| (length, ids(windows))).collect();
         std::fs::write(path, serde_json::json!({ "windows": ids(&windows), "by_length": by_length }).to_string())?;
     }
-    let student = Student::load(&support::student())?;
     let cores = support::cores();
     let tokens = tokens(&windows);
     println!("{} windows, {tokens} word pieces, mean {}", windows.len(), tokens / windows.len());
@@ -51,7 +54,8 @@ pub(crate) fn run_all(numbers: &[u64]) -> Result<()> {
                 measure(&what, &mut taggers, (windows, *length));
             }
             if threads == 1 {
-                latency(precision, &tokenizer, (taggers[0].as_mut(), &notes))?;
+                latency(precision, tokenizer, (taggers[0].as_mut(), &notes))?;
+                window_latency(precision, taggers[0].as_mut(), &windows)?;
             } else {
                 let mib = (support::memory()?.saturating_sub(before)) >> 20;
                 println!("{precision:?}, {threads} threads: {mib} MiB more than before they were loaded");
@@ -95,10 +99,26 @@ fn latency(precision: Precision, tokenizer: &Tokenizer, (tagger, notes): (&mut d
         std::hint::black_box(spans_of(&text.words, &probabilities, &tagger.thresholds()));
         milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
     }
+    print_latency(&format!("{precision:?}: one note from text to entities, one thread"), milliseconds);
+    Ok(())
+}
+
+/// Prints how long a window takes, one after the other on one thread; words are not cut.
+fn window_latency(precision: Precision, tagger: &mut dyn Tagger, windows: &[Window]) -> Result<()> {
+    let mut milliseconds = Vec::new();
+    for window in windows.iter().cycle().take(ROUNDS * windows.len()) {
+        let began = Instant::now();
+        std::hint::black_box(tagger.tag(&[window])?);
+        milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    print_latency(&format!("{precision:?}: one window, one thread"), milliseconds);
+    Ok(())
+}
+
+fn print_latency(what: &str, mut milliseconds: Vec<f64>) {
     milliseconds.sort_by(f64::total_cmp);
     let [p50, p99] = [50, 99].map(|percent| milliseconds[milliseconds.len() * percent / 100]);
-    println!("{precision:?}: one note from text to entities, one thread: p50 {p50:.1} ms, p99 {p99:.1} ms");
-    Ok(())
+    println!("{what}: p50 {p50:.1} ms, p99 {p99:.1} ms");
 }
 
 /// Windows in falling length, which is how `Tag` would sort them.
