@@ -1,15 +1,24 @@
-"""What others make of the same student and the same word pieces as `cargo run --release --example figures -- student`.
+"""The student on a processor beside what others make of it: the same weights, the same word pieces, one table.
 
     pip install torch transformers onnxruntime onnx safetensors
-    STILLROOM_WORKLOAD=/tmp/workload.json cargo run --release --example figures -- student && python benches/peers.py /tmp/workload.json
+    python benches/peers.py                          # the student that comes with stillroom, on 60 notes
+    python benches/peers.py --notes 10 --student DIR # another student or base, as `model.safetensors` with a `tokenizer.json`
 
-Word pieces a second, padding never counted: the median of five rounds after one that warms up, with the least and the most.
-Each competitor has a process of its own, which loads nothing of the others, and ends with the peak of its resident memory, libraries
-included, as `figures` does.
+By turns, --rounds times: stillroom (`cargo run --release --example figures -- student`), then each competitor in a process of its own,
+which loads nothing of the others, and ends with the peak of its resident memory, libraries included, as `figures` does.
+
+A figure of a process is word pieces a second, padding never counted, the median of five passes after one that warms up, or the time that a
+window takes. The table has the median of the rounds, the least and the most.
 """
+import argparse
+import collections
+import concurrent.futures
+import itertools
 import json
+import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +29,12 @@ import numpy as np
 
 warnings.filterwarnings("ignore")
 ROUNDS = 5
-MODEL = pathlib.Path(__file__).parent.parent / "models/stillroom-minilm-l6"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODEL = pathlib.Path(os.environ.get("STILLROOM_STUDENT", ROOT / "models/stillroom-minilm-l6"))
+# What a line of a process says, behind its name, by its unit.
+UNITS = {"word pieces/s": r"([\d.]+) word pieces/s", "MiB at the peak": r"peak of the process ([\d.]+) MiB",
+         "MiB for taggers and weights": r"([\d.]+) MiB more than before", "ms, p50": r"p50 ([\d.]+) ms",
+         "ms, p99": r"p50 [\d.]+ ms, p99 ([\d.]+) ms"}
 
 
 def batches(windows, size, by_length=True):
@@ -148,22 +162,51 @@ def in_torch(kind, windows):
     peak(f"torch {kind}")
 
 
-def in_onnx_runtime(kind, windows, by_length, folder):
-    """The measures of ONNX Runtime on what `export` wrote."""
+def session_of(kind, folder, threads):
+    """A session of ONNX Runtime on what `export` wrote, as a function."""
     import onnxruntime as ort
-    name, options = f"ONNX Runtime {kind}, fused", ort.SessionOptions()
-    options.intra_op_num_threads = 2
-    session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
-    measure(name, windows, 1, in_onnx(session))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return in_onnx(ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"]))
+
+
+def in_onnx_runtime(kind, windows, by_length, folder):
+    """The measures of ONNX Runtime as one session on two threads."""
+    name, session = f"ONNX Runtime {kind}, fused", session_of(kind, folder, 2)
+    measure(name, windows, 1, session)
     for is_sorted in (True, False):
-        measure(name, windows, 32, in_onnx(session), is_sorted)
+        measure(name, windows, 32, session, is_sorted)
     for length, equal in by_length.items():
-        measure(f"{name}, windows of {length}", equal, 1, in_onnx(session))
+        measure(f"{name}, windows of {length}", equal, 1, session)
     # Before there is another session.
     peak(name)
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(folder / f"{kind}.onnx"), options, providers=["CPUExecutionProvider"])
-    latency(name, windows, in_onnx(session))
+    latency(name, windows, session_of(kind, folder, 1))
+
+
+def in_sessions(kind, windows, by_length, folder):
+    """The measures of ONNX Runtime in stillroom's own layout: a session of one thread on each of two, which take a window at a time as
+    they become free, by falling length. A session lets go of Python's lock while it computes."""
+    name, sessions = f"ONNX Runtime {kind}, fused, two sessions of one thread", [session_of(kind, folder, 1) for _ in range(2)]
+    with concurrent.futures.ThreadPoolExecutor(len(sessions)) as pool:
+        def dealt(windows):
+            prepared = list(batches(windows, 1))
+
+            def once():
+                turns = itertools.count()
+
+                def work(session):
+                    # Taking the next number of a count is one step, which no other thread interrupts.
+                    while (turn := next(turns)) < len(prepared):
+                        session(*prepared[turn])
+
+                list(pool.map(work, sessions))
+
+            return once
+
+        rate(name, windows, dealt(windows))
+        for length, equal in by_length.items():
+            rate(f"{name}, windows of {length}", equal, dealt(equal))
+    peak(name)
 
 
 def one(workload, library, kind, folder):
@@ -171,17 +214,47 @@ def one(workload, library, kind, folder):
     workload, folder = json.loads(pathlib.Path(workload).read_text()), pathlib.Path(folder)
     if library == "torch":
         in_torch(kind, workload["windows"])
-    elif kind == "export":
+    elif library == "export":
         export(folder)
     else:
-        in_onnx_runtime(kind, workload["windows"], workload["by_length"], folder)
+        measures = in_sessions if library == "sessions" else in_onnx_runtime
+        measures(kind, workload["windows"], workload["by_length"], folder)
+
+
+def collect(command, figures, prefix=""):
+    """Runs a process and adds the figures that it prints, by name and unit; shows what it prints as it comes."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+            for unit, pattern in UNITS.items():
+                if found := re.fullmatch(rf"(.+): {pattern}.*", line.strip()):
+                    figures[prefix + found[1], unit].append(float(found[2]))
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
 
 
 def main():
-    competitors = [("torch", "pipeline"), ("torch", "f32"), ("torch", "bf16"), ("onnx", "export"), ("onnx", "f32"), ("onnx", "int8")]
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=3, help="turns of all (default 3)")
+    options.add_argument("--notes", type=int, default=60, help="notes of the demo (default 60)")
+    options.add_argument("--student", type=pathlib.Path, default=MODEL, help="a folder (default the one that comes with stillroom)")
+    options = options.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--example", "figures"], cwd=ROOT, check=True)
+    figures, others = collections.defaultdict(list), [("torch", "pipeline"), ("torch", "f32"), ("torch", "bf16"), ("onnx", "f32"),
+                                                      ("sessions", "f32"), ("onnx", "int8"), ("sessions", "int8")]
     with tempfile.TemporaryDirectory() as folder:
-        for competitor in competitors:
-            subprocess.run([sys.executable, __file__, sys.argv[1], *competitor, folder], check=True)
+        workload = f"{folder}/workload.json"
+        os.environ.update(STILLROOM_STUDENT=str(options.student.resolve()), STILLROOM_WORKLOAD=workload)
+        ours = ["cargo", "run", "--quiet", "--release", "--example", "figures", "--", "student", str(options.notes)]
+        for turn in range(options.rounds):
+            collect(ours, figures, "stillroom ")
+            for competitor in ([("export", "all")] if turn == 0 else []) + others:
+                collect([sys.executable, __file__, "one", workload, *competitor, folder], figures)
+    print("| | | median | least | most |\n|---|---|---|---|---|")
+    for (name, unit), values in figures.items():
+        median, least, most = (f"{value:,.0f}" if value >= 1000 else f"{value:g}" for value in
+                               (statistics.median(values), min(values), max(values)))
+        print(f"| {name} | {unit} | {median} | {least} | {most} |")
 
 
-one(*sys.argv[1:]) if len(sys.argv) > 2 else main()
+one(*sys.argv[2:]) if sys.argv[1:2] == ["one"] else main()
