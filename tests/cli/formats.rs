@@ -2,15 +2,15 @@
 
 mod documents;
 
-use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
+use crate::support::{json_lines, stderr, stdout, stillroom};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-/// Extracts from `notes` with the tiny student.
+/// Extracts from `notes` with the student that comes with stillroom.
 fn extract(notes: &Path, more: &[&str]) -> Output {
-    stillroom().arg("extract").arg(notes).arg("--model").arg(tiny()).args(more).output().unwrap()
+    stillroom().arg("extract").arg(notes).args(more).output().unwrap()
 }
 
 /// A file of notes: some have a date, one comes again amended, one is broken, one is empty.

@@ -1,6 +1,6 @@
 //! `stillroom extract --format`, as users call it: FHIR, brat, PubTator and the page.
 
-use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
+use crate::support::{json_lines, stderr, stdout, stillroom};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ struct Site {
 }
 
 impl Site {
-    /// Notes, and what the tiny student finds in them.
+    /// Notes, and what the student that comes with stillroom finds in them.
     fn new() -> Site {
         let folder = tempfile::tempdir().unwrap();
         let text = "\u{1f912} the patient has severe angina , on aspirin , no rash nor nausea & <b> ".repeat(20);
@@ -36,8 +36,7 @@ impl Site {
     }
 
     fn extract(&self, more: &[&str]) -> Output {
-        let mut command = stillroom();
-        command.arg("extract").arg(self.path("notes.jsonl")).arg("--model").arg(tiny()).args(more).output().unwrap()
+        stillroom().arg("extract").arg(self.path("notes.jsonl")).args(more).output().unwrap()
     }
 
     /// Writes `format` to `name`, with positions in a unit that is not the format's.
