@@ -5,8 +5,8 @@
 //! - a blank line, a heading, and an item of a list begin a sentence;
 //! - a line that ends with a stop ends a sentence where the stop would within a line;
 //! - any other line goes on in the next where it was wrapped: its last word or sign wants more (`chills or`), or the
-//!   next begins with a small letter and it is of some length, or it is long, and the next line's first word had no
-//!   room on it.
+//!   next begins with a word that joins (`or cough`), or with a small letter and it is of some length, or it is long,
+//!   and the next line's first word had no room on it.
 //!
 //! Within a line, a stop ends a sentence unless it belongs to an abbreviation (`Dr.`, `e.g.`), to one that goes on
 //! (`q.d. for`), or to a number (`No. 5`); boxes and numbers such as `2)` begin items.
@@ -202,6 +202,7 @@ mod tests {
     #[test]
     fn wrapped_lines_go_on() {
         check("Denies fever, chills or\ncough.", &["|Denies fever, chills or/cough."]);
+        check("no fever, nausea\nor cough", &["|no fever, nausea/or cough"]);
         check("The patient was seen today and has\nno fever.", &["|The patient was seen today and has/no fever."]);
         let wrapped =
             "The patient is a 70-year-old man who was seen in the clinic today and denies recent\nLyme disease.";

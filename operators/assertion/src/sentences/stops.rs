@@ -21,6 +21,9 @@ const UNFINISHED: [&str; 32] = [
     "from", "any", "denies", "denied", "his", "her", "is", "was", "has", "had", "as", "than", "are", "were", "but",
 ];
 
+/// Words that no sentence begins with, in small letters: their line goes on from the one before.
+const JOINING: [&str; 4] = ["and", "or", "nor", "but"];
+
 /// Answers, which belong to the question before them.
 const ANSWERS: [&str; 8] = ["no", "none", "yes", "denies", "denied", "negative", "n", "y"];
 
@@ -122,7 +125,7 @@ pub(super) fn continues(words: &Words<'_>, before: Range<usize>, line: Range<usi
     let length = words.get(last).points.end - words.get(before.start).points.start;
     let next = words.get(line.start);
     if next.is_word && words.raw(line.start).starts_with(char::is_lowercase) {
-        return length >= WRAPPED_MIN;
+        return length >= WRAPPED_MIN || JOINING.contains(&words.folded(line.start));
     }
     let next_length = words.get(line.end - 1).points.end - next.points.start;
     let had_room = length + 1 + (next.points.end - next.points.start) <= next_length;
