@@ -280,4 +280,4 @@ fn rounded(number: f64, parts: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -232,14 +232,22 @@ pub(crate) mod tests {
         }
     }
 
-    /// A log in a folder, on which `s@1` was promoted in the place of `r@1`. Each figure is a student, notes and words
-    /// out of 1000.
+    fn append(log: &EmbeddedLog, topic: &str, (key, value): (&str, Vec<u8>)) {
+        let (key, value) = (Some(key.into()), Some(value));
+        log.append(topic, &[Appended { key, value, partition: Some(0), ..Appended::default() }]).unwrap();
+    }
+
+    /// Appends figures against `dr`: of each a student, notes and words out of 1000.
+    pub(crate) fn publish(log: &EmbeddedLog, topic: &str, figures: &[(&str, i64, i64)]) {
+        for (model, notes, tp) in figures {
+            let key = QualityKey { model: ModelId((*model).to_owned()), ..key(|_| {}) };
+            append(log, topic, (*model, serde_json::to_vec(&quality(key, *notes, *tp)).unwrap()));
+        }
+    }
+
+    /// A log in a folder, on which `s@1` was promoted in the place of `r@1`, with these figures.
     pub(crate) fn log(config: &Config, figures: &[(&str, i64, i64)]) -> EmbeddedLog {
         let (log, topics) = (EmbeddedLog::open(&config.log.dir).unwrap(), &config.engine.topics);
-        let append = |topic: &str, key: &str, value: Vec<u8>| {
-            let (key, value) = (Some(key.into()), Some(value));
-            log.append(topic, &[Appended { key, value, partition: Some(0), ..Appended::default() }]).unwrap();
-        };
         [&topics.models, &topics.quality].into_iter().for_each(|topic| log.create_topic(topic, 1).unwrap());
         let promoted = Activation {
             model: ModelId("s@1".to_owned()),
@@ -248,11 +256,8 @@ pub(crate) mod tests {
             cause: ActivationCause::Promotion,
             activated_at: String::new(),
         };
-        append(&topics.models, &promoted.model.0, serde_json::to_vec(&promoted).unwrap());
-        for (model, notes, tp) in figures {
-            let key = QualityKey { model: ModelId((*model).to_owned()), ..key(|_| {}) };
-            append(&topics.quality, model, serde_json::to_vec(&quality(key, *notes, *tp)).unwrap());
-        }
+        append(&log, &topics.models, (promoted.model.0.as_str(), serde_json::to_vec(&promoted).unwrap()));
+        publish(&log, &topics.quality, figures);
         log
     }
 

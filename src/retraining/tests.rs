@@ -1,6 +1,7 @@
 //! What the driver does at a look.
 
 mod histories;
+mod starting;
 
 use super::*;
 use crate::retraining::live::tests::log;

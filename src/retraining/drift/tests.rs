@@ -9,21 +9,21 @@ use stillroom_connectors::{Appended, EmbeddedLog};
 use stillroom_schemas::{Activation, ActivationCause, OffsetUnit, Span};
 
 /// On each side.
-const NOTES: usize = 50;
+pub(crate) const NOTES: usize = 50;
 
 /// Words of a note.
 const WORDS: u32 = 20;
 
 /// Where a log is, and what is written there.
-struct Ward {
-    config: Config,
-    log: EmbeddedLog,
+pub(crate) struct Ward {
+    pub(crate) config: Config,
+    pub(crate) log: EmbeddedLog,
     /// Of the next note.
     offset: Cell<u64>,
 }
 
 impl Ward {
-    fn new(folder: &Path) -> Ward {
+    pub(crate) fn new(folder: &Path) -> Ward {
         let config = Config {
             log: LogConfig { dir: folder.to_owned(), ..LogConfig::default() },
             retraining: RetrainingConfig { drift_notes: NOTES, ..RetrainingConfig::default() },
@@ -36,7 +36,7 @@ impl Ward {
         Ward { config, log, offset: Cell::new(0) }
     }
 
-    fn append(&self, topic: &str, key: &str, value: Vec<u8>) {
+    pub(crate) fn append(&self, topic: &str, key: &str, value: Vec<u8>) {
         let (key, value) = (Some(key.as_bytes().to_vec()), Some(value));
         self.log.append(topic, &[Appended { key, value, partition: Some(0), ..Appended::default() }]).unwrap();
     }
@@ -53,7 +53,7 @@ impl Ward {
     }
 
     /// A live note of a site with so many words of a disease, by this student.
-    fn tag(&self, model: &str, site: &str, tagged: u32) {
+    pub(crate) fn tag(&self, model: &str, site: &str, tagged: u32) {
         self.tag_at(self.offset.replace(self.offset.get() + 1), (model, site, tagged));
     }
 
