@@ -8,6 +8,7 @@ use crate::log::open_written_log;
 use crate::retraining::{self, Answered, Request, Taken, Told};
 use anyhow::{Error, Result, bail};
 use clap::Args;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,12 +33,16 @@ pub(crate) struct Retrain {
     #[command(flatten)]
     config: ConfigArgs,
     /// Print what there is to learn from and to measure by, and train nothing.
-    #[arg(long)]
+    #[arg(long, group = "instead")]
     dry_run: bool,
     /// Choose again what this student of the registry was made of, from the log up to where that was read, and say whether
-    /// it is the same: its id, its name if no other has it, or the beginning of its version.
-    #[arg(long, requires = "dry_run", value_name = "ID")]
+    /// it is the same: its id, its name if no other has it, or the beginning of its version. With --dry-run or --out.
+    #[arg(long, requires = "instead", value_name = "ID")]
     at: Option<String>,
+    /// Write the documents that the student --at learned from, was chosen by and was measured by to this folder, which must
+    /// not be there yet, and compare those that it learned from with what the registry says. They are texts of notes.
+    #[arg(long, requires = "at", group = "instead", value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 impl Retrain {
@@ -46,7 +51,7 @@ impl Retrain {
         let log = open_written_log(&config)?;
         let stop = stop_on_signal(STOP_NOTES)?;
         if let Some(student) = &self.at {
-            return rebuild(&config, log.as_ref(), &stop, student);
+            return rebuild(&config, log.as_ref(), (student.as_str(), self.out.as_deref()), &stop);
         }
         if self.dry_run {
             return match retraining::preview(&config, log.as_ref(), &stop)? {
@@ -68,20 +73,17 @@ impl Retrain {
     }
 }
 
-/// Says whether what a student was made of is chosen again.
-fn rebuild(config: &Config, log: &dyn Log, stop: &AtomicBool, student: &str) -> Result<ExitCode> {
-    let Some(rebuilt) = retraining::rebuild(config, log, stop, student)? else {
+/// Says whether what a student was made of is chosen again, and writes it again if a folder is named.
+fn rebuild(config: &Config, log: &dyn Log, wanted: (&str, Option<&Path>), stop: &AtomicBool) -> Result<ExitCode> {
+    let Some(rebuilt) = retraining::rebuild(config, log, wanted, stop)? else {
         bail!("stopped before the log was read")
     };
     print_line(serde_json::to_string(&rebuilt)?)?;
-    if rebuilt.is_same {
-        return Ok(ExitCode::SUCCESS);
-    }
     rebuilt.differences.iter().for_each(|difference| eprintln!("{difference}"));
-    bail!(
-        "something else is chosen now than that student was made of: records have expired or were compacted away, or \
-         teachers are merged by other ensembles"
-    )
+    match rebuilt.refusal() {
+        Some(refusal) => bail!(refusal),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Asks for a run the process that has the folder, if that is why there was none and it takes up requests.

@@ -80,6 +80,7 @@ impl Follower {
             dev: settings.dev,
             notes_max: settings.notes_max as u64,
             soft: settings.recipe.soft,
+            text_bytes_max: Some(settings.text_bytes_max),
         };
         Ok(Follower { input, probe, changes, worker, topics, ensembles, chosen_by, next: TopicOffsets::new() })
     }

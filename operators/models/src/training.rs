@@ -61,6 +61,10 @@ pub struct ChosenBy {
     pub notes_max: u64,
     /// Whether the shares of the teachers were learned.
     pub soft: bool,
+    /// Bytes that the texts of all these notes might have together: those that did not fit were left out. Absent in an
+    /// entry of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_bytes_max: Option<u64>,
 }
 
 impl ChosenBy {
@@ -223,7 +227,14 @@ mod tests {
             held_out: 20,
         };
         let offsets = [("notes".to_owned(), vec![7, 0, 12])].into();
-        let chosen_by = ChosenBy { offsets, held_out: 0.25, dev: 0.125, notes_max: 20_000, soft: true };
+        let chosen_by = ChosenBy {
+            offsets,
+            held_out: 0.25,
+            dev: 0.125,
+            notes_max: 20_000,
+            soft: true,
+            text_bytes_max: Some(1 << 28),
+        };
         let data = LearnedData { name: "train.jsonl".to_owned(), hash: "0c".repeat(32), documents: 42 };
         Training {
             snapshot: Some("5a".repeat(32)),
