@@ -40,9 +40,12 @@ mod wire;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// The version, with the commit that this is built from where that is known: `0.1.0+59ee1401a2b3`.
+pub(crate) const VERSION: &str = env!("STILLROOM_VERSION");
+
 /// Clinical entities from streams of notes, by distilled students, with live quality.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = VERSION, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -111,7 +111,7 @@ impl Staged {
             weights_hash: self.manifest.weights_hash.clone(),
             parent,
             added_at: utc_now(),
-            stillroom: env!("CARGO_PKG_VERSION").to_owned(),
+            stillroom: crate::VERSION.to_owned(),
             training: Some(training),
         };
         let names: Vec<String> = self.files.keys().cloned().chain([golden::FILE.to_owned()]).collect();

@@ -180,7 +180,7 @@ fn report(
     };
     let mut report = Report {
         name: config.name.clone(),
-        stillroom: env!("CARGO_PKG_VERSION").to_owned(),
+        stillroom: crate::VERSION.to_owned(),
         machine,
         samples: config.report.samples,
         problems: data.problems,

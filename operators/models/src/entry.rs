@@ -28,7 +28,7 @@ pub struct Entry {
     pub parent: Option<ModelId>,
     /// When it was added, UTC, as in RFC 3339.
     pub added_at: String,
-    /// The version of stillroom that added it.
+    /// The version of stillroom that added it, with the commit that it was built from where that was known.
     pub stillroom: String,
     /// Where it comes from; absent in an entry of a version that did not say so.
     #[serde(default, deserialize_with = "read", skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub struct NewEntry {
     pub parent: Option<ModelId>,
     /// When it is added, UTC, as in RFC 3339.
     pub added_at: String,
-    /// The version of stillroom that adds it.
+    /// The version of stillroom that adds it, with the commit that it was built from where that is known.
     pub stillroom: String,
     /// Where it comes from, as far as that is known.
     pub training: Option<Training>,

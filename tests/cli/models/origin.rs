@@ -1,10 +1,11 @@
 //! Where students come from that are added by hand.
 
 use super::Site;
-use crate::support::{json_lines, stdout};
+use crate::support::{json_lines, stdout, stillroom};
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What `show --json` prints.
 fn shown(site: &Site, student: &str) -> Value {
@@ -16,6 +17,20 @@ fn entry(site: &Site, student: &str) -> (PathBuf, Value) {
     let path = site.path("registry").join(student).join("entry.json");
     let entry = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     (path, entry)
+}
+
+/// The version of the program, with the commit where that can be known.
+fn check_version(version: &str) {
+    let printed = stillroom().arg("--version").output().unwrap();
+    assert_eq!(stdout(&printed), format!("stillroom {version}\n"));
+    let (number, commit) = version.split_once('+').map_or((version, None), |(number, commit)| (number, Some(commit)));
+    assert_eq!(number, env!("CARGO_PKG_VERSION"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let asked = Command::new("git").current_dir(folder).args(["rev-parse", "HEAD"]).output();
+    if folder.join(".git").exists() && asked.is_ok_and(|output| output.status.success()) {
+        let digits = commit.expect("a checkout has a commit").trim_end_matches("-dirty");
+        assert!(digits.len() >= 12 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{version}");
+    }
 }
 
 #[test]
@@ -31,6 +46,7 @@ fn who_is_added_by_hand_comes_from_what_its_manifest_says() {
     for unknown in ["snapshot", "tasks", "labels_usd", "serving", "figures"] {
         assert_eq!(training.get(unknown), None, "{training}");
     }
+    check_version(told["entry"]["stillroom"].as_str().unwrap());
     let hash = training["data"][0]["hash"].as_str().unwrap();
     let text = stdout(&site.run(&["show", &strong])).to_owned();
     assert!(text.contains(&format!("train.jsonl: 45 documents, SHA-256 {hash}\n")), "{text}");
