@@ -8,16 +8,33 @@ pub(crate) use stillroom_models::Estimate;
 
 /// F1 of the first less F1 of the second, both of the same samples.
 pub(crate) fn difference(pairs: &[(Counts, Counts)], bootstrap: Bootstrap) -> Estimate {
-    let of = |sample: &mut dyn Iterator<Item = usize>| {
+    estimate(pairs.len(), bootstrap, |sample| {
         let (mut first, mut second) = (Counts::default(), Counts::default());
         sample.for_each(|document| {
             first += pairs[document].0;
             second += pairs[document].1;
         });
         first.f1() - second.f1()
-    };
-    let value = of(&mut (0..pairs.len()));
-    let [(low, high)] = bootstrap.intervals(pairs.len(), |sample| [of(&mut sample.iter().copied())]);
+    })
+}
+
+/// F1 of the counts of some documents together.
+pub(crate) fn f1_of(documents: &[Counts], bootstrap: Bootstrap) -> Estimate {
+    estimate(documents.len(), bootstrap, |sample| {
+        let mut sum = Counts::default();
+        sample.for_each(|document| sum += documents[document]);
+        sum.f1()
+    })
+}
+
+/// A figure of so many documents with its interval; `figure` is given the documents of a sample by index.
+fn estimate(
+    documents: usize,
+    bootstrap: Bootstrap,
+    figure: impl Fn(&mut dyn Iterator<Item = usize>) -> f64,
+) -> Estimate {
+    let value = figure(&mut (0..documents));
+    let [(low, high)] = bootstrap.intervals(documents, |sample| [figure(&mut sample.iter().copied())]);
     Estimate { value, low, high }
 }
 
@@ -59,6 +76,16 @@ mod tests {
         assert!(quantile(20) <= low && low <= quantile(30), "{low}, {} to {}", quantile(20), quantile(30));
         assert!(quantile(970) <= high && high <= quantile(980), "{high}, {} to {}", quantile(970), quantile(980));
         assert!(low < value && value < high);
+    }
+
+    #[test]
+    fn f1_has_the_interval_of_its_difference_from_nothing() {
+        let documents = [counts(9, 1, 1), counts(3, 4, 2), counts(6, 0, 3), counts(5, 5, 0), counts(1, 0, 9)];
+        let beside_nothing = documents.map(|of_document| (of_document, Counts::default()));
+        let bootstrap = Bootstrap::default();
+        let Estimate { value, low, high } = f1_of(&documents, bootstrap);
+        assert_eq!(Estimate { value, low, high }, difference(&beside_nothing, bootstrap));
+        assert!(0.0 < low && low < value && value < high && high < 1.0, "{low} {value} {high}");
     }
 
     #[test]

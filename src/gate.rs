@@ -1,6 +1,6 @@
 //! The gate of a promotion: whether a candidate is better than the student that serves, beyond what chance would give.
 
-use crate::estimate::{Estimate, difference};
+use crate::estimate::{Estimate, difference, f1_of};
 use crate::evaluation::{Extracted, extract_gold};
 use crate::runtime::StudentConfig;
 use anyhow::Result;
@@ -105,7 +105,8 @@ impl Gate {
 pub(crate) fn table(figures: &[TaskFigure]) -> Vec<String> {
     let head = "task        documents   serving  candidate  difference  95 %";
     let row = |figure: &TaskFigure| {
-        let TaskFigure { task, documents, serving, candidate, difference: Estimate { value, low, high } } = figure;
+        let TaskFigure { task, documents, serving, candidate, difference, .. } = figure;
+        let Estimate { value, low, high } = difference;
         let standing = match figure.standing() {
             Standing::Better => "better",
             Standing::Worse => "worse",
@@ -127,7 +128,9 @@ fn figure(task: Task, pairs: &[(Counts, Counts)]) -> TaskFigure {
         serving += *of_serving;
     }
     let difference = difference(pairs, Bootstrap::default());
-    TaskFigure { task, documents: pairs.len(), serving, candidate, difference }
+    let of_candidate: Vec<Counts> = pairs.iter().map(|(of_candidate, _)| *of_candidate).collect();
+    let candidate_f1 = (!pairs.is_empty()).then(|| f1_of(&of_candidate, Bootstrap::default()));
+    TaskFigure { task, documents: pairs.len(), serving, candidate, difference, candidate_f1 }
 }
 
 /// Counts in words of each document, for every task that it was annotated for.
@@ -213,6 +216,15 @@ mod tests {
         assert_eq!((gate.decided(), gate.worse()), (vec![Task::Disease], vec![Task::Disease]));
         let better = Gate(vec![of_found(Task::Disease, |document| 6 + document % 3)]);
         assert_eq!((better.decided(), better.worse()), (vec![Task::Disease], Vec::new()));
+    }
+
+    #[test]
+    fn a_candidate_has_an_interval_of_its_own() {
+        let figure = of_found(Task::Disease, |document| 4 + document % 3);
+        let Estimate { value, low, high } = figure.candidate_f1.unwrap();
+        assert_eq!(value, figure.candidate.f1());
+        assert!(low < value && value < high, "{low} {value} {high}");
+        assert_eq!(of_documents(Task::Disease, 0, |_| 6).candidate_f1, None);
     }
 
     #[test]

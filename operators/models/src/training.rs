@@ -115,6 +115,9 @@ pub struct TaskFigure {
     pub candidate: Counts,
     /// F1 of the candidate less that of the serving student, both of the same samples of the documents.
     pub difference: Estimate,
+    /// F1 of the candidate. Absent without a document, and in an entry of an earlier version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_f1: Option<Estimate>,
 }
 
 /// What the interval of a difference says.
@@ -140,11 +143,10 @@ impl TaskFigure {
 
     /// Whether these can be the figures of documents.
     fn is_possible(&self) -> bool {
-        let TaskFigure { serving, candidate, difference: Estimate { value, low, high }, .. } = self;
+        let TaskFigure { serving, candidate, difference, candidate_f1, .. } = self;
         let are_counts =
             [serving, candidate].iter().all(|counts| [counts.tp, counts.fp, counts.fn_].iter().all(|n| *n >= 0));
-        // What is no number is in no range.
-        are_counts && low <= high && [value, low, high].into_iter().all(|difference| (-1.0..=1.0).contains(difference))
+        are_counts && difference.is_from(-1.0) && candidate_f1.is_none_or(|f1| f1.is_from(0.0))
     }
 }
 
@@ -157,6 +159,15 @@ pub struct Estimate {
     pub low: f64,
     /// The upper end.
     pub high: f64,
+}
+
+impl Estimate {
+    /// Whether all of it lies from `least` to 1, and the ends of the interval are in order.
+    fn is_from(&self, least: f64) -> bool {
+        let Estimate { value, low, high } = self;
+        // What is no number is in no range.
+        low <= high && [value, low, high].into_iter().all(|figure| (least..=1.0).contains(figure))
+    }
 }
 
 /// For people: the figure to three decimals, and its interval.
@@ -218,6 +229,7 @@ mod tests {
             serving: counts(8),
             candidate: counts(16),
             difference: Estimate { value: 0.125, low: -0.0625, high: 0.25 },
+            candidate_f1: Some(Estimate { value: 0.75, low: 0.625, high: 0.875 }),
         };
         let examples = TaskExamples {
             human: 30,
@@ -323,6 +335,7 @@ mod tests {
         );
         check(&|block| block["figures"][0]["difference"]["low"] = json!(0.5), "has figures for symptom");
         check(&|block| block["figures"][0]["difference"]["value"] = json!(1.5), "has figures for symptom");
+        check(&|block| block["figures"][0]["candidate_f1"]["low"] = json!(-0.5), "has figures for symptom");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::gate::table;
 use crate::highlight::plain;
-use stillroom_models::{LearnedData, TaskExamples, Training};
+use stillroom_models::{LearnedData, TaskExamples, TaskFigure, Training};
 use stillroom_schemas::Task;
 
 /// What an entry says of where its student comes from, in lines; nothing of what is not known.
@@ -18,6 +18,8 @@ pub(super) fn lines(training: &Training) -> Vec<String> {
     if let (Some(serving), Some(figures)) = (serving, figures) {
         lines.push(format!("measured   on notes that were held out, beside {}", plain(&serving.0)));
         lines.extend(table(figures));
+        let f1 = |figure: &TaskFigure| Some(format!("F1         {}: {}", figure.task.name(), figure.candidate_f1?));
+        lines.extend(figures.iter().filter_map(f1));
     }
     lines
 }
@@ -51,6 +53,8 @@ fn took(Training { seconds, tokens_per_second, memory_bytes, .. }: &Training) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_models::Estimate;
+    use stillroom_schemas::{Counts, ModelId};
 
     fn check(training: Training, expected: &[&str]) {
         assert_eq!(lines(&training), expected);
@@ -62,6 +66,29 @@ mod tests {
         check(Training { seconds: Some(71.23), ..Training::default() }, &["took       71.2 s"]);
         check(Training { memory_bytes: Some(3 << 20), ..Training::default() }, &["took       3 MiB of memory at most"]);
         check(Training { labels_usd: Some(0.0), ..Training::default() }, &["labels     0.000000 USD"]);
+    }
+
+    #[test]
+    fn figures_are_those_of_the_table_and_f1_with_its_interval() {
+        let counts = |tp: i64| Counts { notes: 20, tp, fp: 0, fn_: 20 - tp };
+        let figure = |candidate_f1: Option<Estimate>| TaskFigure {
+            task: Task::Symptom,
+            documents: 20,
+            serving: counts(5),
+            candidate: counts(10),
+            difference: Estimate { value: 0.25, low: 0.125, high: 0.5 },
+            candidate_f1,
+        };
+        let of = |figures: Vec<TaskFigure>| Training {
+            serving: Some(ModelId("weak@0123".to_owned())),
+            figures: Some(figures),
+            ..Training::default()
+        };
+        let known = figure(Some(Estimate { value: 0.625, low: 0.5, high: 0.75 }));
+        let told = lines(&of(vec![known.clone(), figure(None)]));
+        assert_eq!(told[0], "measured   on notes that were held out, beside weak@0123");
+        assert_eq!(told[1..4], table(&[known.clone(), known]));
+        assert_eq!(told[4..], ["F1         symptom: 0.625 (0.500 to 0.750)"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn training() -> Training {
         serving: counts(8),
         candidate: counts(16),
         difference: Estimate { value: 0.4 / 3.0, low: -0.1 / 3.0, high: 0.7 / 3.0 },
+        candidate_f1: Some(Estimate { value: 2.3 / 3.0, low: 2.1 / 3.0, high: 2.7 / 3.0 }),
     };
     Training {
         snapshot: Some("5a".repeat(32)),
