@@ -51,3 +51,14 @@ pub(crate) fn in_range(key: impl Into<String>, value: u64, range: RangeInclusive
 pub(crate) fn not_empty(key: impl Into<String>, is_empty: bool, remedy: &str) -> Result<(), Refused> {
     if is_empty { Err(Refused::new(key, format!("is empty; {remedy}"))) } else { Ok(()) }
 }
+
+/// Refuses an amount of US dollars above `max`, or below 0.
+///
+/// # Errors
+/// Names the setting, its value and its range.
+pub(crate) fn dollars(key: impl Into<String>, usd: f64, max: f64) -> Result<(), Refused> {
+    match (0.0..=max).contains(&usd) {
+        true => Ok(()),
+        false => Err(Refused::new(key, format!("is {usd}; choose a value from 0 to {max}"))),
+    }
+}

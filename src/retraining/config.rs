@@ -2,7 +2,7 @@
 
 use crate::gate::DOCUMENTS_MIN;
 use crate::recipe::RecipeConfig;
-use crate::refused::{Refused, in_range, not_empty};
+use crate::refused::{Refused, dollars, in_range, not_empty};
 use crate::training::{DEV_DOCUMENTS_MAX, PATIENCE, training_device};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -95,6 +95,9 @@ pub(crate) struct RetrainingConfig {
     /// before the system ends whatever it chooses, such as the extraction that runs beside it. A large base, a large
     /// `recipe.batch` and many notes need more. Default 8589934592, 8 GiB.
     pub(crate) memory_bytes_max: u64,
+    /// US dollars an hour of the machine that trains, 0 to 1000: times the seconds of a training it is told what that cost. 0
+    /// is not stated. Default 0.
+    pub(crate) usd_an_hour: f64,
     /// How it learns.
     pub(crate) recipe: RecipeConfig,
 }
@@ -131,6 +134,7 @@ impl Default for RetrainingConfig {
             rollback_notes_min: 50,
             text_bytes_max: 256 << 20,
             memory_bytes_max: 8 << 30,
+            usd_an_hour: 0.0,
             recipe: RecipeConfig::default(),
         }
     }
@@ -173,6 +177,7 @@ impl RetrainingConfig {
         in_range("retraining.rollback_notes_min", self.rollback_notes_min, 1..=1_000_000)?;
         in_range("retraining.text_bytes_max", self.text_bytes_max, 1..=1 << 40)?;
         in_range("retraining.memory_bytes_max", self.memory_bytes_max, 0..=1 << 50)?;
+        dollars("retraining.usd_an_hour", self.usd_an_hour, 1000.0)?;
         let is_part = |share: f64| share > 0.0 && share < 1.0;
         let shares = [
             ("f1_drop", self.f1_drop, (0.0..=1.0).contains(&self.f1_drop), "from 0 to 1"),
@@ -231,6 +236,7 @@ mod tests {
         check("shadow_hours_max = 0", "retraining.shadow_hours_max is 0; choose a value from 1 to 8760");
         check("rollback_drop = 1.5", "retraining.rollback_drop is 1.5; choose a share from 0 to 1");
         check("rollback_notes_min = 0", "retraining.rollback_notes_min is 0; choose a value from 1 to 1000000");
+        check("usd_an_hour = -1.0", "retraining.usd_an_hour is -1; choose a value from 0 to 1000");
         check("text_bytes_max = 0", "retraining.text_bytes_max is 0; choose a value from 1 to 1099511627776");
         check("name = 'a@b'", "retraining.name is \"a@b\"");
         check("dir = ''", "retraining.dir is empty; name a folder");

@@ -111,14 +111,16 @@ pub(crate) fn complete(
     // Another student than at the beginning, where that one was rolled back meanwhile.
     let serves = Some(&switch.serving.model).filter(|serving| **serving != *staged.student.model());
     let serves = serves.unwrap_or(&under_way.serving);
+    let trained = staged.training();
     let training = Training {
         snapshot: snapshot.training.snapshot,
         chosen_by: snapshot.training.chosen_by,
         tasks: snapshot.training.tasks,
         labels_usd: snapshot.training.labels_usd,
+        machine_usd: machine_usd(config.retraining.usd_an_hour, trained.seconds),
         serving: Some(serves.clone()),
         figures: gate.map(Gate::into_figures),
-        ..staged.training()
+        ..trained
     };
     let added = staged.add(&switch.registry, Some(under_way.serving.clone()), training.clone())?.entry;
     let (candidate, kept) = (added.model.clone(), added.training.clone());
@@ -151,6 +153,13 @@ pub(crate) fn complete(
         switch.to(verified, ActivationCause::Promotion)?;
     }
     Ok(Some(report(shadow, refusal)))
+}
+
+/// What so many seconds of a machine with this price an hour cost, in US dollars, to billionths as what labels do; nothing
+/// where either is not known.
+fn machine_usd(usd_an_hour: f64, seconds: Option<f64>) -> Option<f64> {
+    let usd = usd_an_hour * seconds? / 3600.0;
+    (usd_an_hour > 0.0).then_some((usd * 1e9).round() / 1e9)
 }
 
 /// For people, where the registry has had the candidate before and an entry, which is never changed, says something else

@@ -1,7 +1,7 @@
 //! The configuration of a study, a file in TOML. Paths are relative to the file's folder.
 
 use crate::recipe::RecipeConfig;
-use crate::refused::{Refused, in_range, not_empty};
+use crate::refused::{Refused, dollars, in_range, not_empty};
 use crate::runtime::{StudentConfig, threads_or_cores};
 use crate::study::dataset::DatasetConfig;
 use crate::teaching::TeachersConfig;
@@ -323,12 +323,5 @@ fn no_repeat<T: Display + PartialEq>(key: &str, values: &[T]) -> Result<(), Refu
     match values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
         Some((_, value)) => Err(Refused::new(key, format!("has {value} twice; name each once"))),
         None => Ok(()),
-    }
-}
-
-fn dollars(key: &str, usd: f64, max: f64) -> Result<(), Refused> {
-    match (0.0..=max).contains(&usd) {
-        true => Ok(()),
-        false => Err(Refused::new(key, format!("is {usd}; choose a value from 0 to {max}"))),
     }
 }

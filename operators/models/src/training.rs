@@ -30,6 +30,10 @@ pub struct Training {
     /// does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_usd: Option<f64>,
+    /// What the machine cost that trained it, in US dollars: its price an hour, as a run of retraining was told it, times the
+    /// wall time. Absent where either is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_usd: Option<f64>,
     /// Wall time of the training in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
@@ -193,8 +197,12 @@ impl Training {
         if let Some(data) = self.data.iter().find(|data| !is_sha256(&data.hash)) {
             return Err(format!("has no SHA-256 of {:?}", data.name));
         }
-        let amounts =
-            [("labels_usd", self.labels_usd), ("seconds", self.seconds), ("tokens_per_second", self.tokens_per_second)];
+        let amounts = [
+            ("labels_usd", self.labels_usd),
+            ("machine_usd", self.machine_usd),
+            ("seconds", self.seconds),
+            ("tokens_per_second", self.tokens_per_second),
+        ];
         let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
         for (name, amount) in amounts {
             if let Some(amount) = amount.filter(|amount| !is_amount(*amount)) {
@@ -254,6 +262,7 @@ mod tests {
             data: vec![data],
             tasks: [(Task::Symptom, examples)].into(),
             labels_usd: Some(0.375),
+            machine_usd: Some(0.0625),
             seconds: Some(90.5),
             tokens_per_second: Some(2048.0),
             memory_bytes: Some(1 << 30),
@@ -329,6 +338,7 @@ mod tests {
         check(&|block| block["data"][0]["hash"] = json!("../x"), "has no SHA-256 of \"train.jsonl\"");
         check(&|block| block["chosen_by"]["dev"] = json!(1.0), "has shares of patients in chosen_by");
         check(&|block| block["labels_usd"] = json!(-0.5), "has -0.5 as labels_usd");
+        check(&|block| block["machine_usd"] = json!(-0.5), "has -0.5 as machine_usd");
         check(
             &|block| block["figures"][0]["candidate"]["fn"] = json!(-1),
             "has figures for symptom that no documents give",

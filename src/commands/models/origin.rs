@@ -7,13 +7,14 @@ use stillroom_schemas::Task;
 
 /// What an entry says of where its student comes from, in lines; nothing of what is not known.
 pub(super) fn lines(training: &Training) -> Vec<String> {
-    let Training { snapshot, data, tasks, labels_usd, serving, figures, .. } = training;
+    let Training { snapshot, data, tasks, labels_usd, machine_usd, serving, figures, .. } = training;
     let mut lines: Vec<String> = snapshot.iter().map(|hash| format!("snapshot   {hash}")).collect();
     for LearnedData { name, hash, documents } in data {
         lines.push(format!("{}, SHA-256 {hash}", learned(name, *documents)));
     }
     lines.extend(tasks.iter().map(|(task, examples)| of_task(*task, examples)));
     lines.extend(labels_usd.map(|usd| format!("labels     {usd:.6} USD")));
+    lines.extend(machine_usd.map(|usd| format!("machine    {usd:.6} USD")));
     lines.extend(took(training));
     if let (Some(serving), Some(figures)) = (serving, figures) {
         lines.push(format!("measured   on notes that were held out, beside {}", plain(&serving.0)));
@@ -66,6 +67,7 @@ mod tests {
         check(Training { seconds: Some(71.23), ..Training::default() }, &["took       71.2 s"]);
         check(Training { memory_bytes: Some(3 << 20), ..Training::default() }, &["took       3 MiB of memory at most"]);
         check(Training { labels_usd: Some(0.0), ..Training::default() }, &["labels     0.000000 USD"]);
+        check(Training { machine_usd: Some(0.0625), ..Training::default() }, &["machine    0.062500 USD"]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn who_is_added_by_hand_comes_from_what_its_manifest_says() {
     assert_eq!(training["data"][0]["documents"], 45);
     assert!(training["seconds"].as_f64().unwrap() > 0.0, "{training}");
     assert_eq!(training["seconds"], manifest["took"]["seconds"]);
-    for unknown in ["snapshot", "tasks", "labels_usd", "serving", "figures"] {
+    for unknown in ["snapshot", "tasks", "labels_usd", "machine_usd", "serving", "figures"] {
         assert_eq!(training.get(unknown), None, "{training}");
     }
     check_version(told["entry"]["stillroom"].as_str().unwrap());

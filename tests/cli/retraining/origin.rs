@@ -68,14 +68,14 @@ fn the_registry_tells_what_the_run_reported() {
     let report = ward.retrain(&unmeasured.concat());
     let first = shown(&ward, &report);
     let training = &first["entry"]["training"];
-    for absent in ["labels_usd", "figures"] {
+    for absent in ["labels_usd", "machine_usd", "figures"] {
         assert_eq!((training.get(absent), report.get(absent)), (None, None), "{training}");
     }
     assert_eq!(training["snapshot"], report["snapshot"]);
 
     // Asked again, it says what it took.
     append(&ward, &priced(labelled[0], "a", COSTS[0].1));
-    let report = ward.retrain(&ensemble);
+    let report = ward.retrain(&[&ensemble[..], &["--set", "retraining.usd_an_hour=3.6"]].concat());
     assert_eq!(report["is_promoted"], true, "{report}");
     let shown = shown(&ward, &report);
     let training = &shown["entry"]["training"];
@@ -84,6 +84,8 @@ fn the_registry_tells_what_the_run_reported() {
     assert_eq!(training.get("memory_bytes").is_some(), cfg!(target_os = "linux"), "{training}");
     let usd = labelled.len() as f64 * COSTS.iter().map(|(_, usd)| usd).sum::<f64>();
     assert!((training["labels_usd"].as_f64().unwrap() - usd).abs() < 1e-9, "{usd} {training}");
+    let [machine_usd, seconds] = ["machine_usd", "seconds"].map(|name| training[name].as_f64().unwrap());
+    assert!((machine_usd - seconds / 1000.0).abs() < 1e-9, "{training}");
     let [held_out, learned] = [true, false].map(|side| annotated().filter(|n| is_held_out(*n) == side).count());
     for (task, by_teachers) in [("disease", labelled.len()), ("symptom", 0)] {
         let examples = &training["tasks"][task];
