@@ -3,7 +3,7 @@
 mod flowing;
 mod origin;
 mod shadow;
-mod watched;
+pub(crate) mod watched;
 
 use crate::checkpoint::find;
 use crate::documents::documents;

@@ -7,6 +7,7 @@ mod poisoned;
 mod rebuilt;
 mod shadow;
 mod soft;
+mod watched;
 
 use crate::checkpoint::wait_for_checkpoint;
 use crate::documents::documents;

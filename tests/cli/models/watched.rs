@@ -9,13 +9,13 @@ use stillroom_connectors::{Appended, Log};
 use stillroom_schemas::{ActivationCause, Comparison, Counts, Level, ModelId, Quality, QualityKey, Task};
 
 /// Of the student that was replaced: it did well.
-const BEFORE: Counts = Counts { notes: 80, tp: 900, fp: 60, fn_: 40 };
+pub(crate) const BEFORE: Counts = Counts { notes: 80, tp: 900, fp: 60, fn_: 40 };
 
 /// Of the student that was promoted: it does worse.
-const NOW: Counts = Counts { notes: 60, tp: 500, fp: 300, fn_: 200 };
+pub(crate) const NOW: Counts = Counts { notes: 60, tp: 500, fp: 300, fn_: 200 };
 
 /// Publishes how a student does on diseases, as an extraction does.
-fn publish(site: &Site, model: &str, counts: Counts) {
+pub(crate) fn publish(site: &Site, model: &str, counts: Counts) {
     let key = QualityKey {
         task: Task::Disease,
         level: Level::Word,
