@@ -1,6 +1,8 @@
 //! Candidates that are worth nothing: they do not take over, and who serves goes on to.
 
 use super::{NOTES, Ward, check_no_text, document, is_held_out, note_id};
+use crate::checkpoint::find;
+use crate::running::Running;
 use crate::support::{json_lines, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
@@ -79,4 +81,36 @@ fn who_learned_from_wrong_labels_does_not_take_over() {
     assert_eq!(listed["serving"], report["serving"]);
     let students = listed["students"].as_array().unwrap();
     assert!(students.iter().any(|student| student["model"] == report["candidate"]), "{listed}");
+}
+
+#[test]
+fn a_candidate_that_was_cut_off_meanwhile_is_refused_and_takes_over_when_it_is_whole_again() {
+    let ward = Ward::new("shadow_notes = 25\nshadow_share = 1.0\n");
+    let mut extraction = Running::start(ward.command(&["run"]));
+    extraction.hear("running on");
+    // No notes come, so that its run is not done when it is killed.
+    let mut retraining = Running::start(ward.command(&["retrain"]));
+    retraining.hear("reads along with weak@");
+    retraining.kill();
+    let weights = find(&ward.site.path("retraining"), "/student/", "model.safetensors").unwrap();
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() - 7]).unwrap();
+    let refused = ward.run(&["retrain"]);
+    check_no_text(&refused);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{}", stderr(&refused));
+    for expected in ["the run that was under way goes on", "cannot add the student in ", "model.safetensors"] {
+        assert!(stderr(&refused).contains(expected), "{expected}: {}", stderr(&refused));
+    }
+    assert!(ward.site.activations().is_empty());
+
+    fs::write(&weights, whole).unwrap();
+    (NOTES..NOTES + 30).for_each(|number| {
+        ward.annotate(number, "");
+        ward.write(number, "");
+    });
+    let report = ward.retrain(&[]);
+    assert_eq!(report["is_promoted"], true, "{report}");
+    let models: Vec<String> = ward.site.activations().into_iter().map(|(model, ..)| model).collect();
+    assert_eq!(models, [report["candidate"].as_str().unwrap()]);
+    stdout(&extraction.terminate());
 }
