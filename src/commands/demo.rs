@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use stillroom_connectors::{EmbeddedLog, GoldDocument, replace_file};
 use stillroom_schemas::Progress;
 use stillroom_student::Precision;
@@ -74,6 +75,7 @@ struct Identity {
 
 impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        let began = Instant::now();
         let config = self.config()?;
         let log = EmbeddedLog::open(&self.dir)?;
         self.check_folder(&log, &config.engine.topics)?;
@@ -81,7 +83,8 @@ impl Demo {
         // Nothing is appended or trained before this process has the log to itself.
         let run = LogRun::open(&config, Arc::new(log.clone()), None)?;
         let (stop, ends) = (stop_on_signal(StopNotes::default())?, ends_of(&config.engine.topics, self.events()));
-        if ends.are_reached(&log.progress()?.inputs) {
+        let was_finished = ends.are_reached(&log.progress()?.inputs);
+        if was_finished {
             eprintln!(
                 "{} holds a finished demo; remove it to see it again, or choose another --dir",
                 self.dir.display()
@@ -98,10 +101,15 @@ impl Demo {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        print_line(match self.retrains() {
+        let mut summary = match self.retrains() {
             true => measuring::summary_of_students(&config, &log, &self.documents())?,
             false => measuring::summary(&log, &config.engine.topics)?,
-        })?;
+        };
+        // What was finished before took some other command's time.
+        if !was_finished {
+            summary["seconds"] = ((began.elapsed().as_secs_f64() * 10.0).round() / 10.0).into();
+        }
+        print_line(summary)?;
         Ok(ExitCode::SUCCESS)
     }
 
