@@ -33,6 +33,7 @@ mod run;
 mod run_folder;
 mod same_notes;
 mod shadowing;
+mod share;
 mod snapshot;
 mod told;
 mod triggers;
@@ -175,6 +176,7 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn open(config: &'a Config, log: Arc<dyn Log>, stop: &'a Arc<AtomicBool>) -> Result<Driver<'a>> {
+        share::check_at_start(config)?;
         let place = Place::open(&config.retraining.dir)?;
         if !config.retraining.keep_snapshots {
             place.sweep()?;

@@ -44,8 +44,8 @@ pub(crate) struct RetrainingConfig {
     /// Seconds from one look at the log to the next, 1 to 3600. Default 10.
     pub(crate) look_every_seconds: u64,
     /// The share of the patients whose notes are never learned from, above 0 and below 1: candidates are measured on
-    /// their references. It must stay as it is, or students are measured on what earlier ones learned from. Default
-    /// 0.2.
+    /// their references. With a greater one than the serving student was trained with no run starts, as students would be
+    /// measured on what that one learned from. Default 0.2.
     pub(crate) held_out: f64,
     /// Notes with references of patients that are held out, for each task of the serving student, without which no
     /// candidate takes over, 20 to a million: fewer tell no two students apart. Default 20.

@@ -12,6 +12,7 @@ use crate::retraining::child;
 use crate::retraining::place::UnderWay;
 use crate::retraining::run_folder::RunFolder;
 use crate::retraining::shadowing;
+use crate::retraining::share;
 use crate::retraining::snapshot::Snapshot;
 use crate::retraining::triggers::Cause;
 use crate::shadow::{Figures, prepare_topic};
@@ -74,10 +75,12 @@ enum Verdict {
 /// What a run starts from: who serves, and the base.
 ///
 /// # Errors
-/// When the student that serves or the base cannot be had, or several students serve together.
+/// When the student that serves or the base cannot be had, several students serve together, or that one learned from patients
+/// who are held out now.
 pub(crate) fn begin(config: &Config, snapshot: String, cause: Cause) -> Result<UnderWay> {
     let switch = Switch::open(config.clone())?;
     let (serving, student) = (switch.serving_folder()?, switch.load_serving()?);
+    share::check(config, &switch.registry, student.model())?;
     let base = match config.retraining.base.as_str() {
         "" => serving,
         name => base_folder(name, &config.hub)?,

@@ -1,7 +1,7 @@
 //! Where a retrained student comes from: the registry tells what the run reported.
 
 use super::soft::{BEFORE, append, choose_both, disease, label};
-use super::{ADDED, NOTES, Ward, annotated, check_no_text, is_held_out, notes_of};
+use super::{ADDED, HELD_OUT, NOTES, Ward, annotated, check_no_text, is_held_out, notes_of};
 use crate::support::{json_lines, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
@@ -95,6 +95,19 @@ fn the_registry_tells_what_the_run_reported() {
     }
     check_data(&ward, &shown);
     check_figures(&ward, &report, training);
+    check_share(&ward);
+}
+
+/// Who was trained with a share of the patients held out is not measured with a greater one.
+fn check_share(ward: &Ward) {
+    for arguments in [&["retrain"][..], &["retrain", "--dry-run"], &["run", "--topology", "retraining"]] {
+        let refused = ward.run(&[arguments, &["--set", "retraining.held_out=0.4"]].concat());
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{arguments:?}");
+        let expected = format!("was trained with {HELD_OUT}: it learned from patients who would be held out now");
+        assert!(stderr(&refused).contains(&expected), "{arguments:?}: {}", stderr(&refused));
+    }
+    let smaller = ward.retrain(&["--dry-run", "--set", "retraining.held_out=0.2"]);
+    assert_eq!(smaller["chosen_by"]["held_out"], 0.2, "{smaller}");
 }
 
 /// What was learned from is the file that the run wrote, and the manifest says the same of it and of what it took.
