@@ -2,7 +2,7 @@
 
 use super::soft::{BEFORE, append, choose_both, disease, label};
 use super::{ADDED, HELD_OUT, NOTES, Ward, annotated, check_no_text, is_held_out, notes_of};
-use crate::support::{json_lines, stderr, stdout};
+use crate::support::{json_lines, stderr, stdout, tiny};
 use serde_json::{Value, json};
 use std::fs;
 use stillroom_student::sha256;
@@ -172,4 +172,17 @@ fn more_to_measure_by_makes_no_other_student() {
     let expected =
         format!("{candidate} has been in the registry since {}", kept["entry"]["added_at"].as_str().unwrap());
     assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+}
+
+#[test]
+fn a_run_starts_from_the_base_that_is_named_or_else_from_the_student_that_serves() {
+    let ward = Ward::new("");
+    let few = ["--set", "retraining.held_out_min=1000", "--set", "retraining.recipe.epochs=1"];
+    let base = format!("retraining.base={}", tiny().display());
+    for (more, base) in [(vec![], ward.site.path("weak")), (vec!["--set", base.as_str()], tiny())] {
+        let report = ward.retrain(&[&few[..], &more].concat());
+        let weights = fs::read(base.join("model.safetensors")).unwrap();
+        assert_eq!(shown(&ward, &report)["manifest"]["base_weights_hash"], sha256(&weights), "{}", base.display());
+        assert!(report["serving"].as_str().unwrap().starts_with("weak@"), "{report}");
+    }
 }
