@@ -207,7 +207,11 @@ fn what_cannot_be_done_is_said_with_the_remedy() {
     let tiny = tiny.to_str().unwrap();
     check_refused(&["extract"], 2, "required arguments");
     check_refused(&["extract", &at("none.txt"), "--model", tiny], 1, "none.txt");
-    check_refused(&["extract", &at("a.pdf"), "--model", tiny], 1, "neither a folder nor a .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .hl7 file");
+    check_refused(
+        &["extract", &at("a.pdf"), "--model", tiny],
+        1,
+        "neither a folder nor a .txt, .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .hl7 file",
+    );
     check_refused(&["extract", &at("gold.jsonl"), "--model", &at("no-model")], 1, "no-model");
     check_refused(&["extract", &at("gold.jsonl"), "--model", tiny, "--device", "cuda:0"], 1, "--features cuda");
     check_refused(&["extract", &at("gold.jsonl"), "--offset-unit", "bit"], 2, "code_point, byte, utf16");

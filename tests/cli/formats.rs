@@ -2,7 +2,7 @@
 
 mod documents;
 
-use crate::support::{json_lines, stderr, stdout, stillroom};
+use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

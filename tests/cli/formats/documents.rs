@@ -1,6 +1,6 @@
 //! `stillroom extract --format`, as users call it: FHIR, brat, PubTator and the page.
 
-use crate::support::{json_lines, stderr, stdout, stillroom};
+use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
