@@ -76,7 +76,7 @@ impl Bench<'_> {
         let (note_id, offset) = (format!("note-{id:09}"), self.epoch);
         let state =
             NoteState { note_id, revision, offset, prediction, interpretation: None, facts: None, dead_lettered: None };
-        self.notes.send(NoteEvent::Restored { partition: 0, state });
+        self.notes.send(NoteEvent::Restored { partition: 0, state: Box::new(state) });
     }
 
     fn reference(&mut self, id: u64) {

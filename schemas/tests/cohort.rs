@@ -41,7 +41,7 @@ fn what_cannot_be_meant_is_refused_with_the_remedy() {
     );
     let many = vec![disease; 101].join(",");
     check(&format!(r#""all":[{many}]"#), "has 101 criteria, more than the 100 allowed");
-    let counted = vec![r#"{"task":"disease","count":100}"#; 6].join(",");
+    let counted = [r#"{"task":"disease","count":100}"#; 6].join(",");
     check(&format!(r#""all":[{counted}]"#), "count 600 notes together, more than the 500 allowed");
     assert!(Cohort { name: String::new(), ..cohort(&format!(r#""all":[{disease}]"#)) }.check().is_err());
     assert_eq!(cohort(&format!(r#""any":[{disease}],"none":[{disease}]"#)).check(), Ok(()));

@@ -141,7 +141,7 @@ impl Chunk {
     /// not tell which came later.
     fn push_state(&mut self, partition: u32, state: NoteState) {
         let at = *self.states.entry((partition, state.note_id.clone())).or_insert(self.inputs.len());
-        let input = Input::Restored { partition, state };
+        let input = Input::Restored { partition, state: Box::new(state) };
         match self.inputs.get_mut(at) {
             Some(earlier) => *earlier = input,
             None => self.inputs.push(input),

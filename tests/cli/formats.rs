@@ -55,8 +55,8 @@ fn tables_of_omop_have_what_lines_have() {
     let beside = rows(&out.join("note_stillroom.csv"), &["source_note_id", "revision"]);
     assert_eq!(beside, [["ward/2", "0"], ["ward/1", "1"], ["../3", "0"]]);
     let mut expected = Vec::new();
-    for [id, revision] in [["ward/2", "0"], ["ward/1", "1"], ["../3", "0"]] {
-        let is_it = |line: &&Value| line["note_id"] == id && line["revision"].to_string() == revision;
+    for (id, revision) in [("ward/2", 0), ("ward/1", 1), ("../3", 0)] {
+        let is_it = |line: &&Value| line["note_id"] == id && line["revision"] == revision;
         for entity in lines.iter().find(is_it).unwrap()["entities"].as_array().unwrap() {
             expected.push(vec![entity["text"].as_str().unwrap().to_owned(), entity["start"].to_string()]);
         }

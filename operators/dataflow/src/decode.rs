@@ -63,7 +63,7 @@ pub enum NoteEvent {
         /// The note's partition.
         partition: u32,
         /// What was known.
-        state: NoteState,
+        state: Box<NoteState>,
     },
 }
 

@@ -118,7 +118,7 @@ impl NoteRegisters {
             }
             NoteEvent::Restored { partition, state } => {
                 self.of(partition).restore(&state);
-                Fork::Off(Output::Restored { partition, state })
+                Fork::Off(Output::Restored { partition, state: *state })
             }
         }
     }

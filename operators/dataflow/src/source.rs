@@ -41,7 +41,7 @@ pub enum Input {
         /// The note's partition.
         partition: u32,
         /// What was known.
-        state: NoteState,
+        state: Box<NoteState>,
     },
 }
 

@@ -202,7 +202,7 @@ fn obo_has_is_a_with_diamonds_and_cycles() {
 fn an_unknown_code_is_alone() {
     let (_files, concepts) = rxnorm();
     for unknown in [code_of("rxnorm", "1"), code_of("doid", "6809")] {
-        assert_eq!(concepts.descendants(&unknown).collect::<Vec<_>>(), [unknown.clone()]);
+        assert!(concepts.descendants(&unknown).eq([unknown.clone()]));
         assert_eq!((concepts.ancestors(&unknown).count(), concepts.name(&unknown)), (1, None));
     }
 }

@@ -9,6 +9,9 @@ use timely::dataflow::channels::pact::ParallelizationContract;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 
+/// The right to send at an epoch, and what changes at it so far.
+type OpenEpoch<D> = (Capability<Epoch>, Vec<(D, isize)>);
+
 /// Gives `settle` what changes at each epoch once the epoch is complete, net and sorted, and sends what it says at that epoch. An update
 /// may travel ahead of its epoch. `also` is an epoch that is settled even if nothing comes of it.
 pub(crate) fn by_epoch<'scope, D, O, P>(
@@ -23,7 +26,7 @@ where
     P: ParallelizationContract<Epoch, Vec<(D, Epoch, isize)>>,
 {
     updates.unary_frontier::<CapacityContainerBuilder<Vec<O>>, _, _, _>(pact, name, move |initial, _| {
-        let mut open: BTreeMap<Epoch, (Capability<Epoch>, Vec<(D, isize)>)> = BTreeMap::new();
+        let mut open: BTreeMap<Epoch, OpenEpoch<D>> = BTreeMap::new();
         if let Some(also) = also {
             open.insert(also, (initial.delayed(&also), Vec::new()));
         }

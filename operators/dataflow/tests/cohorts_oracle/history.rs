@@ -111,7 +111,7 @@ fn some<T: Copy>(rng: &mut SmallRng, share: f64, of: &[T]) -> Option<T> {
 fn any_said(rng: &mut SmallRng, day: Option<u32>) -> Said {
     let mention = |rng: &mut SmallRng| SaidMention {
         task: *Task::ALL.choose(rng).unwrap(),
-        words: *WORDS.choose(rng).unwrap(),
+        words: WORDS.choose(rng).unwrap(),
         code: rng.random_bool(0.7).then(|| rng.random_range(1..8)),
         meant: rng.random_bool(0.9).then(|| any_axes(rng)),
         section: some(rng, 0.5, &SECTIONS),

@@ -32,7 +32,7 @@ fn file(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u8> {
     bytes
 }
 
-fn column<'n>(name: &'n str, values: impl Array + 'static) -> (&'n str, ArrayRef) {
+fn column(name: &str, values: impl Array + 'static) -> (&str, ArrayRef) {
     (name, Arc::new(values))
 }
 
