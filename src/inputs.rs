@@ -40,7 +40,7 @@ pub(crate) struct InputArgs {
     /// text, patient_id, signed_at, note_type, site and revision.
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',', value_parser = column)]
     columns: Vec<(NoteField, String)>,
-    /// What a site calls things and how it writes times, as TOML: [columns], [csv], [dates] and [fhir].
+    /// What a site calls things and how it writes times, as TOML, in the tables columns, csv, dates and fhir.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
 }
