@@ -89,7 +89,7 @@ pub enum NoteField {
 }
 
 impl NoteField {
-    /// Every field, in the order in which [`Found`] has their columns.
+    /// Every field, in the order in which `Found` has their columns.
     pub const ALL: [NoteField; 7] = [
         NoteField::NoteId,
         NoteField::Text,
