@@ -1,6 +1,6 @@
 //! Figures of the concepts: load time, bytes and look-ups a second over a million made-up names.
 //!
-//! `cargo run --release -p stillroom-concepts --example figures [NAMES]`
+//! `cargo run --release -p stillroom-concepts --example concepts [NAMES]`
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
