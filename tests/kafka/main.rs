@@ -20,6 +20,7 @@ mod review;
 #[path = "../cli/running.rs"]
 mod running;
 mod security;
+mod sending;
 mod shadow;
 mod site;
 mod students;
