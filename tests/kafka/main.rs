@@ -7,6 +7,7 @@ mod asking;
 #[path = "../cli/checkpoint.rs"]
 mod checkpoint;
 mod cluster;
+mod cohorts;
 #[path = "../cli/documents.rs"]
 mod documents;
 mod exactly_once;

@@ -167,7 +167,8 @@ impl Site {
             self.precision,
         );
         let of_engine = ["notes", "references", "labels", "models", "extractions", "quality", "state", "dead_letters"];
-        for topic in of_engine.into_iter().chain(["progress", "retraining", "shadow"]) {
+        let of_others = ["progress", "retraining", "shadow", "cohorts", "cohort_events", "memberships"];
+        for topic in of_engine.into_iter().chain(of_others) {
             writeln!(text, "{topic} = '{}'", self.topic(topic)).unwrap();
         }
         // Another process of the pipeline may be reading it.
