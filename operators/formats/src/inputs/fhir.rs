@@ -1,8 +1,8 @@
 //! Documents in FHIR R4: `DocumentReference`, alone, in bundles, or a line each.
 //!
 //! A file is read line by line where its first line is a whole resource (NDJSON, as bulk exports are), and else as one resource. Of a
-//! bundle the entries are taken in their order; one that was deleted withdraws its note. Resources of other types are passed over; a
-//! file that has no document at all says so.
+//! bundle the entries are taken in their order, and of a history, which has its oldest versions last, from the last to the first; one
+//! that was deleted withdraws its note. Resources of other types are passed over; a file that has no document at all says so.
 
 mod document;
 mod json;
@@ -166,7 +166,12 @@ impl<R: Read> FhirNotes<R> {
                 note_ids.insert(full_url.to_owned(), note_id);
             }
         }
-        for (entry, number) in entries.iter().zip(1..) {
+        let mut numbered: Vec<(&Value, u64)> = entries.iter().zip(1..).collect();
+        // A withdrawal that came before the version that it is of would withdraw nothing.
+        if text(bundle, "/type").is_ok_and(|kind| kind == Some("history")) {
+            numbered.reverse();
+        }
+        for (entry, number) in numbered {
             let place = place.or(Some(("entry", number)));
             if let Some(document) = document_of(entry) {
                 let full_url = text(entry, "/fullUrl").unwrap_or_default();
@@ -236,6 +241,8 @@ fn deleted(entry: &Value, inputs: &Inputs) -> Result<Option<String>, String> {
     }
     let url = text(entry, "/request/url")?.unwrap_or_default();
     let Some((_, id)) = url.rsplit_once(DOCUMENT) else { return Ok(None) };
+    // Histories name the version in which it was deleted.
+    let id = id.split("/_history/").next().unwrap_or(id);
     match id.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/')) {
         Some(id) if inputs.note_id_system.is_none() => Ok(Some(id.to_owned())),
         _ => Err("request.url deletes a document by another name than note ids have; withdraw that note by itself"

@@ -173,6 +173,27 @@ fn of_a_bundle_the_entries_are_taken() {
 }
 
 #[test]
+fn a_history_is_read_from_its_oldest_version_on() {
+    let version = |number: &str, text: &str, status: &str| {
+        let document = with(document("d1", text), "meta", json!({ "versionId": number }));
+        json!({"resource": with(document, "status", json!(status))})
+    };
+    let of = |newest: &Value| {
+        let entries = json!([newest, version("1", "one", "current")]);
+        let bundle = json!({"resourceType": "Bundle", "type": "history", "entry": entries});
+        said(InputFormat::Fhir, &InputConfig::default(), &lines(&[bundle]))
+    };
+    let rest = "p=p1 type=18842-5 site=north at=2026-11-27T08:00:00-05:00 |";
+    let first = format!("line 1: d1 r1 {rest} one");
+    assert_eq!(of(&version("2", "two", "current")), [first.clone(), format!("line 1: d1 r2 {rest} two")]);
+    let withdrawn = [first, "line 1: d1 withdrawn".to_owned()];
+    assert_eq!(of(&version("2", "two", "entered-in-error")), withdrawn);
+    for url in ["DocumentReference/d1", "DocumentReference/d1/_history/2"] {
+        assert_eq!(of(&json!({"request": {"method": "DELETE", "url": url}})), withdrawn, "{url}");
+    }
+}
+
+#[test]
 fn one_resource_may_be_a_file_in_any_layout() {
     let pretty = serde_json::to_string_pretty(&document("d1", "t")).unwrap();
     let note = "d1 r3 p=p1 type=18842-5 site=north at=2026-11-27T08:00:00-05:00 | t";
