@@ -171,10 +171,10 @@ fn code(document: &Value, pointer: &str) -> Result<Option<String>, String> {
     Ok(named.map(str::to_owned))
 }
 
-/// The text of the first content that is plain text: contents are the same document in different formats.
+/// The text of the first content that is plain text and is there: contents are the same document in different formats.
 fn body(document: &Value) -> Result<String, String> {
     let contents = items(document, "/content")?;
-    let mut others = Vec::new();
+    let (mut others, mut elsewhere) = (Vec::new(), None);
     for at in 0..contents.len() {
         let attachment = format!("/content/{at}/attachment");
         let content_type = text(document, &format!("{attachment}/contentType"))?.unwrap_or_default().to_lowercase();
@@ -186,9 +186,14 @@ fn body(document: &Value) -> Result<String, String> {
         let Some(data) = text(document, &format!("{attachment}/data"))? else {
             let is_elsewhere = text(document, &format!("{attachment}/url"))?.is_some();
             let why = if is_elsewhere { "has its data at a URL, which is not fetched" } else { "has no data" };
-            return Err(format!("content[{at}].attachment {why}; have the source put them into the resource"));
+            let reason = format!("content[{at}].attachment {why}; have the source put them into the resource");
+            elsewhere = elsewhere.or(Some(reason));
+            continue;
         };
         return plain(data, parameters).map_err(|what| format!("content[{at}].attachment.data {what}"));
+    }
+    if let Some(reason) = elsewhere {
+        return Err(reason);
     }
     match others.as_slice() {
         [] => Err("content is empty; a note needs an attachment of text/plain".to_owned()),

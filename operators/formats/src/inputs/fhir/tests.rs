@@ -250,6 +250,7 @@ fn what_is_wrong_names_its_field_and_no_text() {
 fn the_first_plain_text_is_read_in_its_charset() {
     let contents = json!([
         {"attachment": {"contentType": "application/pdf", "data": "eA=="}},
+        {"attachment": {"contentType": "text/plain", "url": "Binary/1"}},
         {"attachment": {"contentType": "text/plain;charset=ISO-8859-1", "data": STANDARD.encode(b"Fi\xe8vre")}},
         {"attachment": {"contentType": "text/plain", "data": "eA=="}},
     ]);
