@@ -73,7 +73,8 @@ impl ParquetNotes {
     fn note(&self, batch: &RecordBatch, row: usize) -> Result<Note, String> {
         let column_of = |field: NoteField| {
             let name = self.columns[field as usize].as_deref()?;
-            batch.column_by_name(name).filter(|column| !column.is_null(row))
+            // A column of nulls alone has none that it could tell.
+            batch.column_by_name(name).filter(|it| *it.data_type() != DataType::Null && !it.is_null(row))
         };
         let text_of = |field: NoteField| column_of(field).map(|column| text_at(column, row, field)).transpose();
         let name_of = |field: NoteField| {
@@ -138,6 +139,10 @@ fn check_types(schema: &Schema, found: &Found) -> Result<(), String> {
         let Some(column) = found.of(field) else { continue };
         let column = schema.field(column);
         let data_type = column.data_type();
+        if *data_type == DataType::Null {
+            // Written so where no row has a value.
+            continue;
+        }
         let is_text = matches!(data_type, DataType::Utf8 | DataType::Binary);
         let (fits, wanted) = match field {
             NoteField::Text => (is_text, "texts"),

@@ -8,7 +8,7 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray,
+    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray, NullArray,
     RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt8Array,
 };
@@ -116,6 +116,19 @@ fn rows_that_are_wrong_are_left_out() {
     ];
     assert_eq!(said.len(), expected.len());
     assert!(said.iter().zip(expected).all(|(said, expected)| said.starts_with(expected)), "{said:?}");
+}
+
+#[test]
+fn a_column_in_which_nobody_has_a_value_is_none() {
+    let note = || [column("note_id", texts(&[Some("n1"), Some("n2")])), column("text", texts(&[Some("a"), Some("b")]))];
+    let nulls =
+        ["patient_id", "signed_at", "note_type", "site", "revision"].map(|name| column(name, NullArray::new(2)));
+    check(note().into_iter().chain(nulls).collect(), &["row 1: n1 r0 | a", "row 2: n2 r0 | b"]);
+    let [note_id, _] = note();
+    let bytes = file(vec![note_id, column("text", NullArray::new(2))], Compression::SNAPPY);
+    let said = said(InputFormat::Parquet, &InputConfig::default(), &bytes);
+    assert_eq!(said.len(), 2);
+    assert!(said.iter().all(|said| said.contains("refused, text is null")), "{said:?}");
 }
 
 #[test]
