@@ -1,7 +1,8 @@
 //! Notes in CSV: a row below a header is one, its columns by name.
 //!
-//! Quotes and line ends within them are those of RFC 4180. Text is UTF-8. A row that is wrong is left out; after one that never ends the
-//! rest of the file is, too, as nothing tells where the next begins.
+//! Quotes and line ends within them are those of RFC 4180, and a row in which something stands behind a closing quote is refused, as its
+//! texts may be those of several. Text is UTF-8. A row that is wrong is left out; after one that never ends the rest of the file is, too,
+//! as nothing tells where the next begins.
 
 use super::guard::Guard;
 use super::mapping::Found;
@@ -109,6 +110,8 @@ impl<R: Read> CsvNotes<R> {
         let is_row = self.rows.read_byte_record(&mut row);
         self.number += 1;
         let place = Some(("row", self.number));
+        let bytes = row.position().map_or(0, csv::Position::byte)..self.rows.position().byte();
+        let goes_on_behind_quotes = self.rows.get_mut().goes_on_behind_quotes(bytes);
         match is_row.map_err(io_error) {
             Ok(false) => Ok(None),
             Ok(true) if self.rows.get_ref().cut_off(self.rows.position().byte()) => {
@@ -116,6 +119,7 @@ impl<R: Read> CsvNotes<R> {
                 let line = row.position().map_or(0, csv::Position::line);
                 Ok(Some(InputPart::refused(place, format!("begins at line {line} and ends within quotes: {CUT_OFF}"))))
             }
+            Ok(true) if goes_on_behind_quotes => Ok(Some(InputPart::refused(place, BEHIND_QUOTES))),
             Ok(true) => Ok(Some(match self.note(&row) {
                 Ok(note) => InputPart { place, said: InputSaid::Note(note) },
                 Err(reason) => InputPart::refused(place, reason),
@@ -132,6 +136,8 @@ impl<R: Read> CsvNotes<R> {
 }
 
 const CUT_OFF: &str = "the file was cut off, or a quote is open; get it again";
+const BEHIND_QUOTES: &str =
+    "goes on behind a closing quote; is a quote open? Put texts in quotes, and write those within them twice";
 /// Also of other tables.
 pub(super) const NO_NOTE_ID: &str = "note_id is empty; give each note an id";
 pub(super) const NO_REVISION: &str = "revision is no whole number from 0 on; correct it";

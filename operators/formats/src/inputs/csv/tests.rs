@@ -84,6 +84,19 @@ fn a_row_that_is_wrong_says_why_and_the_others_are_read() {
     }
 }
 
+/// The notes of two patients must not become one.
+#[test]
+fn a_row_whose_quote_is_open_is_refused_with_what_it_swallows() {
+    let behind = |row: u32| {
+        format!(
+            "row {row}: refused, goes on behind a closing quote; is a quote open? Put texts in quotes, and write those within them twice"
+        )
+    };
+    let csv = "note_id,text\nn1,\"zebra\nn2,nausea\nn3,\"ok\"\nn4,\"a \"\"b\"\"\"\nn5,\"say \\\"a\\\"\"\nn6,6\" long\n";
+    check(csv, &[&behind(1), "row 2: n4 r0 | a \"b\"", &behind(3), "row 4: n6 r0 | 6\" long"]);
+    check("\u{feff}\"note_id\" ,text\nn1,a\n", &["row 1: n1 r0 | a"]);
+}
+
 #[test]
 fn a_file_that_was_cut_off_loses_its_last_row_alone() {
     let whole = "note_id,text\nn1,\"one\ntwo\"\nn2,\"three, four\"\n";
