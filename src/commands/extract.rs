@@ -72,8 +72,8 @@ impl Extract {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let reads_twice = self.show || self.format != Format::Jsonl;
         ensure!(
-            !reads_twice || self.paths.iter().all(|path| path != Path::new("-")),
-            "{} reads the notes twice, which stdin does not allow; save them to a file first",
+            !reads_twice || self.paths.iter().all(|path| can_be_read_twice(path)),
+            "{} reads the notes twice, which stdin does not allow, nor does a pipe; save them to a file first",
             if self.show { "--show" } else { "a format other than jsonl" }
         );
         check_output(&self.output, &self.paths)?;
@@ -112,6 +112,12 @@ impl Extract {
         );
         Ok(if totals.dead_lettered > 0 { some_dead_lettered() } else { ExitCode::SUCCESS })
     }
+}
+
+/// Whether `path` is no stream. What is not there is said when it is opened.
+fn can_be_read_twice(path: &Path) -> bool {
+    let is_stream = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    path != Path::new("-") && !std::fs::metadata(path).is_ok_and(is_stream)
 }
 
 /// What `--offset-unit` may be.

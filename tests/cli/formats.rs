@@ -110,6 +110,19 @@ fn what_does_not_go_together_is_refused_before_anything_is_written() {
     assert!(stderr(&refused).contains("reads the notes twice, which stdin does not allow"), "{}", stderr(&refused));
 }
 
+/// It would wait for somebody who writes to the pipe once more.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_before_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("notes.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let out = folder.path().join("out");
+    let refused = extract(&pipe, &["--format", "fhir", "-o", out.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("reads the notes twice") && !out.exists(), "{}", stderr(&refused));
+}
+
 #[test]
 fn a_note_without_a_date_ends_the_run_and_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
