@@ -29,6 +29,12 @@ def check(what, found, expected):
         sys.exit(f"{what}: found {found!r}, expected {expected!r}")
 
 
+def last_of(expected):
+    """Of a note that comes again the last."""
+    last = {item["note"]["note_id"]: at for at, item in enumerate(expected)}
+    return [item for at, item in enumerate(expected) if last[item["note"]["note_id"]] == at]
+
+
 def concept_of(entity, safe):
     concept = entity.get("concept")
     return concept and f"{concept['vocabulary']}:{urllib.parse.quote(concept['code'], safe=safe)}"
@@ -64,7 +70,6 @@ def found_in_brat(path, text, configuration):
 
 
 def check_brat(folder, expected):
-    # Of a note that comes again the last is there.
     by_id = {item["note"]["note_id"]: item for item in expected}
     files = {urllib.parse.unquote(str(path.relative_to(folder))[:-4]): path for path in folder.rglob("*.txt")}
     check("documents of brat", sorted(files), sorted(by_id))
@@ -126,7 +131,7 @@ def check_provenance(provenance, resources, document, places):
 
 
 def main():
-    expected = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    expected = last_of(json.loads(pathlib.Path(sys.argv[1]).read_text()))
     folder = pathlib.Path(sys.argv[2])
     check_brat(folder / "brat", expected)
     check_pubtator(folder / "notes.pubtator", expected)

@@ -2,6 +2,7 @@
 
 use crate::FormatError;
 use std::fs;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Makes the folder `path` where it is missing, and refuses one that holds something: its readers would take files of an earlier run
@@ -45,6 +46,12 @@ impl Drop for Unfinished {
         // What was completed, or never begun, is not there; and where it cannot be removed, the error that left it unfinished says more.
         let _ = fs::remove_file(&self.beside);
     }
+}
+
+/// Copies `length` bytes, all of which are there.
+pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write, length: u64) -> io::Result<()> {
+    let copied = io::copy(&mut from.take(length), to)?;
+    if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! line belongs to the rest, since readers strip the ends of lines. The labels are PubTator's, with `Chemical` for medications and
 //! `Symptom` besides; how a note means an entity has no place in the format.
 
-use crate::draft::Draft;
+use crate::draft::LastPieces;
 use crate::lines::{ends_line, on_one_line, percent_encoded};
 use crate::places::{Placed, place};
 use crate::{FormatError, Writer};
@@ -16,10 +16,10 @@ use stillroom_schemas::{Entity, Extraction, Note, Task};
 
 /// Writes all notes to a file, each followed by an empty line.
 ///
-/// An id is written as in URLs but for letters, digits and `_`, `-`, `.`, `/`, since bars and tabs part the columns. A note that comes
-/// again stands there again.
+/// An id is written as in URLs but for letters, digits and `_`, `-`, `.`, `/`, since bars and tabs part the columns. Of a note that comes
+/// again the last is there, as readers take two documents with one id for an error.
 pub struct PubtatorWriter {
-    draft: Draft,
+    documents: LastPieces,
 }
 
 impl PubtatorWriter {
@@ -28,17 +28,17 @@ impl PubtatorWriter {
     /// # Errors
     /// When no file can be created there.
     pub fn create(path: &Path) -> Result<PubtatorWriter, FormatError> {
-        Ok(PubtatorWriter { draft: Draft::create(path)? })
+        Ok(PubtatorWriter { documents: LastPieces::create(path)? })
     }
 }
 
 impl Writer for PubtatorWriter {
     fn write(&mut self, note: &Note, extraction: &Extraction) -> Result<(), FormatError> {
-        self.draft.write(document(note, place(note, extraction)?).as_bytes())
+        self.documents.write(&note.note_id, document(note, place(note, extraction)?).as_bytes())
     }
 
     fn finish(self: Box<Self>) -> Result<(), FormatError> {
-        self.draft.finish()
+        self.documents.finish()
     }
 }
 
@@ -117,6 +117,19 @@ n1\t15\t22\taspirin\tChemical\trx%7Cnorm:1191
 
 ",
         );
+    }
+
+    #[test]
+    fn of_an_amended_note_the_last_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.pubtator");
+        let mut writer = Box::new(PubtatorWriter::create(&path).unwrap());
+        for (id, text) in [("n1", "gout"), ("n2", "itch"), ("n1", "no gout")] {
+            let note = testing::note(id, text);
+            writer.write(&note, &testing::extraction(&note, Vec::new())).unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "n2|t|itch\nn2|a|\n\nn1|t|no gout\nn1|a|\n\n");
     }
 
     #[test]

@@ -109,6 +109,21 @@ fn ids_follow_from_what_a_resource_is_about() {
     assert_eq!(bundle(&usual, &note, &Extraction { entities: twice, ..extraction }), first);
 }
 
+/// What an amendment does not say any more would stay on the server as it was.
+#[test]
+fn of_an_amended_note_the_last_bundle_is_there() {
+    let (note, extraction) = note();
+    let amended = Note { revision: 1, text: "\u{1f912} fever, no gout".into(), ..note.clone() };
+    let of_amended = testing::extraction(&amended, Vec::new());
+    let other = Note { note_id: "ward/c".into(), ..note.clone() };
+    let of_other = Extraction { note_id: "ward/c".into(), ..extraction.clone() };
+    let bundles = written(&FhirConfig::default(), &[(note, extraction), (other, of_other), (amended, of_amended)]);
+    let revisions: Vec<&Value> =
+        bundles.iter().map(|bundle| &bundle["entry"][0]["resource"]["masterIdentifier"]["value"]).collect();
+    assert_eq!(revisions, ["ward/c/0", "ward/b/1"]);
+    assert_eq!(resources(&bundles[1], "Condition").count(), 0);
+}
+
 #[test]
 fn a_note_is_there_without_its_text_unless_asked_for() {
     let (note, extraction) = note();

@@ -2,7 +2,7 @@
 
 use super::text::storable;
 use crate::FormatError;
-use crate::files::Unfinished;
+use crate::files::{Unfinished, copy};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
@@ -125,12 +125,6 @@ impl Sheet {
         self.bytes += text.len() as u64;
         Ok(())
     }
-}
-
-/// Copies `length` bytes, all of which are there.
-fn copy(from: &mut impl Read, to: &mut impl Write, length: u64) -> io::Result<()> {
-    let copied = io::copy(&mut from.take(length), to)?;
-    if copied == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// How long each table was after each write, in a file: as many numbers a write as there are tables.
