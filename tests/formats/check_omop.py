@@ -115,7 +115,7 @@ def check_values(made, database):
     """What the tables say against what was found, for every mention."""
     query = """
         select source_note_id, note_text, person_id, note_date, start_offset, end_offset, lexical_variant, snippet, "offset",
-               term_exists, term_temporal, term_modifiers, certainty, temporality, experiencer, code, section_concept_id
+               term_exists, term_temporal, term_modifiers, certainty, temporality, experiencer, code, section_concept_id, interpretation
         from note_nlp
         join note_nlp_stillroom on note_nlp_stillroom.note_nlp_id = note_nlp.note_nlp_id
                                and note_nlp_stillroom.note_id = note_nlp.note_id
@@ -130,7 +130,7 @@ def check_values(made, database):
         text = note["text"].replace("\0", "\ufffd")
         for row, entity in zip(found.pop(note_id, []), expected["entities"], strict=True):
             _, note_text, person, date, start, end, variant, snippet, offset, *row = row
-            exists, temporal, modifiers, *axes, code, section = row
+            exists, temporal, modifiers, *axes, code, section, interpretation = row
             assertion = entity.get("assertion")
             assert (note_text, start, end) == (text, entity["start"], entity["end"])
             assert variant == text[start:end] and offset == str(start)
@@ -138,6 +138,7 @@ def check_values(made, database):
             assert plain in snippet
             assert (person == 0) == (note["patient_id"] is None)
             assert str(date) == str(date_of(note["signed_at"]) or "1970-01-01")
+            assert interpretation == expected["interpretation"]
             assert axes == [assertion and assertion[name] for name in ["certainty", "temporality", "experiencer"]]
             is_so = axes[0] == "affirmed" and axes[1] != "hypothetical" and axes[2] == "patient"
             assert exists == (assertion and ("Y" if is_so else "N"))

@@ -16,7 +16,7 @@ PARTS = ["strength", "dose", "form", "route", "frequency", "duration"]
 def head_of(extraction):
     """The columns that both tables have of a note."""
     columns = {name: extraction[name] for name in ["note_id", "revision", "patient_id", "note_type", "site"]}
-    columns.update({name: extraction[name] for name in ["model", "offset_unit"]})
+    columns.update({name: extraction[name] for name in ["model", "interpretation", "offset_unit"]})
     columns["signed_at"] = moment_of(extraction["signed_at"])
     date = date_of(extraction["signed_at"])
     columns["signed_date"] = date and str(date)

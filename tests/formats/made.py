@@ -56,6 +56,7 @@ class Made:
         head = {name: value for name, value in note.items() if name != "text"}
         head["text_hash"] = hashlib.sha256(text.encode()).hexdigest()
         head["model"] = "made@0123456789ab"
+        head["interpretation"] = "assertion@0123456789ab" if text else None
         head["coverage"] = {"words": len(places), "word_pieces": 2 * len(places), "windows": 1}
         unit = draw.choice(list(UNITS))
         self.notes.append(note)

@@ -129,6 +129,7 @@ fn article(number: u64, note: &Note, extraction: &Extraction, text: Markup) -> M
         named("signed", &note.signed_at),
         Some(("revision".to_owned(), note.revision.to_string())),
         Some(("read by".to_owned(), extraction.model.0.clone())),
+        named("told by", &extraction.interpretation),
     ];
     html! {
         article aria-labelledby=(heading) {
@@ -192,8 +193,10 @@ mod tests {
     #[test]
     fn a_page_has_all_notes_and_says_how_many() {
         let note = testing::note("n1", "No gout.");
-        let extraction = testing::extraction(&note, vec![testing::entity(Task::Disease, [3, 7], "gout")]);
+        let mut extraction = testing::extraction(&note, vec![testing::entity(Task::Disease, [3, 7], "gout")]);
+        extraction.interpretation = Some("assertion@0123456789ab".to_owned());
         let page = written(&[(note.clone(), extraction.clone()), (note, extraction)]);
+        assert_eq!(page.matches("told by <b>assertion@0123456789ab</b>").count(), 2, "{page}");
         assert_eq!(page.matches("<article").count(), 2);
         assert!(page.contains("2 notes, 2 entities") && page.ends_with("</html>"), "{page}");
     }

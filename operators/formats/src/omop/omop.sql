@@ -79,6 +79,8 @@ create table note_stillroom (
     text_hash text not null,
     -- The student that read it.
     model text not null,
+    -- The lexicon and the vocabularies that told of what it found, each by a hash; null where none did.
+    interpretation text,
     -- How much of it the student saw.
     words bigint not null,
     word_pieces bigint not null,

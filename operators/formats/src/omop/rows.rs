@@ -48,7 +48,7 @@ pub(super) const NOTE_NLP: [&str; 14] = [
 ];
 
 /// What NOTE cannot hold of a note.
-pub(super) const NOTE_STILLROOM: [&str; 12] = [
+pub(super) const NOTE_STILLROOM: [&str; 13] = [
     "note_id",
     "source_note_id",
     "patient_id",
@@ -58,6 +58,7 @@ pub(super) const NOTE_STILLROOM: [&str; 12] = [
     "signed_at",
     "text_hash",
     "model",
+    "interpretation",
     "words",
     "word_pieces",
     "windows",
@@ -144,6 +145,7 @@ pub(super) fn note_beside(extraction: &Extraction, note_id: i64) -> Vec<Field<'_
         Field::optional(extraction.signed_at.as_deref()),
         Field::text(&extraction.text_hash.0),
         Field::text(&extraction.model.0),
+        Field::optional(extraction.interpretation.as_deref()),
         Field::Number(coverage.words.into()),
         Field::Number(coverage.word_pieces.into()),
         Field::Number(coverage.windows.into()),

@@ -40,6 +40,7 @@ fn family() -> (Note, Extraction) {
     entity.concept = Some(Concept { code, version, name, tier: Tier::Exact, score: 1.0, ingredients: Vec::new() });
     let mut extraction = testing::extraction(&note, vec![entity]);
     extraction.offset_unit = OffsetUnit::Utf16;
+    extraction.interpretation = Some("assertion@0123456789ab".to_owned());
     (note, extraction)
 }
 
@@ -91,6 +92,7 @@ fn a_mention_in_the_specifications_words_and_in_ours() {
     }
     let source = &read(folder.path(), "note_stillroom.csv")[0];
     assert_eq!((&*source["source_note_id"], &*source["patient_id"], &*source["words"]), ("n/1\n", "p1", "7"));
+    assert_eq!(source["interpretation"], "assertion@0123456789ab");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(super) struct NoteRow {
     signed_at_micros: Option<i64>,
     text_hash: String,
     model: String,
+    interpretation: Option<String>,
     offset_unit: OffsetUnit,
     coverage: Coverage,
     entities: u32,
@@ -46,6 +47,7 @@ impl NoteRow {
             signed_at_micros: signed.map(micros),
             text_hash: extraction.text_hash.0.clone(),
             model: extraction.model.0.clone(),
+            interpretation: extraction.interpretation.clone(),
             offset_unit: extraction.offset_unit,
             coverage: extraction.coverage,
             entities: extraction.entities.len() as u32,
@@ -65,6 +67,7 @@ fn note_columns<'a>(notes: impl Iterator<Item = &'a NoteRow> + Clone) -> Vec<Col
         optional("site", optional_strings(notes.clone().map(|note| note.site.as_deref()))),
         optional("signed_at", Arc::new(signed.with_timezone("UTC"))),
         required("model", strings(notes.clone().map(|note| note.model.as_str()))),
+        optional("interpretation", optional_strings(notes.clone().map(|note| note.interpretation.as_deref()))),
         required("offset_unit", strings(notes.map(|note| names::offset_unit(note.offset_unit)))),
     ]
 }
@@ -85,7 +88,7 @@ impl Row for Arc<NoteRow> {
     }
 
     fn bytes(&self) -> usize {
-        let optional = [&self.patient_id, &self.note_type, &self.site, &self.signed_at];
+        let optional = [&self.patient_id, &self.note_type, &self.site, &self.signed_at, &self.interpretation];
         let texts = optional.into_iter().flatten().chain([&self.note_id, &self.text_hash, &self.model]);
         size_of::<NoteRow>() + texts.map(String::len).sum::<usize>()
     }

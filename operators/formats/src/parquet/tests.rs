@@ -83,7 +83,8 @@ fn everything() -> (Note, Extraction) {
     });
     let strength = Stated { start: 21, end: 27, text: "500 mg".to_owned() };
     full.dosage = Some(Dosage { strength: Some(strength), ..Dosage::default() });
-    let extraction = testing::extraction(&note, vec![full, bare]);
+    let mut extraction = testing::extraction(&note, vec![full, bare]);
+    extraction.interpretation = Some("assertion@0123456789ab".to_owned());
     (note, extraction)
 }
 
@@ -102,6 +103,7 @@ fn every_field_of_an_entity_is_a_column() {
     let rows = &read(&files[expected[1]])[0];
     assert_eq!(rows.num_rows(), 2);
     assert_eq!(text(rows, "note_id"), [Some("n/1\n"); 2]);
+    assert_eq!(text(rows, "interpretation"), [Some("assertion@0123456789ab"); 2]);
     assert_eq!(text(rows, "task"), [Some("medication"), Some("symptom")]);
     assert_eq!(text(rows, "text"), [Some("metformin"), Some("rash")]);
     assert_eq!(text(rows, "certainty"), [Some("negated"), None]);
