@@ -70,6 +70,10 @@ fn by_format(text: &str, format: &OwnedFormatItem) -> Option<Signed> {
     if !rest.is_empty() {
         return None;
     }
+    if let (None, None, Some(of_century)) = (parsed.year(), parsed.year_century(), parsed.year_last_two()) {
+        // As POSIX reads %y.
+        parsed.set_year_century(if of_century < 69 { 20 } else { 19 }, false)?;
+    }
     if let (Some(_), Ok(at)) = (parsed.unix_timestamp_nanos(), OffsetDateTime::try_from(parsed)) {
         return Some(Signed { date: at.date(), time: Some(at.time()), offset: Some(at.offset()) });
     }
@@ -123,6 +127,8 @@ mod tests {
         check(&["%d.%m.%Y %H:%M", "%d.%m.%Y"], Some("+01:00"), "27.11.2026 08:30", "2026-11-27T08:30:00+01:00");
         check(&["%d.%m.%Y %H:%M", "%d.%m.%Y"], Some("+01:00"), "27.11.2026", "2026-11-27");
         check(&["%m/%d/%Y %I:%M %p"], None, "11/27/2026 08:30 PM", "2026-11-27T20:30:00");
+        check(&["%m/%d/%y %H:%M"], None, "11/27/26 08:30", "2026-11-27T08:30:00");
+        check(&["%m/%d/%y"], None, "11/27/69", "1969-11-27");
         check(&["%d.%m.%Y"], None, "27.11.2026 and more", "none");
         check(&["%d.%m.%Y"], None, "2026-11-27", "2026-11-27");
         check(&["%d.%m.%Y"], None, "31.02.2026", "none");
