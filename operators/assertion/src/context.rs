@@ -9,8 +9,15 @@ use crate::triggers::{Chronic, Found, Triggers};
 use crate::{AssertionError, Lexicon};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use stillroom_schemas::{Assertion, Cue, Span};
+
+/// Words and signs behind a trigger with which it leads to a list at most: `call if you have any of the following:`.
+const LEAD_WORDS_MAX: usize = 7;
+
+/// Triggers of what leads to a list, the last ones, that act on its items at most: every item sees them.
+const LEAD_TRIGGERS_MAX: usize = 8;
 
 /// Words of an entity that are looked through for those of chronic diseases.
 const CHRONIC_WORDS_MAX: usize = 64;
@@ -93,6 +100,7 @@ impl Context {
         let mut asserted = vec![Asserted::default(); spans.len()];
         let occupied = occupied(&note, sentences(&note, &self.headings));
         let found = self.triggers.find(&note, occupied.iter().map(|(sentence, _)| sentence.words.clone()));
+        let leading = self.leading(&note, &occupied);
         let (mut found, mut entities) = (found.as_slice(), note.entities.as_slice());
         for (sentence, count) in &occupied {
             let here = found.iter().take_while(|found| found.words.start < sentence.words.end).count();
@@ -104,6 +112,7 @@ impl Context {
                 triggers: &self.triggers,
                 words: sentence.words.clone(),
                 found: found_here,
+                lead: of_lead(&leading, sentence.lead.as_ref()),
                 entities: entities_here,
             };
             let actings = scene.sweep(Way::Forward).into_iter().zip(scene.sweep(Way::Backward));
@@ -114,6 +123,23 @@ impl Context {
         }
         asserted
     }
+
+    /// The triggers of all sentences that lead to others, each once and in order.
+    fn leading(&self, note: &Note<'_>, sentences: &[(Sentence, usize)]) -> Vec<Found> {
+        let mut leads: Vec<Range<usize>> = sentences.iter().filter_map(|(sentence, _)| sentence.lead.clone()).collect();
+        // Items of one list stand together, and the leads of lists in the order of these.
+        leads.dedup();
+        self.triggers.find(note, leads.into_iter())
+    }
+}
+
+/// The triggers of a lead, if the last of them leads to the list.
+fn of_lead<'f>(leading: &'f [Found], lead: Option<&Range<usize>>) -> &'f [Found] {
+    let Some(lead) = lead else { return &[] };
+    let before = |word: usize| leading.partition_point(|found| found.words.start < word);
+    let found = &leading[before(lead.start)..before(lead.end)];
+    let is_near = |last: &Found| lead.end - last.words.end <= LEAD_WORDS_MAX;
+    if found.last().is_some_and(is_near) { &found[found.len().saturating_sub(LEAD_TRIGGERS_MAX)..] } else { &[] }
 }
 
 /// The sentences that entities begin in, with how many do.
@@ -140,7 +166,7 @@ impl Decision<'_> {
         let (mut assertion, mut cues) = (Assertion::default(), Vec::new());
         for axis in 0..AXES {
             let by_trigger = self.nearer(forward[axis], backward[axis]).map(|acting| {
-                let found = &self.scene.found[acting.found];
+                let found = self.scene.trigger(acting.found);
                 (acting.saying.says, self.cue_of(found, acting.saying.says))
             });
             if let Some((says, cue)) = by_trigger.or_else(|| self.by_section(axis)) {

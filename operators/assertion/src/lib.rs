@@ -16,6 +16,7 @@
 //!
 //! - A scope also ends where another trigger of its axis begins: of `denies fever, possible chills` each decides what
 //!   follows it. Of a trigger before and one behind an entity the nearer decides, and of two as near the one behind.
+//! - What leads to a list acts on its items: `denies any of the following:`, and a line for each.
 //! - A trigger behind an entity reaches over the enumeration that it ends (`fever, chills and cough were denied`), not
 //!   back to the beginning of the sentence.
 //! - "Unlikely" negates, as in NegEx; "rule out" makes uncertain, and "ruled out" negates.

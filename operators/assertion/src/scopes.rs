@@ -47,6 +47,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) words: Range<usize>,
     /// Its triggers, in order.
     pub(crate) found: &'a [Found],
+    /// The triggers of what leads to it, in order; their scopes are open where it begins.
+    pub(crate) lead: &'a [Found],
     /// Its entities, by position.
     pub(crate) entities: &'a [Entity],
 }
@@ -55,9 +57,9 @@ pub(crate) struct Scene<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acting {
     pub(crate) saying: Saying,
-    /// Which of the triggers.
+    /// Which of the triggers, see [`Scene::trigger`].
     pub(crate) found: usize,
-    /// Words between it and the entity.
+    /// Words of the sentence between it and the entity.
     pub(crate) words: u32,
 }
 
@@ -82,11 +84,20 @@ impl Way {
 }
 
 impl Scene<'_> {
+    /// A trigger of the sentence, or with the numbers behind these one of what leads to it.
+    pub(crate) fn trigger(&self, number: usize) -> &Found {
+        self.found.get(number).unwrap_or_else(|| &self.lead[number - self.found.len()])
+    }
+
     /// What acts on each entity from the other side: `Forward` are triggers before it.
     pub(crate) fn sweep(&self, way: Way) -> Vec<Actings> {
         let counts = self.counts();
         let mut sweep =
             Sweep { way, open: [[None; Task::ALL.len()]; AXES], item_words: 0, is_connected: true, item: None };
+        let lead: &[Found] = if way == Way::Forward { self.lead } else { &[] };
+        for (number, found) in (self.found.len()..).zip(lead) {
+            sweep.take_trigger(number, &self.sides(found));
+        }
         let mut acting = vec![[None; AXES]; self.entities.len()];
         let (mut order, mut found): (Vec<usize>, Vec<usize>) =
             ((0..self.entities.len()).collect(), (0..self.found.len()).collect());
@@ -108,9 +119,9 @@ impl Scene<'_> {
             while let Some(next) = order.next_if(|&entity| way.first(&self.within(entity)) == at) {
                 let words = self.within(next);
                 let distance = |found: usize| {
-                    let trigger = &self.found[found].words;
+                    let trigger = &self.trigger(found).words;
                     let (from, to) = match way {
-                        Way::Forward => (trigger.end, words.start),
+                        Way::Forward => (trigger.end.max(self.words.start), words.start),
                         Way::Backward => (words.end, trigger.start),
                     };
                     counts[to - self.words.start].saturating_sub(counts[from - self.words.start])

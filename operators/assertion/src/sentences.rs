@@ -10,6 +10,9 @@
 //!
 //! Within a line, a stop ends a sentence unless it belongs to an abbreviation (`Dr.`, `e.g.`), to one that goes on
 //! (`q.d. for`), or to a number (`No. 5`); boxes and numbers such as `2)` begin items.
+//!
+//! What ends with its line and a colon (`Denies:`) leads to the items behind it, up to a blank line, a heading, or a
+//! line that begins no item.
 
 mod stops;
 
@@ -25,11 +28,13 @@ pub(crate) struct Sentence {
     pub(crate) words: Range<usize>,
     /// The heading of its section.
     pub(crate) section: Option<Section>,
+    /// The words of the sentence that leads to the list that it is an item of.
+    pub(crate) lead: Option<Range<usize>>,
 }
 
 /// The sentences of a note; every word is in one.
 pub(crate) fn sentences(note: &Note<'_>, headings: &Headings) -> Vec<Sentence> {
-    let mut cutter = Cutter { note, headings, cuts: Vec::new(), is_behind_heading: true };
+    let mut cutter = Cutter { note, headings, cuts: Vec::new(), is_behind_heading: true, lead: None };
     let mut before = None;
     let mut start = 0;
     while start < note.words.len() {
@@ -41,10 +46,11 @@ pub(crate) fn sentences(note: &Note<'_>, headings: &Headings) -> Vec<Sentence> {
     cutter.sentences()
 }
 
-/// Where a sentence begins, and the section that begins with it.
+/// Where a sentence begins, the section that begins with it, and which cut leads to it.
 struct Cut {
     at: usize,
     section: Option<Option<Section>>,
+    lead: Option<usize>,
 }
 
 struct Cutter<'a> {
@@ -54,13 +60,15 @@ struct Cutter<'a> {
     cuts: Vec<Cut>,
     /// Whether the line before is a heading alone, or ends with a colon.
     is_behind_heading: bool,
+    /// The cut that leads to the items of the next lines.
+    lead: Option<usize>,
 }
 
 impl Cutter<'_> {
     fn cut(&mut self, at: usize, section: Option<Option<Section>>) {
         match self.cuts.last_mut() {
             Some(last) if last.at == at => last.section = section.or(last.section),
-            _ => self.cuts.push(Cut { at, section }),
+            _ => self.cuts.push(Cut { at, section, lead: None }),
         }
     }
 
@@ -87,7 +95,12 @@ impl Cutter<'_> {
             None => last_is_colon || look == Look::Alone,
         };
         if starts {
+            let is_item = text > line.start && !is_paragraph && section.is_none();
+            self.lead = self.lead.filter(|_| is_item);
             self.cut(line.start, section);
+            if let Some(cut) = self.cuts.last_mut() {
+                cut.lead = self.lead;
+            }
         }
         if let Some(heading) = heading {
             text = heading.behind;
@@ -97,6 +110,9 @@ impl Cutter<'_> {
             }
         }
         self.within(text..line.end);
+        if last_is_colon && heading.is_none_or(|heading| heading.behind < line.end) {
+            self.lead = self.cuts.len().checked_sub(1);
+        }
     }
 
     /// Cuts a line behind its marks and its heading.
@@ -146,13 +162,14 @@ impl Cutter<'_> {
     }
 
     fn sentences(self) -> Vec<Sentence> {
-        let ends: Vec<usize> = self.cuts.iter().skip(1).map(|cut| cut.at).chain([self.note.words.len()]).collect();
+        let ends = self.cuts.iter().skip(1).map(|cut| cut.at).chain([self.note.words.len()]);
+        let words: Vec<Range<usize>> = self.cuts.iter().zip(ends).map(|(cut, end)| cut.at..end).collect();
         let mut section = None;
-        let sentence = |(cut, end): (Cut, usize)| {
+        let sentence = |(cut, of): (&Cut, &Range<usize>)| {
             section = cut.section.unwrap_or(section);
-            Sentence { words: cut.at..end, section }
+            Sentence { words: of.clone(), section, lead: cut.lead.map(|lead| words[lead].clone()) }
         };
-        self.cuts.into_iter().zip(ends).map(sentence).collect()
+        self.cuts.iter().zip(&words).map(sentence).collect()
     }
 }
 

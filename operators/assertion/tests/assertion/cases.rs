@@ -89,6 +89,27 @@ fn a_trigger_crosses_no_sentence() {
 }
 
 #[test]
+fn what_leads_to_a_list_acts_on_its_items() {
+    check("Denies:\n- [s:fever]\n- [s:chills]", r#"fever negated by "denies"; chills negated by "denies""#);
+    check(
+        "No history of the following:\n1. [d:Stroke]\n2. [d:Gout]",
+        r#"Stroke negated by "no", historical by "history of"; Gout negated by "no""#,
+    );
+    check(
+        "Call if you have:\n- [s:fever]\n- [s:chills]",
+        r#"fever hypothetical by "call if"; chills hypothetical by "call if""#,
+    );
+    check("ROS: denies:\n- [s:fever], but has [s:cough]", r#"fever negated by "denies"; cough affirmed"#);
+    check("Denies:\n- possible [s:fever]", r#"fever uncertain by "possible""#);
+    check("Denies:\n- [s:fever]\n\n- [s:edema]", r#"fever negated by "denies"; edema affirmed"#);
+    check("Denies:\n- [s:fever]\nHas [s:edema]", r#"fever negated by "denies"; edema affirmed"#);
+    check("Denies:\n- [s:fever]\nReports:\n- [s:edema]", r#"fever negated by "denies"; edema affirmed"#);
+    check("Denies pain. Problems:\n- [d:gout]", "gout affirmed");
+    check("He did not bring the list of all of his pills:\n- [m:aspirin]", "aspirin affirmed");
+    check("Symptoms:\n- no [s:fever]\n- [s:cough]", r#"fever negated by "- no"; cough affirmed"#);
+}
+
+#[test]
 fn triggers_are_for_their_tasks() {
     check("Allergic to [m:penicillin].", r#"penicillin negated by "allergic to""#);
     check("Not on [m:warfarin].", r#"warfarin negated by "not on""#);
