@@ -77,6 +77,7 @@ impl Cutter<'_> {
         let words = &note.words;
         let mut text = behind_marks(words, line.clone());
         let heading = self.headings.at(note, text..line.end, Place::Line);
+        let heading = heading.filter(|heading| text == line.start || !is_named_item(note, line.start, *heading));
         let is_paragraph = before.is_none() || words.get(line.start).breaks >= 2;
         let look = match heading {
             None if is_paragraph => look(note, text..line.end),
@@ -171,6 +172,16 @@ impl Cutter<'_> {
         };
         self.cuts.iter().zip(&words).map(sentence).collect()
     }
+}
+
+/// Whether what is called as a section, alone on its line behind the mark of a list, is an item of this: `2. Allergies`, but
+/// neither `ALLERGIES` nor `## Allergies`.
+fn is_named_item(note: &Note<'_>, mark: usize, heading: Section) -> bool {
+    let words = &note.words;
+    let is_markdown = words.folded(mark).starts_with('#') && !words.get(mark).is_word;
+    let is_alone = heading.behind == heading.end;
+    let is_capitals = !(heading.first..heading.end).any(|word| words.raw(word).contains(char::is_lowercase));
+    is_alone && !is_markdown && !is_capitals
 }
 
 /// Whether a box is ticked for yes or no, and so belongs to the question before it.

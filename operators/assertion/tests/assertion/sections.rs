@@ -36,6 +36,15 @@ fn the_next_heading_ends_a_section() {
 }
 
 #[test]
+fn an_item_that_is_called_as_a_section_is_none() {
+    check("PMH:\n1. Allergies\n2. [d:Pneumonia]\n3. [d:Asthma]", r#"Pneumonia historical by "pmh"; Asthma affirmed"#);
+    check_sections("PMH:\n- Allergies\n- [d:gout]", &[Some("past_medical_history")]);
+    check_sections("PMH: gout\n2. ALLERGIES\n[m:Sulfa]", &[Some("allergies")]);
+    check_sections("PMH: gout\n## Allergies\n[m:Sulfa]", &[Some("allergies")]);
+    check_sections("PMH: gout\n- Allergies: [m:sulfa]", &[Some("allergies")]);
+}
+
+#[test]
 fn sections_are_named() {
     check_sections(
         "[s:Cough]\nHPI:\n[s:fever]\n\nASSESSMENT AND PLAN\n1. [d:Gout]\n\nCODE STATUS: full, [d:lupus]",
