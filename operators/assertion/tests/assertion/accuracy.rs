@@ -1,6 +1,6 @@
 //! How many of the sentences that come with the program are understood.
 //!
-//! The floors are below what was measured when they were set (0.989 of the sentences that the lexicon was mended on,
+//! The floors are below what was measured when they were set (0.991 of the sentences that the lexicon was mended on,
 //! 0.968 of those that were held out), so that a lexicon may trade a sentence for another, but not a kind of them: one
 //! of a hundred, two of those held out and one of a dozen of a category may fail beyond what failed then.
 
