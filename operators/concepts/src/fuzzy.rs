@@ -9,7 +9,8 @@
 //!
 //! What is near in letters may be far in meaning. Words that differ must be words, of four letters or more on either side and with the
 //! same first letter, so that `type 1` never is `type 2`, `hepatitis A` never `hepatitis B`, `atypical` never `typical`; and of opposite
-//! prefixes (`hyper`, `hypo`) one never stands for the other.
+//! prefixes (`hyper`, `hypo`), parts of the body (`ureter`, `urethra`) and others that differ by a letter or two one never stands for
+//! the other.
 
 use crate::hashes::Hashes;
 use crate::keys::Keys;
@@ -28,8 +29,28 @@ const CHARACTERS_MAX: usize = 100;
 /// Letters of words that differ, at the least.
 const WORD_LETTERS_MIN: usize = 4;
 
-/// Beginnings of words that turn the meaning of the rest round.
-const OPPOSED: [(&str, &str); 4] = [("hyper", "hypo"), ("inter", "intra"), ("macro", "micro"), ("ante", "anti")];
+/// Beginnings of words that turn the meaning of the rest round, or are those of other parts of the body or of other diseases,
+/// one letter or two away: a name that has the other one is none of the entity, however near it is.
+const OPPOSED: [(&str, &str); 18] = [
+    ("hyper", "hypo"),
+    ("inter", "intra"),
+    ("inter", "infra"),
+    ("intra", "infra"),
+    ("macro", "micro"),
+    ("ante", "anti"),
+    ("abduct", "adduct"),
+    ("arter", "arthr"),
+    ("brachi", "branchi"),
+    ("brachi", "bronchi"),
+    ("branchi", "bronchi"),
+    ("dysphag", "dysphas"),
+    ("hypophosphatas", "hypophosphatem"),
+    ("ile", "ili"),
+    ("metacarp", "metatars"),
+    ("perine", "perone"),
+    ("prostat", "prostrat"),
+    ("ureter", "urethr"),
+];
 
 /// The pieces of all names.
 #[derive(Debug)]
@@ -207,6 +228,13 @@ mod tests {
         check("atypical pneumonia", "typical pneumonia", None);
         check("hyperthyroidism", "hypothyroidism", None);
         check("macrocytic anemia", "microcytic anemia", None);
+        check("dysphagia", "dysphasia", None);
+        check("arteritis", "arthritis", None);
+        check("ureteral stricture", "urethral stricture", None);
+        check("metacarpal fracture", "metatarsal fracture", None);
+        check("bronchial cyst", "branchial cyst", None);
+        check("fracture of the ileum", "fracture of the ilium", None);
+        check("arthritys", "arthritis", Some("0.8889"));
         check("hepatits A virus", "hepatitis A virus", Some("0.9412"));
     }
 
