@@ -23,7 +23,7 @@ const CYCLIC_NAMED_MAX: usize = 5;
 ///    words; a name with the words in the same order goes first;
 /// 3. **abbreviation**: they are a name when abbreviations are spelt out, as a whole or word by word, or they are the acronym that one
 ///    concept alone has beside a name;
-/// 4. **fuzzy**: they are nearly a name; the nearest one.
+/// 4. **fuzzy**: they are nearly a name, and no name by the first two tiers in a vocabulary of other tasks; the nearest one.
 ///
 /// Where several concepts of a vocabulary have the name, it is that of the concept whose preferred name it is; then of the one for which
 /// it is an exact synonym rather than a narrower, related or broader name; then by term type (`IN`, `PIN`, `BN`, `MIN`, `SCD`, …) in
@@ -118,7 +118,10 @@ impl Concepts {
                     Some((vocabulary.abbreviated(&spelt_out, &acronym)?, 1.0))
                 })
             })
-            .or_else(|| first(Tier::Fuzzy, &|vocabulary: &Vocabulary| vocabulary.fuzzy(&asked)))
+            .or_else(|| match self.vocabularies.iter().any(|vocabulary| vocabulary.has(&asked)) {
+                true => None,
+                false => first(Tier::Fuzzy, &|vocabulary: &Vocabulary| vocabulary.fuzzy(&asked)),
+            })
     }
 
     /// The code itself, then everything that is narrower by is-a, and what a drug is made into: brands and products of an ingredient. The

@@ -68,6 +68,11 @@ impl Vocabulary {
         places.min().map(|(_, (.., concept))| concept)
     }
 
+    /// Whether these words are a name, as they are or in their normal form.
+    pub(crate) fn has(&self, asked: &Keys) -> bool {
+        self.exact(asked).or_else(|| self.normalised(asked)).is_some()
+    }
+
     /// The concept that has the first of these that is a name, or else this acronym and no other concept with it.
     pub(crate) fn abbreviated(&self, spelt_out: &[Keys], acronym: &str) -> Option<u32> {
         let named = spelt_out.iter().find_map(|keys| self.exact(keys).or_else(|| self.normalised(keys)));

@@ -124,6 +124,19 @@ fn the_tier_goes_before_the_vocabulary_and_the_vocabulary_before_the_rest() {
 }
 
 #[test]
+fn a_name_of_another_task_is_no_misspelling() {
+    let mut files = Files::new();
+    files.add_tsv("findings", Task::Symptom, "id\tsynonym", "1 | renal calcification");
+    check(&files.load(), Task::Symptom, "renal calcifications => normalised findings:1 renal calcification");
+    check(&files.load(), Task::Symptom, "renal calcificution => fuzzy findings:1 renal calcification 0.9474");
+    files.add_tsv("disorders", Task::Disease, "id\tsynonym", "2 | renal calcificution");
+    let concepts = files.load();
+    check(&concepts, Task::Symptom, "renal calcificution => unknown\nrenal calcificutions => unknown");
+    check(&concepts, Task::Symptom, "renal calcificatiom => fuzzy findings:1 renal calcification 0.9474");
+    check(&concepts, Task::Disease, "renal calcificution => exact disorders:2 renal calcificution");
+}
+
+#[test]
 fn it_is_shared_by_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&diseases().load());
