@@ -144,6 +144,7 @@ mod tests {
         check(&own, Task::Disease, "UTIs", &["urinary tract infection"]);
         check(&own, Task::Disease, "acute MI", &["acute myocardial infarction"]);
         check(&own, Task::Disease, "acute asthma", &[]);
+        check(&own, Task::Disease, "type 2 diabetes", &["type 2 diabetes mellitus"]);
         check(&own, Task::Symptom, "N/V", &["nausea and vomiting"]);
         check(&own, Task::Medication, "HTN", &[]);
     }

@@ -62,6 +62,8 @@ fn abbreviations_of_the_program_of_users_and_of_the_vocabulary() {
         Task::Disease,
         "HTN => abbreviation mine:4 hypertension
         T2DM => abbreviation mine:2 type 2 diabetes mellitus
+        type 2 diabetes => abbreviation mine:2 type 2 diabetes mellitus
+        diabetes type II => abbreviation mine:2 type 2 diabetes mellitus
         C.O.P.D. => abbreviation mine:3 chronic obstructive pulmonary disease
         MIs => abbreviation mine:5 myocardial infarction
         IDA => abbreviation mine:9 iron deficiency anemia
