@@ -91,6 +91,13 @@ impl Side {
         Stated { start: (self.base + start) as u32, end: (self.base + end) as u32, text }
     }
 
+    /// Whether some tokens begin a line that goes on to the end of the text.
+    fn begin_last_line(&self, of: Range<usize>) -> bool {
+        let from = of.start.checked_sub(1).map_or(0, |before| self.tokens[before].end);
+        let begins_line = self.text[from..self.tokens[of.start].start].contains(&'\n');
+        begins_line && !self.text[self.tokens[of.end - 1].end..].contains(&'\n')
+    }
+
     /// Takes an amount that begins at a token, as what it can still be.
     fn take(&self, at: usize, amount: &Amount, dosage: &mut Dosage) {
         let place = match amount.measure {
@@ -111,10 +118,10 @@ impl Side {
         let (mut last, mut fillers, mut often) = (at, 0, None::<Range<usize>>);
         while at < tokens.len() {
             if let Some(part) = part(tokens, at) {
-                if is_next && is_of_next(tokens, at, last, &part) {
+                let of = at..part.end();
+                if is_next && is_of_next(tokens, at != last || self.begin_last_line(of.clone()), &part) {
                     break;
                 }
-                let of = at..part.end();
                 match &part {
                     Part::Amount(amount) => self.take(at, amount, dosage),
                     Part::Form(_) => first(&mut dosage.form, || self.stated(of)),
@@ -180,11 +187,11 @@ fn after_alias(tokens: &[Token]) -> usize {
     }
 }
 
-/// Whether a part leads to the next medication: nothing stands between them, and something before it.
-fn is_of_next(tokens: &[Token], at: usize, last: usize, part: &Part) -> bool {
+/// Whether a part leads to the next medication: nothing stands between them, and it is apart from what is before it.
+fn is_of_next(tokens: &[Token], is_apart: bool, part: &Part) -> bool {
     let rest = &tokens[part.end()..];
     let is_of = rest.len() == 1 && rest[0].text == "of";
-    matches!(part, Part::Amount(_) | Part::Route(_)) && (is_of || (rest.is_empty() && at != last))
+    matches!(part, Part::Amount(_) | Part::Route(_)) && (is_of || (rest.is_empty() && is_apart))
 }
 
 /// A frequency with one that follows it: `q6h as needed`, `daily (at bedtime)`. One that stands apart is left out.

@@ -193,6 +193,10 @@ fn what_belongs_to_another_stays_there() {
     check("[aspirin], 40 mg of [prednisone] daily", "");
     check("[aspirin] 81 mg PO, IV [vancomycin]", "strength=81 mg; route=PO");
     check("[metformin] 500 mg [lisinopril] 10 mg", "strength=500 mg");
+    check("[aspirin]\n40 mg [furosemide] daily", "");
+    check("[aspirin] 81 mg\n40 mg [furosemide] daily", "strength=81 mg");
+    check("[aspirin]\n81 mg daily\n[furosemide]", "strength=81 mg; frequency=daily");
+    check("[aspirin]\n81 mg\n[furosemide]", "strength=81 mg");
     check("aspirin 81 mg PO [metformin] 500 mg", "strength=500 mg");
     check("[metformin] 500 mg. He denies pain twice daily", "strength=500 mg");
     check("[metformin] was held; 500 mg", "");
