@@ -122,6 +122,11 @@ impl Side {
                 if is_next && is_of_next(tokens, at != last || self.begin_last_line(of.clone()), &part) {
                     break;
                 }
+                // A second mass behind how often or how long is what comes later, and not the dose beside the strength.
+                let is_told = often.is_some() || dosage.duration.is_some();
+                if is_told && dosage.strength.is_some() && is_mass(&part) {
+                    break;
+                }
                 match &part {
                     Part::Amount(amount) => self.take(at, amount, dosage),
                     Part::Form(_) => first(&mut dosage.form, || self.stated(of)),
@@ -169,6 +174,10 @@ impl Side {
             first(&mut dosage.route, || self.stated(at..end));
         }
     }
+}
+
+fn is_mass(part: &Part) -> bool {
+    matches!(part, Part::Amount(Amount { measure: Measure::Mass, .. }))
 }
 
 /// The first of a kind counts.

@@ -225,6 +225,8 @@ fn lines_may_break_and_doses_change() {
     check("[metformin]\n\n500 mg PO BID", "");
     check("[lisinopril] increased from 10 mg to 20 mg daily", "strength=20 mg; frequency=daily");
     check("[lisinopril] was increased to 20 mg daily", "strength=20 mg; frequency=daily");
+    check("[gabapentin] 300 mg TID increased to 600 mg TID", "strength=300 mg; frequency=TID");
+    check("[prednisone]: 60 mg x 3 days, 40 mg x 3 days", "strength=60 mg; duration=x 3 days");
 }
 
 #[test]
