@@ -3,7 +3,7 @@
 use crate::facts::is_default;
 use crate::{Axes, Certainty, Code, Experiencer, Task, Temporality, TextHash};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 
 /// Criteria that a cohort may have, over its three lists.
@@ -49,7 +49,7 @@ pub struct Criterion {
     pub task: Option<Task>,
     /// What it names: one of these concepts, by the codes of the site's vocabularies, or one of `words`. With neither, every mention of the
     /// task counts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "concepts")]
     pub concepts: Vec<Code>,
     /// Whether a concept stands for those below it too, by the vocabulary's is-a. Default true.
     #[serde(skip_serializing_if = "is_true")]
@@ -116,6 +116,18 @@ impl CriterionList {
             CriterionList::None => "none",
         }
     }
+}
+
+/// Concepts, which in other records may have fields that are not known, and here may not.
+fn concepts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Code>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Named {
+        vocabulary: String,
+        code: String,
+    }
+    let named = Vec::<Named>::deserialize(deserializer)?;
+    Ok(named.into_iter().map(|Named { vocabulary, code }| Code { vocabulary, code }).collect())
 }
 
 fn is_true(value: &bool) -> bool {

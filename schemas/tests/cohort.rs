@@ -53,6 +53,7 @@ fn a_key_that_is_not_known_is_refused() {
         r#"{"name":"c","al":[]}"#,
         r#"{"name":"c","all":[{"task":"disease","dys":3}]}"#,
         r#"{"name":"c","all":[{"task":"disease","assertion":{"sure":["affirmed"]}}]}"#,
+        r#"{"name":"c","all":[{"concepts":[{"vocabulary":"v","code":"1","descendants":false}]}]}"#,
     ] {
         let error = serde_json::from_str::<Cohort>(line).unwrap_err().to_string();
         assert!(error.contains("unknown field"), "{line}: {error}");
