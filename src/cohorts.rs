@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use stillroom_concepts::Concepts;
 use stillroom_connectors::{Appended, Log};
-use stillroom_dataflow::{Hierarchy, NoHierarchy, NoteFactsUpsert, Record, definition_of, membership_of};
+use stillroom_dataflow::{
+    Hierarchy, NAME_BYTES_MAX, NoHierarchy, NoteFactsUpsert, Record, definition_of, membership_of,
+};
 use stillroom_schemas::{Code, Cohort, Day, Membership, membership_key};
 
 /// Bytes of records that are read at once.
@@ -205,10 +207,16 @@ pub(crate) fn hierarchy(concepts: Option<Arc<Concepts>>) -> Arc<dyn Hierarchy> {
 /// The cohort that a file in TOML defines.
 ///
 /// # Errors
-/// When it cannot be read, has a key that is not known, or cannot be meant. Names the file.
+/// When it cannot be read, has a key that is not known, cannot be meant, or has a name that is too long. Names the file.
 pub(crate) fn cohort_of(path: &Path) -> Result<Cohort> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let cohort: Cohort = toml::from_str(&text).with_context(|| format!("{} defines no cohort", path.display()))?;
     cohort.check().with_context(|| format!("{} defines a cohort that cannot be kept", path.display()))?;
+    let bytes = cohort.name.len();
+    ensure!(
+        bytes <= NAME_BYTES_MAX,
+        "{} defines a cohort whose name has {bytes} bytes, more than the {NAME_BYTES_MAX} that names may have; shorten it",
+        path.display()
+    );
     Ok(cohort)
 }

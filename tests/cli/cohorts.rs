@@ -119,6 +119,8 @@ fn what_cannot_be_kept_is_refused_before_it_is_written() {
     assert!(error.contains("d.toml") && error.contains("put what its patients have into all or any"), "{error}");
     let error = add("name = \"d\"\n[[all]]\ntask = \"disease\"\nday = 3\n");
     assert!(error.contains("d.toml") && error.contains("unknown field `day`"), "{error}");
+    let error = add(&format!("name = \"{}\"\n[[all]]\ntask = \"disease\"\n", "d".repeat(2000)));
+    assert!(error.contains("d.toml") && error.contains("has 2000 bytes"), "{error}");
     assert!(refused(&site, &["explain", "p", "d"]).contains("there is no cohort d"));
     assert!(refused(&site, &["remove", "d"]).contains("there is no cohort d"));
     assert_eq!(site.log.ends(&site.topics.cohorts).unwrap().values().sum::<u64>(), 0);
