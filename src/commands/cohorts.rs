@@ -9,13 +9,14 @@ use crate::interpreter::{Named, load_concepts};
 use crate::log::open_log;
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use stillroom_concepts::ConceptsConfig;
 use stillroom_dataflow::{CriterionFound, Output, explain_cohort};
-use stillroom_schemas::{EvidenceNote, Membership};
+use stillroom_schemas::{Cohort, EvidenceNote, Membership};
 
 /// What to do with cohorts.
 #[derive(Subcommand)]
@@ -77,8 +78,22 @@ impl CohortsCommand {
 
 fn add(config: &ConfigArgs, files: &[PathBuf]) -> Result<()> {
     let cohorts = files.iter().map(|file| cohort_of(file)).collect::<Result<Vec<_>>>()?;
-    CohortsLog::open(&config.load()?.config)?.define(&cohorts)?;
+    let config = config.load()?.config;
+    CohortsLog::open(&config)?.define(&cohorts)?;
+    for cohort in &cohorts {
+        for vocabulary in unknown_vocabularies(cohort, &config.concepts) {
+            let (cohort, vocabulary) = (plain(&cohort.name), plain(vocabulary));
+            eprintln!("{cohort}: no [[concepts.vocabularies]] is called {vocabulary}, so that no entity has its codes");
+        }
+    }
     cohorts.iter().try_for_each(|cohort| print_line(format!("{} {}", plain(&cohort.name), cohort.definition())))
+}
+
+/// The vocabularies that a cohort names and the configuration has not. A criterion of `none` with a misspelt one excludes nobody.
+fn unknown_vocabularies<'c>(cohort: &'c Cohort, known: &ConceptsConfig) -> BTreeSet<&'c str> {
+    let is_known = |name: &&str| known.vocabularies.iter().any(|vocabulary| vocabulary.name == **name);
+    let concepts = cohort.criteria().flat_map(|(_, _, criterion)| &criterion.concepts);
+    concepts.map(|code| code.vocabulary.as_str()).filter(|name| !is_known(name)).collect()
 }
 
 fn remove(config: &ConfigArgs, name: &str) -> Result<()> {
@@ -209,7 +224,18 @@ impl Observer for Backfill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillroom_concepts::VocabularyConfig;
     use stillroom_schemas::{Code, CriterionList, Day, Task};
+
+    #[test]
+    fn vocabularies_that_are_not_there_are_told() {
+        let cohort = r#"{"name": "c", "all": [{"concepts": [{"vocabulary": "rxnorm", "code": "1"}]}],
+            "none": [{"concepts": [{"vocabulary": "rxnrom", "code": "1"}, {"vocabulary": "rxnrom", "code": "2"}]}]}"#;
+        let vocabularies = vec![VocabularyConfig::new("rxnorm", Task::Medication, "RXNCONSO.RRF")];
+        let known = ConceptsConfig { vocabularies, ..ConceptsConfig::default() };
+        let cohort: Cohort = serde_json::from_str(cohort).unwrap();
+        assert_eq!(unknown_vocabularies(&cohort, &known), BTreeSet::from(["rxnrom"]));
+    }
 
     #[test]
     fn criteria_are_told_with_their_notes() {
