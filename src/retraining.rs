@@ -42,6 +42,7 @@ mod work;
 
 pub(crate) use config::RetrainingConfig;
 pub(crate) use current::{Current, Notes, notes_at};
+pub(crate) use documents::{NotesTopic, Wanted};
 pub(crate) use one_look::{at_first_look, has_documents};
 pub(crate) use rebuilt::rebuild;
 pub(crate) use request::{Answered, Request, Taken};

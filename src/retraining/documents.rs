@@ -85,8 +85,12 @@ impl NotesTopic<'_> {
         read_batches(source.as_mut(), |records| {
             for record in records {
                 let (partition, offset) = (record.position.partition, record.position.offset);
-                let known = wanted.get_mut(&partition).and_then(|notes| notes.remove(&offset));
-                if let Some(known) = known
+                let Some(notes) = wanted.get_mut(&partition) else { continue };
+                // Offsets rise: what stands before this one is not there any more, and is not looked for further on.
+                while notes.first_key_value().is_some_and(|(first, _)| *first < offset) {
+                    notes.pop_first();
+                }
+                if let Some(known) = notes.remove(&offset)
                     && let Some(note) = self.note(&record)
                 {
                     take(known, note);
