@@ -11,6 +11,7 @@ pub(crate) mod corpus;
 pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod extract;
 pub(crate) mod label;
 pub(crate) mod models;

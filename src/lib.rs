@@ -11,6 +11,7 @@ mod corpora;
 pub mod engine;
 mod estimate;
 mod evaluation;
+mod export;
 #[cfg(test)]
 mod flaky;
 mod gate;
@@ -78,6 +79,8 @@ enum Command {
     Study(commands::study::Study),
     /// Send notes of files to the stream, from text, JSON Lines, CSV, Parquet, FHIR or HL7.
     Send(commands::send::SendNotes),
+    /// Write what is extracted on the stream as Parquet, OMOP, FHIR, brat, PubTator, HTML or JSON Lines: a folder of parts.
+    Export(Box<commands::export::Export>),
     /// Run the extraction topology, or beside it the retraining topology, on a log until SIGTERM or Ctrl-C.
     Run(commands::run::Run),
     /// Tell whether everything that `run` needs is there, and what to do if not.
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Teachers(command) => command.run(),
         Command::Study(command) => command.run(),
         Command::Send(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Models(command) => command.run(),

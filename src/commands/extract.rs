@@ -1,6 +1,6 @@
 //! `stillroom extract`: the extraction topology over files.
 
-mod format;
+pub(crate) mod format;
 mod interpreting;
 mod outlet;
 mod texts;
@@ -93,7 +93,7 @@ impl Extract {
         let bar = progress_bar(&notes);
         let withdrawals = notes.withdrawals()?;
         let texts = reads_twice.then(|| Texts::open(&self.paths, formats)).transpose()?;
-        let outlet = match (self.format.writer(&self.output, self.omop, &self.fhir)?, texts) {
+        let outlet = match (self.format.writer(&self.output, &self.omop, &self.fhir)?, texts) {
             (Some(writer), Some(texts)) => Outlet::format(writer, texts),
             (_, texts) => Outlet::lines(&self.output, texts)?,
         };

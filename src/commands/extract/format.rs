@@ -11,7 +11,7 @@ use time::{Date, OffsetDateTime};
 
 /// What `--format` may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// A line of JSON a note, in input order
     Jsonl,
     /// Tables of entities and notes for DuckDB, Arrow and Spark: a folder
@@ -30,7 +30,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The writer of the format to `output`; none for lines, which are written as they come.
-    pub(super) fn writer(self, output: &Path, omop: OmopArgs, fhir: &FhirArgs) -> Result<Option<Box<dyn Writer>>> {
+    pub(crate) fn writer(self, output: &Path, omop: &OmopArgs, fhir: &FhirArgs) -> Result<Option<Box<dyn Writer>>> {
         let writer: Box<dyn Writer> = match self {
             Format::Jsonl => return Ok(None),
             Format::Parquet => Box::new(ParquetWriter::create(output)?),
@@ -43,8 +43,21 @@ impl Format {
         Ok(Some(writer))
     }
 
+    /// What the format is called, and the file or folder that it makes of a part of an export.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Format::Jsonl => ("jsonl", "extractions.jsonl"),
+            Format::Parquet => ("parquet", "parquet"),
+            Format::Omop => ("omop", "omop"),
+            Format::Fhir => ("fhir", "bundles.ndjson"),
+            Format::Brat => ("brat", "brat"),
+            Format::Pubtator => ("pubtator", "notes.pubtator"),
+            Format::Html => ("html", "notes.html"),
+        }
+    }
+
     /// Refuses what does not go together, before anything is read.
-    pub(super) fn check(self, output: &Path, omop: &OmopArgs, fhir: &FhirArgs) -> Result<()> {
+    pub(crate) fn check(self, output: &Path, omop: &OmopArgs, fhir: &FhirArgs) -> Result<()> {
         ensure!(
             self == Format::Jsonl || output != Path::new("-"),
             "of all formats only jsonl can be written to stdout; say by -o where to write the others"
@@ -64,7 +77,7 @@ impl Format {
 /// What the tables of OMOP need that notes do not say.
 #[derive(Args)]
 #[command(next_help_heading = "With --format omop")]
-pub(super) struct OmopArgs {
+pub(crate) struct OmopArgs {
     /// Which person each patient is: CSV with the columns patient_id and person_id; a hash of the patient's id when absent.
     #[arg(long, value_name = "FILE")]
     omop_persons: Option<PathBuf>,
@@ -91,12 +104,17 @@ impl OmopArgs {
         files.into_iter().any(Option::is_some) || self.omop_first_id.is_some() || self.omop_undated.is_some()
     }
 
-    fn config(self) -> OmopConfig {
+    /// Whether ids are counted, and so are others in every run.
+    pub(crate) fn counts_ids(&self) -> bool {
+        self.omop_first_id.is_some()
+    }
+
+    fn config(&self) -> OmopConfig {
         OmopConfig {
-            persons: self.omop_persons,
-            notes: self.omop_notes,
-            concepts: self.omop_concepts,
-            relationships: self.omop_relationships,
+            persons: self.omop_persons.clone(),
+            notes: self.omop_notes.clone(),
+            concepts: self.omop_concepts.clone(),
+            relationships: self.omop_relationships.clone(),
             first_id: self.omop_first_id,
             undated: self.omop_undated,
             ..OmopConfig::at(OffsetDateTime::now_utc())
@@ -107,7 +125,7 @@ impl OmopArgs {
 /// What resources of FHIR need that notes do not say.
 #[derive(Args)]
 #[command(next_help_heading = "With --format fhir")]
-pub(super) struct FhirArgs {
+pub(crate) struct FhirArgs {
     /// TOML with the systems of identifiers, and whether texts are held: patient_system, note_system, systems, with_text, recorded.
     #[arg(long, value_name = "FILE")]
     fhir_config: Option<PathBuf>,
