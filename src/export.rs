@@ -8,8 +8,8 @@
 //!
 //! In: the topic of extractions as far as it is committed, from where the last part ends. Out: parts, each a complete
 //! result of the format over notes that were extracted since the part before, with the notes that have no entities any
-//! more. Readers replace by note: of two parts the later one says what is so. The folder alone says how far it goes; nothing is
-//! committed to the log, and a kill at any time loses nothing and writes nothing twice.
+//! more. Readers replace by note: of two parts the later one says what is so. The folder alone says how far it goes;
+//! nothing is committed to the log, and a kill at any time loses nothing and writes nothing twice.
 //!
 //! Kept: the extractions of one part. For each part, states are read from the last that was needed on, and notes from
 //! the first that is in the part to the last: little more than these when they are extracted as they come, and up to
@@ -79,8 +79,8 @@ impl<'a> Exporter<'a> {
     /// Opens the folder, which is made where it is missing, and goes on from its last part.
     ///
     /// # Errors
-    /// When the folder is in use, or holds another format or what was extracted on another log; when the format cannot be
-    /// written as it is asked for; when there is no such log, or it has no topic of extractions.
+    /// When the folder is in use, or holds another format or another topic; when the format cannot be written as it is
+    /// asked for; when there is no such log, or it has no topic of extractions.
     pub(crate) fn open(config: &'a Config, path: &Path, format: ExportFormat, size: PartSize) -> Result<Exporter<'a>> {
         let log = open_written_log(config)?;
         let topic = &config.engine.topics.extractions;
@@ -106,8 +106,8 @@ impl<'a> Exporter<'a> {
     }
 
     /// Writes parts until all is in them that was committed when this began, or, of an export that goes on, until `stop`
-    /// is set; how much was written. What is not in a part by then comes with the next export. A log that cannot be reached any
-    /// more is waited for by one that goes on.
+    /// is set; how much was written. What is not in a part by then comes with the next export. One that goes on waits for
+    /// a log that cannot be reached any more.
     ///
     /// # Errors
     /// When the log cannot be read, is another one, or has lost records that were not read yet; when the folder cannot
@@ -210,7 +210,7 @@ impl<'a> Exporter<'a> {
                 format: self.format.name.to_owned(),
                 topic: topics.extractions.clone(),
                 topic_id: self.topic_id.clone().context("nothing is committed to the topic of extractions")?,
-                from: self.reached.0.clone(),
+                from: self.folder.last().map(|last| last.to.clone()).unwrap_or_default(),
                 to: to.clone(),
                 states: states.clone(),
                 counts,

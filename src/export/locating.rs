@@ -1,9 +1,9 @@
 //! Where the records of notes stand whose extractions are known: the topic of states says so.
 //!
 //! A state is written with each extraction, in the same commit and to the partition of the same number, so states are
-//! in the order of extractions, and the search goes on from the last state that was needed. Where that is too far, as
-//! a compacted topic has lost the state that was meant and a later one was taken for it, all states are read once. Whatever state is
-//! taken, it names a record with the text that the extraction is of: the hash says so.
+//! in the order of extractions, and the search goes on from the last state that was needed. That may be too far: where a
+//! compacted topic has lost the state that was meant, a later one was taken for it. Then all states are read once.
+//! Whatever state is taken, it names a record with the text that the extraction is of: the hash says so.
 
 use crate::cohorts::NoteKey;
 use crate::engine::state_of;
