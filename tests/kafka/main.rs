@@ -11,10 +11,13 @@ mod cohorts;
 #[path = "../cli/documents.rs"]
 mod documents;
 mod exactly_once;
+mod export;
 mod framed;
 mod letters;
 mod outage;
 mod outcomes;
+#[path = "../cli/parts.rs"]
+mod parts;
 mod retag;
 mod retraining;
 mod review;
