@@ -20,6 +20,8 @@ mod folder;
 mod lines;
 mod locating;
 mod part;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use folder::Counts;
 pub(crate) use lines::LinesWriter;
