@@ -78,6 +78,20 @@ fn a_note_is_told_of_in_the_order_of_its_spans() {
 }
 
 #[test]
+fn a_medication_with_its_strength_is_told_by_name_and_strength() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("drugs.tsv");
+    fs::write(&path, "id\tsynonym\n6809\tmetformin\n").unwrap();
+    let vocabularies = vec![VocabularyConfig::new("mine", Task::Medication, path)];
+    let concepts = ConceptsConfig { vocabularies, ..ConceptsConfig::default() };
+    let interpreter = load(&AssertionConfig::default(), &concepts).unwrap().interpret.unwrap();
+    let facts = interpreter.interpret(NOTE, &[span(Task::Medication, "Metformin 500 mg")]);
+    assert_eq!(facts[0].concept.as_ref().map(|concept| concept.code.code.as_str()), Some("6809"));
+    let strength = facts[0].dosage.as_ref().and_then(|dosage| dosage.strength.as_ref()).unwrap();
+    assert_eq!((at(strength.start, strength.end).as_str(), strength.text.as_str()), ("500 mg", "500 mg"));
+}
+
+#[test]
 fn what_is_off_is_not_told() {
     let folder = tempfile::tempdir().unwrap();
     let off = AssertionConfig { enabled: false, ..AssertionConfig::default() };

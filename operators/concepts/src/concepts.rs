@@ -4,6 +4,7 @@ use crate::ConceptError;
 use crate::abbreviations::{Abbreviations, key};
 use crate::builder::Builder;
 use crate::config::{ConceptsConfig, VocabularyConfig};
+use crate::dosage::bare;
 use crate::hierarchy::{Direction, Walk};
 use crate::keys::Keys;
 use crate::reading::{RelationsReport, VocabularyReport};
@@ -24,6 +25,9 @@ const CYCLIC_NAMED_MAX: usize = 5;
 /// 3. **abbreviation**: they are a name when abbreviations are spelt out, as a whole or word by word, or they are the acronym that one
 ///    concept alone has beside a name;
 /// 4. **fuzzy**: they are nearly a name, and no name by the first two tiers in a vocabulary of other tasks; the nearest one.
+///
+/// The words of a medication that no name is found for by the first three are looked for by these once more without the amounts, forms
+/// and routes that they end with: `Lipitor 20 mg` is what `Lipitor` is, normalised, where no name has its strength.
 ///
 /// Where several concepts of a vocabulary have the name, it is that of the concept whose preferred name it is; then of the one for which
 /// it is an exact synonym rather than a narrower, related or broader name; then by term type (`IN`, `PIN`, `BN`, `MIN`, `SCD`, …) in
@@ -99,29 +103,47 @@ impl Concepts {
     /// The concept that an entity of `task` with these words names.
     pub fn find(&self, task: Task, words: &str) -> Option<Concept> {
         let asked = Keys::of(words);
+        let found = self.named(task, (words, &asked), Tier::Exact);
+        if found.is_some() {
+            return found;
+        }
+        let bare = if task == Task::Medication { bare(words) } else { None };
+        let bare = bare.map(|words| (words, Keys::of(words)));
+        let bare = bare.as_ref().map(|(words, keys)| (*words, keys));
+        bare.and_then(|bare| self.named(task, bare, Tier::Normalised))
+            .or_else(|| self.nearly_named(task, &asked))
+            .or_else(|| self.nearly_named(task, bare?.1))
+    }
+
+    /// The concept with a name that these words are; `exact` is the tier of one that they are as they stand.
+    fn named(&self, task: Task, (words, asked): (&str, &Keys), exact: Tier) -> Option<Concept> {
         if asked.exact.is_empty() {
             return None;
         }
-        let first = |tier: Tier, look: &dyn Fn(&Vocabulary) -> Option<(u32, f64)>| {
-            self.vocabularies.iter().filter(|vocabulary| vocabulary.about.tasks.contains(&task)).find_map(
-                |vocabulary| {
-                    let (concept, score) = look(vocabulary)?;
-                    Some(vocabulary.concept(concept, (tier, score), task))
-                },
-            )
-        };
-        first(Tier::Exact, &|vocabulary: &Vocabulary| Some((vocabulary.exact(&asked)?, 1.0)))
-            .or_else(|| first(Tier::Normalised, &|vocabulary: &Vocabulary| Some((vocabulary.normalised(&asked)?, 1.0))))
+        self.first(task, exact, |vocabulary| Some((vocabulary.exact(asked)?, 1.0)))
+            .or_else(|| self.first(task, Tier::Normalised, |vocabulary| Some((vocabulary.normalised(asked)?, 1.0))))
             .or_else(|| {
                 let (spelt_out, acronym) = (self.abbreviations.spell_out(task, words), key(words));
-                first(Tier::Abbreviation, &|vocabulary: &Vocabulary| {
+                self.first(task, Tier::Abbreviation, |vocabulary| {
                     Some((vocabulary.abbreviated(&spelt_out, &acronym)?, 1.0))
                 })
             })
-            .or_else(|| match self.vocabularies.iter().any(|vocabulary| vocabulary.has(&asked)) {
-                true => None,
-                false => first(Tier::Fuzzy, &|vocabulary: &Vocabulary| vocabulary.fuzzy(&asked)),
-            })
+    }
+
+    /// The concept with a name that these words nearly are, unless they are a name of another task.
+    fn nearly_named(&self, task: Task, asked: &Keys) -> Option<Concept> {
+        if asked.exact.is_empty() || self.vocabularies.iter().any(|vocabulary| vocabulary.has(asked)) {
+            return None;
+        }
+        self.first(task, Tier::Fuzzy, |vocabulary| vocabulary.fuzzy(asked))
+    }
+
+    /// What the first vocabulary of a task that finds a concept finds, with its score.
+    fn first(&self, task: Task, tier: Tier, look: impl Fn(&Vocabulary) -> Option<(u32, f64)>) -> Option<Concept> {
+        self.vocabularies.iter().filter(|vocabulary| vocabulary.about.tasks.contains(&task)).find_map(|vocabulary| {
+            let (concept, score) = look(vocabulary)?;
+            Some(vocabulary.concept(concept, (tier, score), task))
+        })
     }
 
     /// The code itself, then everything that is narrower by is-a, and what a drug is made into: brands and products of an ingredient. The

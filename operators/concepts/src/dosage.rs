@@ -3,20 +3,24 @@
 //! In flow a text and where a medication stands in it, out flow the words of dose, strength, form, route, frequency and duration. They are
 //! looked for behind the medication, as far as words are those of a prescription: up to the end of the sentence, to the next
 //! medication, or to a word that says something else. Before it they are taken where they lead to it: `40 mg of`, `given 1 g IV`.
-//! The first of each kind counts. What is written of a dose that changes (`from 10 to 20 mg`) is what it changes to; of one that tapers
-//! what it begins with.
+//! What its own words end with of these (`Lipitor 20 mg`) is read as what stands behind it. The first of each kind
+//! counts. What is written of a dose that changes (`from 10 to 20 mg`) is what it changes to; of one that tapers what it begins with.
 
 mod amounts;
 mod fillers;
 mod manner;
 mod parts;
+mod tail;
 mod tokens;
+
+pub(crate) use tail::bare;
 
 use crate::words::SALTS;
 use fillers::{FILLER_SIGNS, FILLERS, LEADS};
 use parts::{Amount, Measure, Part, amount, frequency, is_sign, is_word, modifier, part, route};
 use std::ops::Range;
 use stillroom_schemas::{Dosage, Span, Stated};
+use tail::tail;
 use tokens::{Kind, Token, tokens};
 
 /// Characters behind a medication that are looked at.
@@ -34,8 +38,8 @@ const ALIAS_TOKENS_MAX: usize = 8;
 /// Tokens of an amount or a route before a medication.
 const PART_TOKENS_MAX: usize = 8;
 
-/// What stands beside a medication of how it is to be taken, in code points; none where nothing does. `next` is where the next medication
-/// begins, if there is one.
+/// What stands beside a medication, or at the end of its own words, of how it is to be taken, in code points; none where nothing does.
+/// `next` is where the next medication begins, if there is one.
 ///
 /// Numbers with units of mass are the strength, a second one the dose, as are counted forms, units of effect and volumes.
 ///
@@ -49,13 +53,18 @@ const PART_TOKENS_MAX: usize = 8;
 /// ```
 pub fn dosage(text: &str, medication: &Span, next: Option<u32>) -> Option<Dosage> {
     let (start, end) = (medication.start as usize, medication.end as usize);
-    let mut behind: Vec<char> = text.chars().skip(end).take(BEHIND_MAX).collect();
-    let room = next.and_then(|next| (next as usize).checked_sub(end)).filter(|room| *room < behind.len());
+    let words: Vec<char> = text.chars().skip(start).take(end.saturating_sub(start)).collect();
+    // What the words of the medication end with is read with what stands behind them.
+    let own = tail(&words).map_or(0, |name| words.len() - name);
+    let base = end - own;
+    let mut behind: Vec<char> = text.chars().skip(base).take(own + BEHIND_MAX).collect();
+    let room = next.and_then(|next| (next as usize).checked_sub(end)).map(|room| own + room);
+    let room = room.filter(|room| *room < behind.len());
     // In brackets stands another name of the same medication.
-    let room = room.filter(|room| !behind[..*room].iter().filter(|it| !it.is_whitespace()).eq(&['(']));
+    let room = room.filter(|room| !behind[own..*room].iter().filter(|it| !it.is_whitespace()).eq(&['(']));
     behind.truncate(room.unwrap_or(behind.len()));
     let mut dosage = Dosage::default();
-    let mut behind = Side::new(behind, end);
+    let mut behind = Side { own, ..Side::new(behind, base) };
     let sentence = behind.tokens.iter().position(|token| token.kind == Kind::End);
     behind.tokens.truncate(sentence.unwrap_or(behind.tokens.len()));
     behind.read_behind(room.is_some() && sentence.is_none(), &mut dosage);
@@ -76,12 +85,14 @@ struct Side {
     text: Vec<char>,
     /// Where it begins in the whole text.
     base: usize,
+    /// Characters at its beginning that belong to the medication's own words.
+    own: usize,
     tokens: Vec<Token>,
 }
 
 impl Side {
     fn new(text: Vec<char>, base: usize) -> Side {
-        Side { tokens: tokens(&text), text, base }
+        Side { tokens: tokens(&text), text, base, own: 0 }
     }
 
     /// The words under some tokens.
@@ -119,7 +130,9 @@ impl Side {
         while at < tokens.len() {
             if let Some(part) = part(tokens, at) {
                 let of = at..part.end();
-                if is_next && is_of_next(tokens, at != last || self.begin_last_line(of.clone()), &part) {
+                let is_own = tokens[of.end - 1].end <= self.own;
+                let is_apart = || at != last || self.begin_last_line(of.clone());
+                if is_next && !is_own && is_of_next(tokens, is_apart(), &part) {
                     break;
                 }
                 // A second mass behind how often or how long is what comes later, and not the dose beside the strength.

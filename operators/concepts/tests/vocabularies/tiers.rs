@@ -139,6 +139,28 @@ fn a_name_of_another_task_is_no_misspelling() {
 }
 
 #[test]
+fn a_medication_is_found_without_its_strength_and_form() {
+    let mut files = diseases();
+    let rows = "1 | levothyroxine\n2 | Lipitor\n3 | metformin\n4 | metformin 500 mg tablets\n5 | vitamin D";
+    files.add_tsv("drugs", Task::Medication, "id\tsynonym", rows);
+    let concepts = files.load();
+    check(
+        &concepts,
+        Task::Medication,
+        "Levothyroxine 88 mcg => normalised drugs:1 levothyroxine
+        Lipitor 20mg => normalised drugs:2 Lipitor
+        Lipitor (20 mg) => normalised drugs:2 Lipitor
+        metformin 500 mg tablets => exact drugs:4 metformin 500 mg tablets
+        metformin 850 mg tablets => normalised drugs:3 metformin
+        vitamin D 50,000 units => normalised drugs:5 vitamin D
+        levothyroxime 88 mcg => fuzzy drugs:1 levothyroxine 0.9231
+        vitamin E 400 units => unknown
+        500 mg tablets => unknown",
+    );
+    check(&concepts, Task::Disease, "asthma => exact mine:1 asthma\nasthma 5 mg => unknown");
+}
+
+#[test]
 fn it_is_shared_by_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&diseases().load());
