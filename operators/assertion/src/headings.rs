@@ -4,7 +4,7 @@
 //! with a capital, or within a line at the beginning of a sentence with a capital and a colon. Alone behind the mark of a
 //! list it is an item of this, unless it is in capitals. A heading that the lexicon lacks is known by its looks: behind a
 //! blank line, a few words that are alone with a colon, or in capitals; it ends the section before it. What an entity has
-//! words of is no heading.
+//! words of is no heading. One that ends some sections alone is told in [`crate::sentences`], which knows what it stands in.
 
 use crate::lexicon::{HEADING_WORDS_MAX, Heading};
 use crate::note::Note;

@@ -93,6 +93,8 @@ pub(crate) struct Heading {
     pub(crate) text: String,
     /// Its section.
     pub(crate) section: String,
+    /// The sections that it ends; empty where it ends all.
+    pub(crate) ends: BTreeSet<String>,
 }
 
 /// What a section says of the entities in it.
@@ -220,7 +222,8 @@ impl Lexicon {
             }
             for (key, text) in distinct(&entry, &section.headings)? {
                 let words = Words::of(&text).len();
-                let heading = Heading { text: text.clone(), section: section.name.clone() };
+                let (name, ends) = (section.name.clone(), section.ends.clone());
+                let heading = Heading { text: text.clone(), section: name, ends };
                 if words > HEADING_WORDS_MAX {
                     let reason =
                         format!("has a heading of {words} words, {text:?}; {HEADING_WORDS_MAX} are looked for at most");

@@ -34,7 +34,15 @@ pub(crate) struct Sentence {
 
 /// The sentences of a note; every word is in one.
 pub(crate) fn sentences(note: &Note<'_>, headings: &Headings) -> Vec<Sentence> {
-    let mut cutter = Cutter { note, headings, cuts: Vec::new(), is_behind_heading: true, lead: None };
+    let mut cutter = Cutter {
+        note,
+        headings,
+        cuts: Vec::new(),
+        section: None,
+        is_by_parts: false,
+        is_behind_heading: true,
+        lead: None,
+    };
     let mut before = None;
     let mut start = 0;
     while start < note.words.len() {
@@ -58,6 +66,10 @@ struct Cutter<'a> {
     headings: &'a Headings,
     /// By position, one a word.
     cuts: Vec<Cut>,
+    /// The heading of the section that is read.
+    section: Option<Section>,
+    /// Whether its paragraph is ordered by headings that would end it: a family's history by body systems.
+    is_by_parts: bool,
     /// Whether the line before is a heading alone, or ends with a colon.
     is_behind_heading: bool,
     /// The cut that leads to the items of the next lines.
@@ -66,6 +78,9 @@ struct Cutter<'a> {
 
 impl Cutter<'_> {
     fn cut(&mut self, at: usize, section: Option<Option<Section>>) {
+        if let Some(section) = section {
+            (self.section, self.is_by_parts) = (section, false);
+        }
         match self.cuts.last_mut() {
             Some(last) if last.at == at => last.section = section.or(last.section),
             _ => self.cuts.push(Cut { at, section, lead: None }),
@@ -79,6 +94,7 @@ impl Cutter<'_> {
         let heading = self.headings.at(note, text..line.end, Place::Line);
         let heading = heading.filter(|heading| text == line.start || !is_named_item(note, line.start, *heading));
         let is_paragraph = before.is_none() || words.get(line.start).breaks >= 2;
+        let heading = heading.filter(|heading| self.begins_section(*heading, is_paragraph));
         let look = match heading {
             None if is_paragraph => look(note, text..line.end),
             _ => Look::Text,
@@ -114,6 +130,22 @@ impl Cutter<'_> {
         if last_is_colon && heading.is_none_or(|heading| heading.behind < line.end) {
             self.lead = self.cuts.len().checked_sub(1);
         }
+    }
+
+    /// Whether a heading begins a section at the beginning of a line. One that ends some sections alone does so in these, with a
+    /// colon, unless their text begins with such a heading right below their own.
+    fn begins_section(&mut self, heading: Section, is_paragraph: bool) -> bool {
+        let headings = self.headings;
+        let ends = &headings.get(heading).ends;
+        if ends.is_empty() {
+            return true;
+        }
+        let is_within = self.section.is_some_and(|section| ends.contains(&headings.get(section).section));
+        if !is_within || self.note.words.folded(heading.behind - 1) != ":" {
+            return false;
+        }
+        self.is_by_parts = !is_paragraph && (self.is_by_parts || self.is_behind_heading);
+        !self.is_by_parts
     }
 
     /// Cuts a line behind its marks and its heading.
@@ -154,6 +186,7 @@ impl Cutter<'_> {
             return rest.end;
         }
         let heading = self.headings.at(self.note, rest.clone(), Place::Sentence);
+        let heading = heading.filter(|heading| self.headings.get(*heading).ends.is_empty());
         self.cut(rest.start, heading.map(Some));
         let Some(heading) = heading else { return rest.start };
         if heading.behind < rest.end {

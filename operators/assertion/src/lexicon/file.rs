@@ -67,6 +67,10 @@ pub(super) struct SectionEntry {
     /// Headings of earlier files that are none any more.
     #[serde(default)]
     pub(super) remove: Vec<String>,
+    /// Sections that its headings end where they begin a line with a colon; they are text everywhere else, and in what is
+    /// ordered by them from its first line on. Default none: its headings end whatever they stand in.
+    #[serde(default)]
+    pub(super) ends: BTreeSet<String>,
     /// What it says of the entities in it; what an earlier file says where absent.
     pub(super) rules: Option<Vec<RuleEntry>>,
 }

@@ -36,6 +36,24 @@ fn the_next_heading_ends_a_section() {
 }
 
 #[test]
+fn a_body_system_ends_a_history_and_no_examination() {
+    check("FAMILY HISTORY: CAD.\nHEENT: [d:conjunctivitis]", "conjunctivitis affirmed");
+    check("PMH: gout\nLungs: [d:pneumonia]\nSkin: no [s:rash]", r#"pneumonia affirmed; rash negated by "no""#);
+    check("Allergies: none\n\nNeck: [s:stiffness]", "stiffness affirmed");
+    check_sections("FH: gout\nHEENT: [d:conjunctivitis]\nCV: [s:murmur]", &[Some("body_system"); 2]);
+    check_sections("ROS: [s:cough]\nGI: [s:nausea]", &[Some("review_of_systems"); 2]);
+    check_sections("Exam:\nGeneral: [s:distress]\nAbd: [s:guarding]", &[Some("physical_exam"); 2]);
+    check_sections("Lungs: [s:wheezes]", &[None]);
+    // Neither without a colon nor within a line, nor where the history itself is told by systems.
+    check("FH: gout\nHeart [d:failure]", r#"failure family by "fh""#);
+    check("FH: gout. Heart: [d:failure]", r#"failure family by "fh""#);
+    check(
+        "Family history:\nCardiac: [d:stroke]\nGI: [d:polyps]\n\nGI: [d:ulcer]",
+        r#"stroke family by "family history"; polyps family by "family history"; ulcer affirmed"#,
+    );
+}
+
+#[test]
 fn an_item_that_is_called_as_a_section_is_none() {
     check("PMH:\n1. Allergies\n2. [d:Pneumonia]\n3. [d:Asthma]", r#"Pneumonia historical by "pmh"; Asthma affirmed"#);
     check_sections("PMH:\n- Allergies\n- [d:gout]", &[Some("past_medical_history")]);
