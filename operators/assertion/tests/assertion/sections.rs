@@ -38,7 +38,7 @@ fn the_next_heading_ends_a_section() {
 #[test]
 fn a_body_system_ends_a_history_and_no_examination() {
     check("FAMILY HISTORY: CAD.\nHEENT: [d:conjunctivitis]", "conjunctivitis affirmed");
-    check("PMH: gout\nLungs: [d:pneumonia]\nSkin: no [s:rash]", r#"pneumonia affirmed; rash negated by "no""#);
+    check("PMH: gout\nLungs: [d:pneumonia]\nSkin: no [s:rash]", r#"pneumonia affirmed; rash negated by ": no""#);
     check("Allergies: none\n\nNeck: [s:stiffness]", "stiffness affirmed");
     check_sections("FH: gout\nHEENT: [d:conjunctivitis]\nCV: [s:murmur]", &[Some("body_system"); 2]);
     check_sections("ROS: [s:cough]\nGI: [s:nausea]", &[Some("review_of_systems"); 2]);
