@@ -15,6 +15,12 @@ pub const CRITERION_COUNT_MAX: u32 = 100;
 /// Notes that all criteria of a cohort may ask for together: a record of evidence has no more, and a log takes only so much.
 pub const COHORT_COUNT_MAX: u32 = 500;
 
+/// Words that a criterion may list.
+pub const CRITERION_WORDS_MAX: usize = 1_000;
+
+/// Bytes that each of a criterion's words may have.
+pub const WORDS_BYTES_MAX: usize = 1_024;
+
 /// Days that a criterion may look back: a hundred years.
 pub const CRITERION_DAYS_MAX: u32 = 36_525;
 
@@ -54,7 +60,7 @@ pub struct Criterion {
     /// Whether a concept stands for those below it too, by the vocabulary's is-a. Default true.
     #[serde(skip_serializing_if = "is_true")]
     pub descendants: bool,
-    /// What it says, whole, whatever the case of letters and the white space: for what no vocabulary knows.
+    /// What it says, whole, whatever the case and the white space: for what no vocabulary knows. 1000 at most, of 1024 bytes each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<String>,
     /// How it is meant. Default: the patient has it now.
@@ -228,6 +234,12 @@ pub enum CriterionError {
     /// No mention has no words.
     #[error("one of its words is empty; leave it out")]
     EmptyWords,
+    /// All of them are kept for as long as the cohort is.
+    #[error("it lists {0} words, more than the {CRITERION_WORDS_MAX} allowed; share them out over criteria of any")]
+    TooManyWords(usize),
+    /// No mention is so long.
+    #[error("one of its words has {0} bytes, more than the {WORDS_BYTES_MAX} allowed; shorten it")]
+    LongWords(usize),
     /// No mention could count.
     #[error("an axis of its assertion admits nothing; list a value, or leave the axis out")]
     EmptyAxis,
@@ -295,6 +307,12 @@ impl Criterion {
         }
         if self.words.iter().any(|words| words.trim().is_empty()) {
             return Err(CriterionError::EmptyWords);
+        }
+        if self.words.len() > CRITERION_WORDS_MAX {
+            return Err(CriterionError::TooManyWords(self.words.len()));
+        }
+        if let Some(words) = self.words.iter().find(|words| words.len() > WORDS_BYTES_MAX) {
+            return Err(CriterionError::LongWords(words.len()));
         }
         if *any && self.assertion != (AssertionFilter { any: true, ..AssertionFilter::default() }) {
             return Err(CriterionError::AnyWithAxes);

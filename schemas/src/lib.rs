@@ -32,8 +32,8 @@ mod text_hash;
 
 pub use assertion::{Assertion, Certainty, Cue, Experiencer, Temporality};
 pub use cohort::{
-    AssertionFilter, COHORT_COUNT_MAX, CRITERIA_MAX, CRITERION_COUNT_MAX, CRITERION_DAYS_MAX, Cohort, CohortError,
-    Criterion, CriterionError, CriterionList,
+    AssertionFilter, COHORT_COUNT_MAX, CRITERIA_MAX, CRITERION_COUNT_MAX, CRITERION_DAYS_MAX, CRITERION_WORDS_MAX,
+    Cohort, CohortError, Criterion, CriterionError, CriterionList, WORDS_BYTES_MAX,
 };
 pub use concept::{Code, Concept, Dosage, Stated, Tier};
 pub use day::Day;

@@ -43,6 +43,13 @@ fn what_cannot_be_meant_is_refused_with_the_remedy() {
     check(&format!(r#""all":[{many}]"#), "has 101 criteria, more than the 100 allowed");
     let counted = [r#"{"task":"disease","count":100}"#; 6].join(",");
     check(&format!(r#""all":[{counted}]"#), "count 600 notes together, more than the 500 allowed");
+    let words = |word: &str, count: usize| {
+        let list = vec![format!("{word:?}"); count].join(",");
+        format!(r#""any":[{{"words":[{list}]}}]"#)
+    };
+    check(&words("a", 1001), "any[0]: it lists 1001 words, more than the 1000 allowed; share them out");
+    check(&words(&"a".repeat(1025), 1), "any[0]: one of its words has 1025 bytes, more than the 1024 allowed");
+    assert_eq!(cohort(&words(&"a".repeat(1024), 1000)).check(), Ok(()));
     assert!(Cohort { name: String::new(), ..cohort(&format!(r#""all":[{disease}]"#)) }.check().is_err());
     assert_eq!(cohort(&format!(r#""any":[{disease}],"none":[{disease}]"#)).check(), Ok(()));
 }
