@@ -92,6 +92,19 @@ fn any_note(random: &mut SmallRng, (patient, note): (u64, u64), (revision, day):
     ((format!("note-{patient}-{note}"), 0), (revision, revision, Some(facts)))
 }
 
+/// A note of any patient, new or amended; every tenth one is withdrawn.
+fn any_update(random: &mut SmallRng, patients: u64, update: usize) -> NoteFactsUpsert {
+    let (patient, revision) = (random.random_range(0..patients), update as u64 + 1);
+    // A day passes with every hundred updates.
+    let day = FIRST_DAY + 1000 + update as u32 / 100;
+    let note = random.random_range(0..2 * NOTES_PER_PATIENT);
+    let (key, mut upsert) = any_note(random, (patient, note), (revision, day));
+    if update.is_multiple_of(10) {
+        upsert.2 = None;
+    }
+    (key, upsert)
+}
+
 /// Resident bytes of this process.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -142,16 +155,9 @@ fn measure(patients: u64, cohorts: usize) {
         of_changes.store(0, Ordering::Relaxed);
         let mut times: Vec<Duration> = Vec::with_capacity(UPDATES);
         for update in 0..UPDATES {
-            let (patient, revision) = (random.random_range(0..patients), update as u64 + 1);
-            // A day passes with every hundred updates.
-            let day = FIRST_DAY + 1000 + update as u32 / 100;
-            let note = random.random_range(0..2 * NOTES_PER_PATIENT);
-            let (key, mut upsert) = any_note(&mut random, (patient, note), (revision, day));
-            if update % 10 == 0 {
-                upsert.2 = None;
-            }
+            let upsert = any_update(&mut random, patients, update);
             let began = Instant::now();
-            notes.send((key, upsert));
+            notes.send(upsert);
             epoch += 1;
             notes.advance_to(epoch);
             definitions.advance_to(epoch);
