@@ -85,7 +85,7 @@ fn bundles_are_of_the_notes_and_as_configured() {
         let document = &bundle["entry"][0]["resource"];
         assert_eq!(document["identifier"][0]["value"], line["note_id"]);
         assert_eq!(document["subject"]["identifier"], json!({"system": "urn:oid:1.2.3", "value": "p1"}));
-        // Each entity is a fact, as the tiny student's are of the patient and of now or not told, and has a provenance.
+        // Each entity is a fact, as those of this student are of the patient and of now or not told, and has a provenance.
         assert_eq!(bundle["entry"].as_array().unwrap().len(), 1 + 2 * entities(line).len());
     }
 
