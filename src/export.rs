@@ -173,22 +173,20 @@ impl<'a> Exporter<'a> {
         Ok(())
     }
 
-    /// Whether anything is committed to the topic of extractions: what stands on it before that may go again.
+    /// Whether anything is committed to the topic of extractions: what stands on it before that may go again. Each look asks
+    /// whether it is the topic that was read before: offsets of another one would pass over records in silence.
     fn is_written(&mut self) -> Result<bool> {
-        if self.topic_id.is_none() {
-            let topic = &self.config.engine.topics.extractions;
-            let id = self.log.progress()?.topic_ids.remove(topic);
-            if let (Some(id), Some(last)) = (&id, self.folder.last()) {
-                ensure!(
-                    *id == last.topic_id,
-                    "{} holds what was extracted on another log, or before the topic {topic} was created anew; \
-                     export to another folder",
-                    self.folder.path().display()
-                );
-            }
-            self.topic_id = id;
-        }
-        Ok(self.topic_id.is_some())
+        let topic = &self.config.engine.topics.extractions;
+        let Some(id) = self.log.progress()?.topic_ids.remove(topic) else { return Ok(false) };
+        let known = self.topic_id.as_ref().or(self.folder.last().map(|last| &last.topic_id));
+        ensure!(
+            known.is_none_or(|known| *known == id),
+            "{} holds what was extracted on another log, or before the topic {topic} was created anew; export to another \
+             folder",
+            self.folder.path().display()
+        );
+        self.topic_id = Some(id);
+        Ok(true)
     }
 
     /// Writes what changed as a part. Whether it came so far: not when `stop` is set meanwhile.
