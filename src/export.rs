@@ -49,6 +49,9 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Between two looks whether more is committed, at most: on Kafka each is a client of its own.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long states may come after the extractions that they were committed with.
+const STATES_LATE: Duration = Duration::from_secs(10);
+
 /// How parts are cut.
 pub(crate) struct PartSize {
     /// Notes in a part at most, those that have no entities any more among them.
@@ -193,7 +196,9 @@ impl<'a> Exporter<'a> {
     fn write(&mut self, stop: &AtomicBool, tell: Tell<'_>) -> Result<bool> {
         let Split { extracted, withdrawn, to } = std::mem::take(&mut self.changes).split();
         let (log, topics) = (self.log.as_ref(), &self.config.engine.topics);
-        let Some(located) = locate((log, &topics.state), extracted, &self.reached.1, stop)? else { return Ok(false) };
+        let Some(located) = locate((log, &topics.state), extracted, &self.reached.1, STATES_LATE, stop)? else {
+            return Ok(false);
+        };
         let Located { wanted, superseded, unknown, states } = located;
         let mut part = Part::begin(self.folder.begin()?, &self.format)?;
         for note_id in unknown {

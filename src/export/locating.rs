@@ -4,6 +4,9 @@
 //! in the order of extractions, and the search goes on from the last state that was needed. That may be too far: where a
 //! compacted topic has lost the state that was meant, a later one was taken for it. Then all states are read once.
 //! Whatever state is taken, it names a record with the text that the extraction is of: the hash says so.
+//!
+//! Kafka shows what a commit wrote partition by partition, so an extraction may be seen before its state is: one whose note
+//! has no state, or an earlier one, is looked for again for a while.
 
 use crate::cohorts::NoteKey;
 use crate::engine::state_of;
@@ -13,9 +16,13 @@ use crate::retraining::Wanted;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use stillroom_connectors::Log;
 use stillroom_dataflow::Record;
 use stillroom_schemas::{Extraction, NoteState};
+
+/// Between two looks for states that are not to be seen yet: nothing tells that they are.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Extractions, by what is known of where their texts stand.
 #[derive(Default)]
@@ -30,8 +37,8 @@ pub(super) struct Located {
     pub(super) states: Offsets,
 }
 
-/// Finds where the texts of extractions stand, from these offsets of the topic of states on; nothing when `stop` is set
-/// meanwhile.
+/// Finds where the texts of extractions stand, from these offsets of the topic of states on, and waits so long at most for
+/// states that are not to be seen yet; nothing when `stop` is set meanwhile.
 ///
 /// # Errors
 /// When the log cannot be read, or a state is none.
@@ -39,8 +46,10 @@ pub(super) fn locate(
     (log, topic): (&dyn Log, &str),
     extracted: BTreeMap<NoteKey, Extraction>,
     states: &Offsets,
+    patience: Duration,
     stop: &AtomicBool,
 ) -> Result<Option<Located>> {
+    let until = Instant::now() + patience;
     let mut search = Search {
         log,
         topic,
@@ -49,18 +58,32 @@ pub(super) fn locate(
         found: BTreeMap::new(),
         located: Located { states: states.clone(), ..Located::default() },
     };
-    let is_whole = search.read(states, stop)?
+    let mut is_whole = search.read(states, stop)?
         && (search.found.len() == search.extracted.len() || states.is_empty() || search.read(&Offsets::new(), stop)?);
+    while is_whole && search.is_ahead() && Instant::now() < until {
+        std::thread::park_timeout(LOOK_AGAIN);
+        is_whole = search.read(states, stop)?;
+    }
     Ok(is_whole.then(|| search.located()))
+}
+
+/// What the last state of a note says.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    /// The note's record at this offset has the text.
+    Text(u64),
+    /// A later revision replaced it.
+    Replaced,
+    /// Another text, of no later revision: what the extraction was committed with may not be to be seen yet.
+    Other,
 }
 
 struct Search<'a> {
     log: &'a dyn Log,
     topic: &'a str,
     extracted: BTreeMap<NoteKey, Extraction>,
-    /// The offset of the note's record; absent where all states so far are of other texts.
-    found: BTreeMap<NoteKey, Option<u64>>,
-    /// How many have no such offset.
+    found: BTreeMap<NoteKey, Seen>,
+    /// Of how many the text was not found.
     left: usize,
     located: Located,
 }
@@ -88,28 +111,40 @@ impl Search<'_> {
 
     fn see(&mut self, record: &Record) -> Result<()> {
         let partition = record.position.partition;
-        let NoteState { note_id, offset, prediction, .. } = state_of(record)?;
+        let NoteState { note_id, revision, offset, prediction, .. } = state_of(record)?;
         let key = (partition, note_id);
         let Some(extraction) = self.extracted.get(&key) else { return Ok(()) };
-        if self.found.get(&key).is_some_and(Option::is_some) {
+        if matches!(self.found.get(&key), Some(Seen::Text(_))) {
             return Ok(());
         }
         let is_of_text = prediction.is_some_and(|said| said.text_hash == extraction.text_hash);
+        let is_later = revision > extraction.revision;
         if is_of_text {
             self.left -= 1;
             let next = self.located.states.entry(partition).or_default();
             *next = (record.position.offset + 1).max(*next);
         }
-        self.found.insert(key, is_of_text.then_some(offset));
+        let seen = match (is_of_text, is_later) {
+            (true, _) => Seen::Text(offset),
+            (false, true) => Seen::Replaced,
+            (false, false) => Seen::Other,
+        };
+        self.found.insert(key, seen);
         Ok(())
+    }
+
+    /// Whether an extraction may be to be seen before its state is.
+    fn is_ahead(&self) -> bool {
+        let is_open = |key: &NoteKey| matches!(self.found.get(key), None | Some(Seen::Other));
+        self.left > 0 && self.extracted.keys().any(is_open)
     }
 
     fn located(self) -> Located {
         let Search { extracted, mut found, mut located, .. } = self;
         for (key, extraction) in extracted {
             match found.remove(&key) {
-                Some(Some(offset)) => drop(located.wanted.entry(key.0).or_default().insert(offset, extraction)),
-                Some(None) => located.superseded += 1,
+                Some(Seen::Text(offset)) => drop(located.wanted.entry(key.0).or_default().insert(offset, extraction)),
+                Some(Seen::Replaced | Seen::Other) => located.superseded += 1,
                 None => located.unknown.push(key.1),
             }
         }

@@ -64,7 +64,8 @@ type Found = (Vec<(u64, String)>, u64, Vec<String>, u64);
 fn found(log: &EmbeddedLog, extracted: &[(&str, &str)], from: u64) -> Found {
     let extracted = extracted.iter().map(|(id, text)| ((0, (*id).to_owned()), extraction(id, text)));
     let stop = AtomicBool::new(false);
-    let located = locate((log, "states"), extracted.collect(), &Offsets::from([(0, from)]), &stop).unwrap().unwrap();
+    let (from, at_once) = (Offsets::from([(0, from)]), Duration::ZERO);
+    let located = locate((log, "states"), extracted.collect(), &from, at_once, &stop).unwrap().unwrap();
     let wanted = located.wanted.into_values().flatten().map(|(offset, extraction)| (offset, extraction.note_id));
     (wanted.collect(), located.superseded, located.unknown, located.states[&0])
 }
@@ -84,6 +85,24 @@ fn the_state_with_the_text_says_where_it_stands() {
     assert_eq!(found(&log, &[("d", "d")], 0), (vec![], 0, vec!["d".to_owned()], 0));
     // The search went on from too far.
     assert_eq!(found(&log, &[("b", "b")], 3), (named(&[(4, "b")]), 0, vec![], 3));
+}
+
+#[test]
+fn a_state_that_comes_to_be_seen_after_its_extraction_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log(folder.path());
+    append(&log, "states", &[state("a", "old", 3)]);
+    let extracted = ["a", "b"].map(|id| ((0, id.to_owned()), extraction(id, "new")));
+    let (stop, from) = (AtomicBool::new(false), Offsets::from([(0, 0)]));
+    std::thread::scope(|scope| {
+        let topic = (&log as &dyn Log, "states");
+        let located = scope.spawn(|| locate(topic, extracted.into(), &from, Duration::from_secs(60), &stop));
+        append(&log, "states", &[state("a", "new", 7)]);
+        append(&log, "states", &[state("b", "new", 9)]);
+        let Located { wanted, superseded, unknown, .. } = located.join().unwrap().unwrap().unwrap();
+        assert_eq!(wanted[&0].keys().copied().collect::<Vec<_>>(), [7, 9]);
+        assert_eq!((superseded, unknown), (0, Vec::<String>::new()));
+    });
 }
 
 #[test]
