@@ -95,8 +95,10 @@ fn a_state_that_comes_to_be_seen_after_its_extraction_is_waited_for() {
     let extracted = ["a", "b"].map(|id| ((0, id.to_owned()), extraction(id, "new")));
     let (stop, from) = (AtomicBool::new(false), Offsets::from([(0, 0)]));
     std::thread::scope(|scope| {
-        let topic = (&log as &dyn Log, "states");
-        let located = scope.spawn(|| locate(topic, extracted.into(), &from, Duration::from_secs(60), &stop));
+        let (topic, from, stop) = ((&log as &dyn Log, "states"), &from, &stop);
+        let located = scope.spawn(move || locate(topic, extracted.into(), from, Duration::from_secs(60), stop));
+        // Nothing tells that the first look is over; were it not, the test would prove less and not fail.
+        std::thread::sleep(Duration::from_millis(300));
         append(&log, "states", &[state("a", "new", 7)]);
         append(&log, "states", &[state("b", "new", 9)]);
         let Located { wanted, superseded, unknown, .. } = located.join().unwrap().unwrap().unwrap();
