@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillroom_dataflow::Record;
 
-/// How long a source with nothing to read waits before it looks again. It adds this much to the latency of a record at most.
+/// How long a source with nothing to read waits before it looks again: another process that appends tells nobody. It adds this much to the latency of a record at most.
 const TAIL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Reads topics of an [`EmbeddedLog`], also while this or another process appends to them.
