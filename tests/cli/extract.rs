@@ -31,9 +31,9 @@ fn note(id: &str, text: &str) -> String {
     json!({"note_id": id, "patient_id": "p", "text": text}).to_string()
 }
 
-/// The entity's part of `text`, counted in `unit`.
-fn slice(text: &str, entity: &Value, unit: &str) -> String {
-    let [start, end] = ["start", "end"].map(|field| entity[field].as_u64().unwrap() as usize);
+/// The part of `text` between the positions `start` and `end` of `at`, counted in `unit`.
+pub(crate) fn slice(text: &str, at: &serde_json::Value, unit: &str) -> String {
+    let [start, end] = ["start", "end"].map(|field| at[field].as_u64().unwrap() as usize);
     match unit {
         "code_point" => text.chars().skip(start).take(end - start).collect(),
         "byte" => text[start..end].to_owned(),

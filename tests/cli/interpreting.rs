@@ -1,5 +1,6 @@
 //! What `extract`, `check` and `run` tell of entities beside where they stand: the student in `models/`, as users have it.
 
+use crate::extract::slice;
 use crate::running::Running;
 use crate::site::Site;
 use crate::support::{json_lines, stderr, stdout, stillroom};
@@ -27,17 +28,6 @@ fn extracted(folder: &Path, text: &str, more: &[&str]) -> Value {
 fn entity<'a>(record: &'a Value, words: &str) -> &'a Value {
     let mut entities = record["entities"].as_array().unwrap().iter();
     entities.find(|entity| entity["text"] == words).unwrap_or_else(|| panic!("no {words} in {record}"))
-}
-
-/// The part of a text between two positions, counted in `unit`.
-fn slice(text: &str, at: &Value, unit: &str) -> String {
-    let [start, end] = ["start", "end"].map(|field| at[field].as_u64().unwrap() as usize);
-    match unit {
-        "code_point" => text.chars().skip(start).take(end - start).collect(),
-        "byte" => text[start..end].to_owned(),
-        "utf16" => String::from_utf16(&text.encode_utf16().collect::<Vec<_>>()[start..end]).unwrap(),
-        other => unreachable!("{other} is no unit"),
-    }
 }
 
 #[test]
