@@ -68,6 +68,22 @@ pub struct Dosage {
     pub duration: Option<Stated>,
 }
 
+impl Dosage {
+    /// The parts that are stated, each with its name, in the order of the fields.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Stated)> {
+        let Dosage { strength, dose, form, route, frequency, duration } = self;
+        let parts = [
+            ("strength", strength),
+            ("dose", dose),
+            ("form", form),
+            ("route", route),
+            ("frequency", frequency),
+            ("duration", duration),
+        ];
+        parts.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)))
+    }
+}
+
 /// Words of a note, and where they stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stated {

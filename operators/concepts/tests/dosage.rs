@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use stillroom_concepts::dosage;
-use stillroom_schemas::{Dosage, Span, Stated, Task};
+use stillroom_schemas::{Span, Stated, Task};
 
 /// The text without brackets; where the first pair of them stood, and where the second one begins.
 fn unmarked(marked: &str) -> (String, Span, Option<u32>) {
@@ -16,30 +16,16 @@ fn unmarked(marked: &str) -> (String, Span, Option<u32>) {
     (text, Span { task: Task::Medication, start: marks[0], end: marks[1] }, marks.get(2).copied())
 }
 
-/// The parts that are there, each with its name.
-fn parts(dosage: &Dosage) -> Vec<(&'static str, &Stated)> {
-    let Dosage { strength, dose, form, route, frequency, duration } = dosage;
-    let all = [
-        ("strength", strength),
-        ("dose", dose),
-        ("form", form),
-        ("route", route),
-        ("frequency", frequency),
-        ("duration", duration),
-    ];
-    all.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?))).collect()
-}
-
 /// The first medication in brackets has this dosage; the second one, if there is one, is the next medication.
 fn check(marked: &str, expected: &str) {
     let (text, medication, next) = unmarked(marked);
     let found = dosage(&text, &medication, next).unwrap_or_default();
     let characters: Vec<char> = text.chars().collect();
-    for (name, stated) in parts(&found) {
+    for (name, stated) in found.parts() {
         let under: String = characters[stated.start as usize..stated.end as usize].iter().collect();
         assert_eq!(stated.text, under, "{name} of {marked}");
     }
-    let shown: Vec<String> = parts(&found).iter().map(|(name, stated)| format!("{name}={}", stated.text)).collect();
+    let shown: Vec<String> = found.parts().map(|(name, stated)| format!("{name}={}", stated.text)).collect();
     assert_eq!(shown.join("; "), expected, "{marked}");
 }
 
@@ -267,7 +253,7 @@ proptest! {
         let count = characters.len() as u32;
         let (start, end) = (start.min(count), (start + length).min(count));
         let found = dosage(&text, &Span { task: Task::Medication, start, end }, next).unwrap_or_default();
-        for (name, stated) in parts(&found) {
+        for (name, stated) in found.parts() {
             let under: String = characters[stated.start as usize..stated.end as usize].iter().collect();
             prop_assert_eq!(&stated.text, &under, "{} of {:?}", name, text);
             // Its own words begin with a name.

@@ -1,7 +1,7 @@
 //! What is known of an entity besides its place, in words for people.
 
 use crate::names;
-use stillroom_schemas::{Dosage, Entity, Stated};
+use stillroom_schemas::Entity;
 
 /// The score, the section, what decided how the entity is meant, its concept and its dosage, one remark each. A dosage is in words of
 /// the note.
@@ -17,30 +17,16 @@ pub(crate) fn remarks(entity: &Entity) -> Vec<String> {
         remarks.push(format!("{vocabulary} {code} {name} ({tier}, {version})"));
     }
     if let Some(dosage) = &entity.dosage {
-        remarks.extend(parts(dosage).into_iter().map(|(what, stated)| format!("{what} {}", stated.text)));
+        remarks.extend(dosage.parts().map(|(what, stated)| format!("{what} {}", stated.text)));
     }
     remarks
-}
-
-/// The parts of a dosage that are stated, and what each is.
-pub(crate) fn parts(dosage: &Dosage) -> Vec<(&'static str, &Stated)> {
-    let Dosage { strength, dose, form, route, frequency, duration } = dosage;
-    let parts = [
-        ("strength", strength),
-        ("dose", dose),
-        ("form", form),
-        ("route", route),
-        ("frequency", frequency),
-        ("duration", duration),
-    ];
-    parts.into_iter().filter_map(|(what, stated)| Some((what, stated.as_ref()?))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing;
-    use stillroom_schemas::{Assertion, Code, Concept, Cue, Task, Tier};
+    use stillroom_schemas::{Assertion, Code, Concept, Cue, Dosage, Stated, Task, Tier};
 
     #[test]
     fn all_that_is_known_is_said() {

@@ -2,7 +2,6 @@
 
 use super::types::{CodeableConcept, Dosage, Dose, Quantity, Range, Timing};
 use super::words::plain;
-use crate::remarks::parts;
 use serde_json::Number;
 use std::cmp::Reverse;
 use stillroom_schemas::Stated;
@@ -10,7 +9,7 @@ use stillroom_schemas::Stated;
 /// The dosage as FHIR has it: its words in their order, the frequency and the route by themselves, and how much is taken at once where
 /// that is a number. A strength is how much a unit holds, so that it is no dose. Nothing where no words are stated.
 pub(super) fn dosage(stated: &stillroom_schemas::Dosage) -> Option<Dosage> {
-    let mut parts: Vec<&Stated> = parts(stated).into_iter().map(|(_, stated)| stated).collect();
+    let mut parts: Vec<&Stated> = stated.parts().map(|(_, stated)| stated).collect();
     parts.sort_by_key(|stated| (stated.start, Reverse(stated.end)));
     let (mut words, mut end) = (Vec::new(), 0);
     for part in parts {
