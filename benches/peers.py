@@ -101,7 +101,7 @@ def in_onnx(session):
 
 
 def export(folder):
-    """ONNX files of the student, fused, in f32 and int8."""
+    """ONNX files of the student, fused, in f32 and int8, and in int8 with a scale for each output of a matrix."""
     import onnx
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -129,8 +129,9 @@ def export(folder):
                                      hidden_size=config.hidden_size, opt_level=1)
     fused.save_model_to_file(str(folder / "f32.onnx"))
     # The fused operators are ONNX Runtime's own, so that it cannot infer their type.
-    quantize_dynamic(str(folder / "f32.onnx"), str(folder / "int8.onnx"), weight_type=QuantType.QInt8,
-                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
+    for kind, per_channel in (("int8", False), ("int8-by-output", True)):
+        quantize_dynamic(str(folder / "f32.onnx"), str(folder / f"{kind}.onnx"), weight_type=QuantType.QInt8,
+                         per_channel=per_channel, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
 
 
 def peak(name):
@@ -257,4 +258,5 @@ def main():
         print(f"| {name} | {unit} | {median} | {least} | {most} |")
 
 
-one(*sys.argv[2:]) if sys.argv[1:2] == ["one"] else main()
+if __name__ == "__main__":
+    one(*sys.argv[2:]) if sys.argv[1:2] == ["one"] else main()
