@@ -27,7 +27,7 @@ def stillroom(corpora, precision):
     """F1 by row, by the program."""
     scores = {}
     for corpus in {corpus for corpus, _ in ROWS}:
-        command = [*EVAL, "--precision", precision, "--model", str(MODEL), "--gold", str(corpora / corpus / "dev.jsonl")]
+        command = [*EVAL, "--precision", precision, "--model", str(MODEL.resolve()), "--gold", str(corpora / corpus / "dev.jsonl")]
         scores[corpus] = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)["word"]
     return [scores[corpus][TASKS[task]]["f1"] for corpus, task in ROWS]
 
@@ -50,25 +50,27 @@ def print_row(name, scores, exact):
     """F1 in f32, or by how much F1 differs from it."""
     differences = [score - of for score, of in zip(scores, exact)]
     cells = [f"{score:.4f}" for score in scores] if scores is exact else [f"{difference:+.4f}" for difference in differences]
-    worst = "" if scores is exact else f"{max(map(abs, differences)):.4f}"
-    print(f"| {name} | {' | '.join(cells)} | {worst} |", flush=True)
+    largest = "" if scores is exact else f"{max(map(abs, differences)):.4f}"
+    print(f"| {name} | {' | '.join(cells)} | {largest} |", flush=True)
 
 
 def main(corpora):
-    print(f"| | {' | '.join(f'{corpus} {TASKS[task]}' for corpus, task in ROWS)} | worst |\n|---|{'---|' * len(ROWS)}---|")
+    print(f"| | {' | '.join(f'{corpus} {TASKS[task]}' for corpus, task in ROWS)} | largest difference |\n|---|{'---|' * len(ROWS)}---|")
     exact = stillroom(corpora, "f32")
     print_row("stillroom f32", exact, exact)
-    print_row("stillroom, 8 bits, by which it differs", stillroom(corpora, "int8"), exact)
-    documents = {corpus: [json.loads(line) for line in (corpora / corpus / "dev.jsonl").read_text().splitlines()]
+    print_row("stillroom, 8 bits", stillroom(corpora, "int8"), exact)
+    documents = {corpus: [json.loads(line) for line in (corpora / corpus / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
                  for corpus in {corpus for corpus, _ in ROWS}}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         export(folder)
         exact = onnx_runtime(documents, folder, "f32")
         print_row("ONNX Runtime f32", exact, exact)
-        for kind in ("int8", "int8-by-output"):
-            print_row(f"ONNX Runtime {kind}, by which it differs", onnx_runtime(documents, folder, kind), exact)
+        for kind, name in (("int8", "int8"), ("int8-by-output", "int8, a scale an output")):
+            print_row(f"ONNX Runtime {name}", onnx_runtime(documents, folder, kind), exact)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     main(pathlib.Path(sys.argv[1]).resolve())

@@ -101,7 +101,8 @@ def in_onnx(session):
 
 
 def export(folder):
-    """ONNX files of the student, fused, in f32 and int8, and in int8 with a scale for each output of a matrix."""
+    """ONNX files of the student, fused, in f32 and int8, and in int8 with a scale for each output of a matrix,
+    which `fidelity.py` alone reads."""
     import onnx
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
