@@ -1,5 +1,6 @@
 //! `stillroom export` on a folder: parts while notes flow, through kills, and what is refused.
 
+use crate::formats::rows;
 use crate::parts::{lines, manifest, parts, read_back};
 use crate::running::{DEADLINE, Running};
 use crate::site::Site;
@@ -7,7 +8,7 @@ use crate::support::{json_lines, stderr, stdout, stillroom, tiny};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Instant;
 
@@ -55,14 +56,6 @@ fn committed(site: &Site) -> BTreeMap<String, Value> {
     values
         .map(|(key, value)| (String::from_utf8(key).unwrap(), serde_json::from_slice::<Value>(&value).unwrap()))
         .collect()
-}
-
-/// Rows of a table of OMOP, by its columns.
-fn rows(path: &Path, columns: &[&str]) -> BTreeSet<Vec<String>> {
-    let mut reader = csv::Reader::from_path(path).unwrap();
-    let header = reader.headers().unwrap().clone();
-    let at: Vec<usize> = columns.iter().map(|name| header.iter().position(|it| it == *name).unwrap()).collect();
-    reader.records().map(|row| at.iter().map(|at| row.as_ref().unwrap()[*at].to_owned()).collect()).collect()
 }
 
 #[test]
@@ -138,12 +131,12 @@ fn ids_of_omop_stay_over_parts_and_what_it_cannot_hold_is_told() {
         ("note.csv", &["note_id", "person_id", "note_date", "note_text"][..]),
         ("note_nlp.csv", &["note_nlp_id", "note_id", "lexical_variant", "offset"][..]),
     ] {
-        let of_part = |part: &PathBuf| rows(&part.join("omop").join(table), columns);
+        let of_part = |part: &PathBuf| rows::<BTreeSet<_>>(&part.join("omop").join(table), columns);
         // The first part has the note as it was before.
         let of_parts: BTreeSet<Vec<String>> = parts[1..].iter().flat_map(of_part).collect();
-        assert_eq!(of_parts, rows(&whole.join(table), columns), "{table}");
+        assert_eq!(of_parts, rows::<BTreeSet<_>>(&whole.join(table), columns), "{table}");
     }
-    let id = |part: &PathBuf| rows(&part.join("omop/note.csv"), &["note_id"]);
+    let id = |part: &PathBuf| rows::<BTreeSet<_>>(&part.join("omop/note.csv"), &["note_id"]);
     assert_eq!(id(&parts[0]), id(&parts[4]), "an amended note has the number that it had");
 }
 

@@ -32,7 +32,7 @@ fn notes(folder: &Path) -> PathBuf {
 }
 
 /// The columns of a CSV file of OMOP, row by row.
-fn rows(path: &Path, columns: &[&str]) -> Vec<Vec<String>> {
+pub(crate) fn rows<Rows: FromIterator<Vec<String>>>(path: &Path, columns: &[&str]) -> Rows {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().clone();
     let at: Vec<usize> = columns.iter().map(|name| header.iter().position(|it| it == *name).unwrap()).collect();
@@ -52,7 +52,7 @@ fn tables_of_omop_have_what_lines_have() {
     assert_eq!(found.status.code(), Some(3), "{}", stderr(&found));
     assert!(found.stdout.is_empty() && stderr(&found).contains("notes.jsonl, line 2"), "{}", stderr(&found));
 
-    let beside = rows(&out.join("note_stillroom.csv"), &["source_note_id", "revision"]);
+    let beside = rows::<Vec<_>>(&out.join("note_stillroom.csv"), &["source_note_id", "revision"]);
     assert_eq!(beside, [["ward/2", "0"], ["ward/1", "1"], ["../3", "0"]]);
     let mut expected = Vec::new();
     for (id, revision) in [("ward/2", 0), ("ward/1", 1), ("../3", 0)] {
@@ -62,7 +62,7 @@ fn tables_of_omop_have_what_lines_have() {
         }
     }
     assert!(expected.len() > 2, "{expected:?} proves little");
-    assert_eq!(rows(&out.join("note_nlp.csv"), &["lexical_variant", "offset"]), expected);
+    assert_eq!(rows::<Vec<_>>(&out.join("note_nlp.csv"), &["lexical_variant", "offset"]), expected);
 
     let again = extract(&notes, &["--format", "omop", "-o", out.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(1));
@@ -135,5 +135,5 @@ fn a_note_without_a_date_ends_the_run_and_leaves_nothing_half_written() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
     let dated = ["--format", "omop", "-o", out.to_str().unwrap(), "--omop-undated", "2026-01-31"];
     stdout(&extract(&text, &dated));
-    assert_eq!(rows(&out.join("note.csv"), &["note_date", "person_id"]), [["2026-01-31", "0"]]);
+    assert_eq!(rows::<Vec<_>>(&out.join("note.csv"), &["note_date", "person_id"]), [["2026-01-31", "0"]]);
 }
