@@ -27,20 +27,11 @@ pub(crate) struct StudentConfig {
     pub(crate) precision: Precision,
     /// Notes that are read at once on a processor, 1 to 256; 0 is one for every core. Default 0.
     pub(crate) threads: usize,
-    /// Whether a GPU computes attention in one kernel, where it agrees with the plain computation as the student is loaded. Default
-    /// true.
-    pub(crate) fused_attention: bool,
 }
 
 impl Default for StudentConfig {
     fn default() -> StudentConfig {
-        StudentConfig {
-            folders: Vec::new(),
-            device: "cpu".into(),
-            precision: Precision::Auto,
-            threads: 0,
-            fused_attention: true,
-        }
+        StudentConfig { folders: Vec::new(), device: "cpu".into(), precision: Precision::Auto, threads: 0 }
     }
 }
 
@@ -127,12 +118,7 @@ impl StudentConfig {
     /// When the device has no such name.
     pub(crate) fn device(&self, engine: &EngineConfig) -> Result<Device> {
         let indices = cuda_indices(&self.device).map_err(|refused| anyhow!("the device is {refused}"))?;
-        let on_gpus = |indices| GpuConfig {
-            indices,
-            precision: self.precision,
-            pieces_max: engine.tokens_max,
-            fused_attention: self.fused_attention,
-        };
+        let on_gpus = |indices| GpuConfig { indices, precision: self.precision, pieces_max: engine.tokens_max };
         Ok(indices.map_or(Device::Cpu(self.precision), |indices| Device::Cuda(on_gpus(indices))))
     }
 

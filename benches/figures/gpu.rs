@@ -4,7 +4,7 @@
 //!     cargo run --release --features cuda --example figures -- gpu --device cuda:0 --seconds 400 --out /tmp/gpu
 //!
 //! What matters most is measured first, and every row is printed as it is there, so that a run that is cut off leaves the first rows.
-//! Padding is never counted. With `--device cpu` the same program runs on the processor, on tiny students unless `--students`
+//! With `--device cpu` the same program runs on the processor, on tiny students unless `--students`
 //! names others: that says whether the bench works, and nothing of speed.
 
 mod made_up;
@@ -32,18 +32,21 @@ struct Options {
     /// Seconds after which nothing more is begun.
     #[arg(long, default_value_t = 400)]
     seconds: u64,
-    /// A folder for `gpu.json`, `windows.json` and made-up students.
+    /// A folder for `gpu.json`, or `gpu-training.json` of training alone, `windows.json` and made-up students.
     #[arg(long, default_value = "target/gpu-figures")]
     out: PathBuf,
     /// Notes of the demo to read; their windows are read again and again.
     #[arg(long, default_value_t = 2000)]
     notes: usize,
     /// Seconds of each measurement of speed.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 3.0)]
     round: f64,
     /// Students in the order in which they are measured: base and tiny (random weights), minilm (the one that comes with stillroom).
     #[arg(long, value_delimiter = ',')]
     students: Vec<String>,
+    /// What to measure, of speed, parity, engine and training; all unless it is said.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// A student and the size of its network.
@@ -58,7 +61,8 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     let options = Options::try_parse_from(arguments)?;
     std::fs::create_dir_all(&options.out).with_context(|| format!("cannot create {}", options.out.display()))?;
     let indices = cuda_indices(&options.device).map_err(anyhow::Error::msg)?;
-    let mut report = Report::begin(&options.out.join("gpu.json"), options.device.clone());
+    let name = ["gpu"].into_iter().chain(options.only.iter().map(String::as_str)).collect::<Vec<_>>().join("-");
+    let mut report = Report::begin(&options.out.join(format!("{name}.json")), options.device.clone());
     report.say(format!("burn 0.21.0, cubecl 0.10.0; {}", support::machine()));
     if let Some(indices) = &indices {
         for gpu in gpus(indices)? {
@@ -92,35 +96,42 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         pieces_max: if indices.is_some() { GpuConfig::default().pieces_max } else { 512 },
         indices: indices.unwrap_or_default(),
     };
-    bench.paddings(&mut report);
     let subjects = subjects(&options, bench.on_gpu)?;
-    plan(&bench, &subjects, &mut report)?;
+    plan(&bench, &subjects, &options.only, &mut report)?;
     report.end();
     Ok(())
 }
 
-/// Every measurement, the most important first.
-fn plan(bench: &Bench, subjects: &[Subject], report: &mut Report) -> Result<()> {
-    let budgets: &[usize] = if bench.on_gpu { &[131_072, 8192] } else { &[1024] };
+/// Every measurement that is asked for, the most important first.
+fn plan(bench: &Bench, subjects: &[Subject], only: &[String], report: &mut Report) -> Result<()> {
+    // A processor has no half precision; the bench is tried there, not the precision.
+    let (first, others): (Precision, &[Precision]) =
+        if bench.on_gpu { (Precision::Bf16, &[Precision::F16, Precision::F32]) } else { (Precision::F32, &[]) };
+    let budgets: &[usize] = if bench.on_gpu { &[131_072, 65_536, 16_384, 8192] } else { &[1024] };
     let usual = bench.pieces_max;
+    let is_asked = |what: &str| only.is_empty() || only.iter().any(|one| one == what);
+    let speeds = |subject: &Subject, configs: &[(Precision, usize)], report: &mut Report| {
+        configs
+            .iter()
+            .filter(|_| is_asked("speed"))
+            .try_for_each(|&(precision, pieces_max)| bench.speed(subject, &bench.config(precision, pieces_max), report))
+    };
     for subject in subjects {
-        bench.speed(subject, &bench.config(Precision::Bf16, usual), report)?;
-        bench.parity(subject, Precision::Bf16, report)?;
-        bench.pipeline(subject, report)?;
+        speeds(subject, &[(first, usual)], report)?;
+    }
+    for subject in subjects.iter().filter(|_| is_asked("engine")) {
+        bench.pipeline(subject, first, report)?;
+    }
+    for subject in subjects.iter().filter(|_| is_asked("parity") && bench.on_gpu) {
+        bench.parity(subject, &[&[first], others].concat(), report)?;
     }
     for subject in subjects {
+        speeds(subject, &others.iter().map(|&precision| (precision, usual)).collect::<Vec<_>>(), report)?;
+        speeds(subject, &budgets.iter().map(|&pieces_max| (first, pieces_max)).collect::<Vec<_>>(), report)?;
+    }
+    for subject in subjects.iter().filter(|_| is_asked("training")) {
         for precision in [Precision::Bf16, Precision::F32] {
             bench.training(subject, precision, report)?;
-        }
-    }
-    for subject in subjects {
-        for precision in [Precision::F16, Precision::F32] {
-            bench.speed(subject, &bench.config(precision, usual), report)?;
-            bench.parity(subject, precision, report)?;
-        }
-        bench.speed(subject, &GpuConfig { fused_attention: false, ..bench.config(Precision::Bf16, usual) }, report)?;
-        for &pieces_max in budgets {
-            bench.speed(subject, &bench.config(Precision::Bf16, pieces_max), report)?;
         }
     }
     Ok(())
@@ -162,10 +173,14 @@ fn windows(notes: usize) -> Result<Vec<Window>> {
 
 impl Bench {
     fn config(&self, precision: Precision, pieces_max: usize) -> GpuConfig {
-        GpuConfig { indices: self.indices.clone(), precision, pieces_max, fused_attention: true }
+        GpuConfig { indices: self.indices.clone(), precision, pieces_max }
     }
 
-    fn device(&self, config: &GpuConfig) -> Device {
+    fn tagging_on(&self, config: &GpuConfig) -> Device {
+        if self.on_gpu { Device::Cuda(config.clone()) } else { Device::Cpu(Precision::F32) }
+    }
+
+    fn training_on(&self, config: &GpuConfig) -> Device {
         if self.on_gpu { Device::Cuda(config.clone()) } else { Device::Padded(config.clone()) }
     }
 }

@@ -148,7 +148,7 @@ impl StudyStudents {
     /// How students in these folders read.
     pub(crate) fn reader(&self, folders: Vec<PathBuf>) -> StudentConfig {
         let (device, threads) = (self.device.clone(), self.threads());
-        StudentConfig { folders, device, precision: self.precision, threads, ..StudentConfig::default() }
+        StudentConfig { folders, device, precision: self.precision, threads }
     }
 
     /// Refuses what students cannot learn or read with, as far as it is known before their bases are.

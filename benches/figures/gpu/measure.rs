@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use stillroom::engine::{EngineConfig, run};
 use stillroom_dataflow::{Students, Tagger, TaggerFactory, TaggerPool, Window};
 use stillroom_schemas::Task;
-use stillroom_student::{Device, GpuConfig, Precision, Progress, Recipe, Student, TrainConfig, padded_pieces, train};
+use stillroom_student::{Device, GpuConfig, Precision, Progress, Recipe, Student, TrainConfig, train};
 
 /// The windows that are compared with the processor, which takes seconds for a hundred.
 const PARITY_WINDOWS: usize = 64;
@@ -55,38 +55,29 @@ impl Bench {
     }
 
     fn taggers(&self, subject: &Subject, config: &GpuConfig) -> Result<Vec<Box<dyn Tagger>>> {
-        Ok(Student::taggers(std::slice::from_ref(&subject.student), self.device(config), 1)?)
+        Ok(Student::taggers(std::slice::from_ref(&subject.student), self.tagging_on(config), 1)?)
     }
 
-    /// Word pieces and notes a second, padding, the share of the roof, the latency of a note alone, memory and the time to warm up.
+    /// Word pieces and notes a second, the share of the roof, the latency of a note alone, memory and the time to warm up.
     pub(crate) fn speed(&self, subject: &Subject, config: &GpuConfig, report: &mut Report) -> Result<()> {
-        let attention = if config.fused_attention { "" } else { ", plain attention" };
-        let of = format!("{} {}{attention}, {} pieces a launch", subject.name, config.precision, config.pieces_max);
+        let of = format!("{} {}, {} pieces at once", subject.name, config.precision, config.pieces_max);
         if !self.has_time(&of, report) {
             return Ok(());
         }
         let began = Instant::now();
         let mut taggers = self.taggers(subject, config)?;
         let warm = began.elapsed().as_secs_f64();
-        let batches = batches(&self.windows, config.pieces_max);
-        tag(&mut taggers, &batches[..batches.len().min(4)]);
-        let (began, mut rounds) = (Instant::now(), 0usize);
-        while rounds == 0 || began.elapsed() < self.round {
-            tag(&mut taggers, &batches);
-            rounds += 1;
-        }
-        let seconds = began.elapsed().as_secs_f64();
+        let rate = self.rate(&mut taggers, config);
         let pieces = self.lengths.iter().sum::<usize>() as f64;
-        let (rate, notes) = (rounds as f64 * pieces / seconds, rounds as f64 * self.notes as f64 / seconds);
+        let notes = rate * self.notes as f64 / pieces;
         // The mean over word pieces, not windows, of the length of their window.
         let length = self.lengths.iter().map(|length| (length * length) as f64).sum::<f64>() / pieces;
         let mut figures = vec![
             ("word pieces/s", rate),
             ("notes/s", notes),
-            ("padding %", self.padding(&batches, config.pieces_max)),
             ("TFLOP/s", rate * subject.sizes.operations(length) / 1e12),
         ];
-        let devices = taggers.len() as f64 / 2.0;
+        let devices = (taggers.len() as f64 / 2.0).max(1.0);
         if let Some(roof) = roof(config.precision, &self.indices) {
             figures.push(("% of the roof", 100.0 * rate * subject.sizes.operations(length) / (roof * devices)));
         }
@@ -94,32 +85,32 @@ impl Bench {
             figures.extend(shares_of_goals(rate / devices, notes / devices));
         }
         let (half, most) = self.latency(taggers[0].as_mut())?;
+        if taggers.len() > 1 {
+            figures.push(("word pieces/s of one tagger alone", self.rate(&mut taggers[..1], config)));
+        }
         figures.extend([("p50 ms", half), ("p99 ms", most), ("warm-up s", warm)]);
         figures.extend(gpu_memory(self.on_gpu).map(|mib| ("GPU MiB", mib)));
         report.row("speed", &of, &figures);
         Ok(())
     }
 
+    /// Word pieces a second of taggers together, over a stream of batches as long as a measurement.
+    fn rate(&self, taggers: &mut [Box<dyn Tagger>], config: &GpuConfig) -> f64 {
+        let batches = batches(&self.windows, config.pieces_max);
+        let began = Instant::now();
+        let first = &batches[..batches.len().min(4)];
+        tag(taggers, first);
+        let rounds =
+            self.round.as_secs_f64() / began.elapsed().as_secs_f64() * first.len() as f64 / batches.len() as f64;
+        let rounds = (rounds.ceil() as usize).clamp(1, 1000);
+        let stream: Vec<_> = batches.iter().cycle().take(rounds * batches.len()).cloned().collect();
+        let pieces = self.lengths.iter().sum::<usize>();
+        (rounds * pieces) as f64 / tag(taggers, &stream)
+    }
+
     /// Whether goals were set for what is measured.
     fn has_goals(&self, subject: &Subject, config: &GpuConfig) -> bool {
         self.on_gpu && subject.name == "base" && config.precision != Precision::F32
-    }
-
-    /// The share of padding in percent, over launches of at most `pieces_max` word pieces.
-    fn padding(&self, batches: &[Vec<&Window>], pieces_max: usize) -> f64 {
-        let of_batch = |batch: &Vec<&Window>| {
-            padded_pieces(pieces_max, &batch.iter().map(|window| window.ids.len()).collect::<Vec<_>>())
-        };
-        let padded: usize = batches.iter().map(of_batch).sum();
-        100.0 * (1.0 - self.lengths.iter().sum::<usize>() as f64 / padded as f64)
-    }
-
-    /// The share of padding for some sizes of launches; it needs no device.
-    pub(crate) fn paddings(&self, report: &mut Report) {
-        for pieces_max in [8192, 32_768, 131_072] {
-            let share = self.padding(&batches(&self.windows, pieces_max), pieces_max);
-            report.row("padding", &format!("{pieces_max} pieces a launch"), &[("padding %", share)]);
-        }
     }
 
     /// Milliseconds of the windows of a note alone, p50 and p99.
@@ -137,28 +128,31 @@ impl Bench {
     }
 
     /// Agreement with the processor in `f32`.
-    pub(crate) fn parity(&self, subject: &Subject, precision: Precision, report: &mut Report) -> Result<()> {
-        let of = format!("{} {precision}", subject.name);
-        if !self.has_time(&format!("parity of {of}"), report) {
+    pub(crate) fn parity(&self, subject: &Subject, precisions: &[Precision], report: &mut Report) -> Result<()> {
+        if !self.has_time(&format!("parity of {}", subject.name), report) {
             return Ok(());
         }
         let windows: Vec<&Window> = self.windows.iter().take(PARITY_WINDOWS).collect();
         let students = std::slice::from_ref(&subject.student);
         let exact = Student::taggers(students, Device::Cpu(Precision::F32), 1)?.remove(0).tag(&windows)?.concat();
-        let said = self.taggers(subject, &self.config(precision, self.pieces_max))?.remove(0).tag(&windows)?.concat();
-        report.row("parity with f32 on the processor", &of, &agreement(&said, &exact, &subject.student));
+        for &precision in precisions {
+            let config = self.config(precision, self.pieces_max);
+            let said = self.taggers(subject, &config)?.remove(0).tag(&windows)?.concat();
+            let of = format!("{} {precision}", subject.name);
+            report.row("parity with f32 on the processor", &of, &agreement(&said, &exact, &subject.student));
+        }
         Ok(())
     }
 
     /// The whole engine on a folder: a backlog of notes, tokenized, tagged and committed.
-    pub(crate) fn pipeline(&self, subject: &Subject, report: &mut Report) -> Result<()> {
+    pub(crate) fn pipeline(&self, subject: &Subject, precision: Precision, report: &mut Report) -> Result<()> {
         if !self.has_time(&format!("the engine with {}", subject.name), report) {
             return Ok(());
         }
         let workers = support::cores().div_ceil(2);
         let usual = if self.on_gpu { EngineConfig::for_gpu() } else { EngineConfig::default() };
         let engine = EngineConfig { workers, ..usual };
-        let taggers = self.taggers(subject, &self.config(Precision::Bf16, self.pieces_max))?;
+        let taggers = self.taggers(subject, &self.config(precision, self.pieces_max))?;
         let factory = |tagger| Box::new(move || Ok(tagger)) as TaggerFactory;
         let factories = taggers.into_iter().map(factory).collect();
         let folder = tempfile::tempdir()?;
@@ -169,7 +163,7 @@ impl Bench {
         let began = Instant::now();
         let progress = run(&engine, parts, Arc::new(AtomicBool::new(false)))?;
         let rate = progress.totals.notes as f64 / began.elapsed().as_secs_f64();
-        let of = format!("{} bf16, {workers} workers, {} notes", subject.name, progress.totals.notes);
+        let of = format!("{} {precision}, {workers} workers, {} notes", subject.name, progress.totals.notes);
         report.row("the whole engine", &of, &[("notes/s", rate)]);
         Ok(())
     }
@@ -195,7 +189,7 @@ impl Bench {
             dev_documents_max: 4,
             teachers: Vec::new(),
             threads: 1,
-            device: self.device(&self.config(precision, self.pieces_max)),
+            device: self.training_on(&self.config(precision, self.pieces_max)),
         };
         let (began, mut half, mut last) = (Instant::now(), (0.0, 0.0), (0.0, 0.0));
         train(&config, &[corpus], &[dev], &mut |progress| {

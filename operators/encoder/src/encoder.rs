@@ -72,13 +72,7 @@ impl Encoder {
         config.check()?;
         let hidden = config.hidden;
         let mut tensors = Tensors::new(tensors, &config);
-        let embedding = |name: &str| format!("bert.embeddings.{name}.weight");
-        let words = tensors.take(&embedding("word_embeddings"), config.vocabulary * hidden)?;
-        let mut positions = tensors.take(&embedding("position_embeddings"), config.positions * hidden)?;
-        let kind = tensors.first_row(&embedding("token_type_embeddings"), hidden)?;
-        for position in positions.chunks_exact_mut(hidden) {
-            position.iter_mut().zip(&kind).for_each(|(position, kind)| *position += kind);
-        }
+        let [words, positions] = tensors.embeddings(&config)?;
         let norm = tensors.norm("bert.embeddings.LayerNorm", hidden)?;
         let layers =
             (0..config.layers).map(|index| Layer::new(&config, index, &mut tensors)).collect::<Result<_, _>>()?;
@@ -128,14 +122,8 @@ impl Encoder {
 
     /// Words and positions, `[tokens, hidden]`, and room for what is to come.
     fn embed(&self, ids: &[u32], scratch: &mut Scratch) -> Result<(), EncoderError> {
-        let EncoderConfig { hidden, intermediate, vocabulary, positions, .. } = self.config;
-        let tokens = ids.len();
-        if tokens > positions {
-            return Err(EncoderError::TooLong { tokens, positions });
-        }
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-            return Err(EncoderError::Vocabulary { id, vocabulary });
-        }
+        self.config.check_window(ids)?;
+        let (&EncoderConfig { hidden, intermediate, .. }, tokens) = (&self.config, ids.len());
         scratch.x.resize(tokens * hidden, 0.0);
         scratch.x_bytes.reserve(tokens, hidden, self.levels);
         scratch.projected.resize(tokens * 3 * hidden, 0.0);
@@ -198,11 +186,11 @@ impl Layer {
         let projections = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
         let scale = ((hidden / config.heads) as f32).sqrt().recip();
         Ok(Layer {
-            project: tensors.linear(&projections, [hidden, hidden])?.scaled(0..hidden, scale),
-            attended: tensors.linear(&[name("attention.output.dense")], [hidden, hidden])?,
+            project: tensors.matrix(&projections, [hidden, hidden])?.scaled(0..hidden, scale),
+            attended: tensors.matrix(&[name("attention.output.dense")], [hidden, hidden])?,
             attended_norm: tensors.norm(&name("attention.output.LayerNorm"), hidden)?,
-            up: tensors.linear(&[name("intermediate.dense")], [inner, hidden])?,
-            down: tensors.linear(&[name("output.dense")], [hidden, inner])?,
+            up: tensors.matrix(&[name("intermediate.dense")], [inner, hidden])?,
+            down: tensors.matrix(&[name("output.dense")], [hidden, inner])?,
             norm: tensors.norm(&name("output.LayerNorm"), hidden)?,
         })
     }

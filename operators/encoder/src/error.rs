@@ -44,4 +44,7 @@ pub enum EncoderError {
         /// Word pieces of the model.
         vocabulary: usize,
     },
+    /// A device or a library of its maker failed.
+    #[error("the device failed: {0}")]
+    Device(String),
 }

@@ -15,6 +15,8 @@
 //! with 12 by up to 0.0014. Embeddings, attention, norms and the head are `f32`.
 
 mod attention;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod encoder;
 mod error;
 mod kernel;

@@ -39,6 +39,17 @@ impl EncoderConfig {
             _ => Ok(()),
         }
     }
+
+    /// # Errors
+    /// When the window is longer than the positions, or a word piece is outside of the vocabulary.
+    pub(crate) fn check_window(&self, ids: &[u32]) -> Result<(), EncoderError> {
+        let EncoderConfig { vocabulary, positions, .. } = *self;
+        if ids.len() > positions {
+            return Err(EncoderError::TooLong { tokens: ids.len(), positions });
+        }
+        let outside = ids.iter().find(|&&id| id as usize >= vocabulary);
+        outside.map_or(Ok(()), |&id| Err(EncoderError::Vocabulary { id, vocabulary }))
+    }
 }
 
 /// Tensors as they are asked for, checked.
@@ -71,7 +82,7 @@ impl<F: FnMut(&str) -> Option<Vec<f32>>> Tensors<F> {
     }
 
     /// The first row of a tensor of rows of `columns`.
-    pub(crate) fn first_row(&mut self, name: &str, columns: usize) -> Result<Vec<f32>, EncoderError> {
+    fn first_row(&mut self, name: &str, columns: usize) -> Result<Vec<f32>, EncoderError> {
         let mut tensor = self.any(name)?;
         if tensor.is_empty() || !tensor.len().is_multiple_of(columns) {
             let (tensor, values) = (name.to_owned(), tensor.len());
@@ -81,14 +92,33 @@ impl<F: FnMut(&str) -> Option<Vec<f32>>> Tensors<F> {
         Ok(tensor)
     }
 
-    /// The linear layers `names`, all from `inputs` to `outputs` features, one below the other in one matrix.
-    pub(crate) fn linear(&mut self, names: &[String], shape: [usize; 2]) -> Result<Matrix, EncoderError> {
+    /// The tables of words, `[vocabulary, hidden]`, and of positions, `[positions, hidden]`, with the embedding of token type 0,
+    /// which notes are of, added to these.
+    pub(crate) fn embeddings(&mut self, config: &EncoderConfig) -> Result<[Vec<f32>; 2], EncoderError> {
+        let (name, hidden) = (|name: &str| format!("bert.embeddings.{name}.weight"), config.hidden);
+        let words = self.take(&name("word_embeddings"), config.vocabulary * hidden)?;
+        let mut positions = self.take(&name("position_embeddings"), config.positions * hidden)?;
+        let kind = self.first_row(&name("token_type_embeddings"), hidden)?;
+        for position in positions.chunks_exact_mut(hidden) {
+            position.iter_mut().zip(&kind).for_each(|(position, kind)| *position += kind);
+        }
+        Ok([words, positions])
+    }
+
+    /// The linear layers `names`, each `[outputs, inputs]`, one below the other: weights and bias.
+    pub(crate) fn linear(&mut self, names: &[String], shape: [usize; 2]) -> Result<(Vec<f32>, Vec<f32>), EncoderError> {
         let [outputs, inputs] = shape;
         let (mut weights, mut bias) = (Vec::new(), Vec::new());
         for name in names {
             weights.append(&mut self.take(&format!("{name}.weight"), outputs * inputs)?);
             bias.append(&mut self.take(&format!("{name}.bias"), outputs)?);
         }
+        Ok((weights, bias))
+    }
+
+    /// The same in one matrix, packed.
+    pub(crate) fn matrix(&mut self, names: &[String], shape: [usize; 2]) -> Result<Matrix, EncoderError> {
+        let (weights, bias) = self.linear(names, shape)?;
         Ok(Matrix::pack(&weights, &bias))
     }
 

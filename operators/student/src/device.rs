@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use stillroom_encoder::Kernel;
+#[cfg(feature = "cuda")]
+use stillroom_encoder::cuda::Real;
 
 /// Where a student runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub enum Device {
     Cpu(Precision),
     /// CUDA devices, in a build with the feature `cuda`.
     Cuda(GpuConfig),
-    /// What a GPU does, on the processor and slowly: padded texts, in half precision if asked for. For checks.
+    /// How a GPU trains, on the processor and slowly: padded texts, in half precision if asked for. For checks.
     Padded(GpuConfig),
 }
 
@@ -25,17 +27,14 @@ pub struct GpuConfig {
     pub indices: Vec<usize>,
     /// In what matrices are multiplied.
     pub precision: Precision,
-    /// Word pieces of a launch at most, padding included; a longer window is a launch of its own. As many as
-    /// a batch has, so that a batch is few launches.
+    /// Word pieces that are computed at once, at most; memory is taken for as many.
     pub pieces_max: usize,
-    /// Whether the backend's fused attention is used, where it agrees with the plain one.
-    pub fused_attention: bool,
 }
 
 impl Default for GpuConfig {
-    /// All devices, `bf16`, 32,768 word pieces a launch and fused attention.
+    /// All devices, `bf16`, and 32,768 word pieces at once.
     fn default() -> GpuConfig {
-        GpuConfig { indices: Vec::new(), precision: Precision::Auto, pieces_max: 32_768, fused_attention: true }
+        GpuConfig { indices: Vec::new(), precision: Precision::Auto, pieces_max: 32_768 }
     }
 }
 
@@ -98,6 +97,19 @@ impl Precision {
                 cause: "int8 is a precision of processors; choose auto, bf16, f16 or f32".into(),
             }),
         }
+    }
+
+    /// The same for tagging.
+    ///
+    /// # Errors
+    /// As above.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn real(self) -> Result<Real, StudentError> {
+        Ok(match self.resolved(true)? {
+            Precision::F16 => Real::F16,
+            Precision::F32 => Real::F32,
+            _ => Real::Bf16,
+        })
     }
 
     /// What it stands for on a GPU, or else on this processor: `auto` for what is fastest there, the others for themselves.

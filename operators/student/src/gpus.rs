@@ -30,7 +30,7 @@ pub struct Gpu {
 /// The devices of these indices; all when there are none.
 ///
 /// # Errors
-/// When the build has no CUDA, the driver, its compiler NVRTC or CUDA's headers are missing, or there is no such device. Says what
+/// When the build has no CUDA, the driver, its compiler NVRTC, cuBLASLt or CUDA's headers are missing, or there is no such device. Says what
 /// to install or set.
 pub fn gpus(indices: &[usize]) -> Result<Vec<Gpu>, StudentError> {
     let found = found()?;
@@ -77,6 +77,10 @@ fn asked() -> Result<Vec<Gpu>, String> {
                     LD_LIBRARY_PATH"
             .into());
     }
+    // SAFETY: as above.
+    if !unsafe { cudarc::cublaslt::sys::is_culib_present() } {
+        return Err("there is no libcublasLt.so, which multiplies; install CUDA's cuBLAS, and name its folder in LD_LIBRARY_PATH".into());
+    }
     let headers = headers();
     if !headers.join("cuda_fp16.h").exists() {
         return Err(format!(
@@ -105,7 +109,7 @@ fn asked() -> Result<Vec<Gpu>, String> {
 
 /// Where Burn's compiler looks for CUDA's headers, as cubecl-cuda 0.10 chooses the folder.
 #[cfg(feature = "cuda")]
-fn headers() -> std::path::PathBuf {
+pub(crate) fn headers() -> std::path::PathBuf {
     let places = [("/usr/local/cuda", "/usr/local/cuda"), ("/opt/cuda", "/opt/cuda"), ("/usr/bin/nvcc", "/usr")];
     let found = places.into_iter().find(|(sign, _)| std::path::Path::new(sign).exists());
     let place =

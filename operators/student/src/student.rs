@@ -7,7 +7,6 @@ use crate::config::BertConfig;
 use crate::dropout::Dropout;
 use crate::eight_bit::EightBitTagger;
 use crate::manifest::Manifest;
-use crate::padded_tagger::PaddedTagger;
 use crate::tagger::BertTagger;
 use crate::weights::{Weights, weights_file};
 use crate::{Device, Precision, StudentError, files};
@@ -15,7 +14,9 @@ use burn::backend::Flex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillroom_dataflow::{Tagger, Tokenizer};
-use stillroom_encoder::{Encoder, EncoderConfig, Scratch};
+#[cfg(feature = "cuda")]
+use stillroom_encoder::cuda::{CudaDevice, CudaEncoder, Real};
+use stillroom_encoder::{Encoder, EncoderConfig, EncoderError, Scratch};
 use stillroom_schemas::{ModelId, Task};
 
 /// A student: tokenizer, architecture and weights of one folder.
@@ -109,7 +110,7 @@ impl Student {
     }
 
     /// Taggers that share the weights of `students`: one model for all tasks, or several with tasks of their own. On a processor
-    /// they are `count`; on GPUs two for each, which is when they return: with every shape of a launch compiled and tuned.
+    /// they are `count`, on GPUs two for each.
     ///
     /// # Errors
     /// When two students have a head for one task, or other tokenizers, or when the device or the weights cannot be used.
@@ -120,13 +121,12 @@ impl Student {
                 EightBitTagger::new(students).map(|tagger| tagger.several(count))
             }
             Device::Cpu(_) => BertTagger::<Flex>::new(students, Default::default())?.one_thread_each(count),
-            Device::Padded(config) => {
-                PaddedTagger::<Flex>::start(students, vec![("padded".into(), Default::default())], &config)
+            Device::Padded(_) => {
+                let cause = "it is for training; tag on a processor or on a GPU".to_owned();
+                Err(StudentError::Device { device: "padded".into(), cause })
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(config) => {
-                PaddedTagger::<burn::backend::Cuda>::start(students, crate::gpus::devices(&config.indices)?, &config)
-            }
+            Device::Cuda(config) => crate::cuda_tagger::CudaTagger::start(students, &config),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda(_) => Err(crate::gpus::no_cuda()),
         }
@@ -170,7 +170,20 @@ impl Student {
 
     /// The same network in 8 bits.
     pub(crate) fn encoder(&self) -> Result<Encoder, StudentError> {
-        let config = EncoderConfig {
+        let encoder = Encoder::new(self.architecture(), 2 * self.tasks.len(), |name| self.weights.values(name));
+        encoder.map_err(|error| self.refused(&error))
+    }
+
+    /// The same network on a device, its weights rounded to `real`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda_encoder(&self, device: &Arc<CudaDevice>, real: Real) -> Result<CudaEncoder, StudentError> {
+        let tensors = |name: &str| self.weights.values(name);
+        let encoder = CudaEncoder::new(device, real, self.architecture(), self.tasks.len(), tensors);
+        encoder.map_err(|error| self.refused(&error))
+    }
+
+    fn architecture(&self) -> EncoderConfig {
+        EncoderConfig {
             hidden: self.config.hidden_size,
             layers: self.config.num_hidden_layers,
             heads: self.config.num_attention_heads,
@@ -178,10 +191,11 @@ impl Student {
             layer_norm_eps: self.config.layer_norm_eps as f32,
             vocabulary: self.config.vocab_size,
             positions: self.config.max_position_embeddings,
-        };
-        let encoder = Encoder::new(config, 2 * self.tasks.len(), |name| self.weights.values(name));
-        let path = self.weights.path();
-        encoder.map_err(|error| StudentError::Unsupported { path: path.to_owned(), cause: error.to_string() })
+        }
+    }
+
+    fn refused(&self, error: &EncoderError) -> StudentError {
+        StudentError::Unsupported { path: self.weights.path().to_owned(), cause: error.to_string() }
     }
 }
 

@@ -1,15 +1,15 @@
-//! BERT over padded texts, for GPUs: `[rows, length]` word pieces in one of a few shapes, in half precision.
+//! BERT over padded texts, for training on GPUs: `[rows, length]` word pieces of few lengths, since Burn compiles and tunes its
+//! kernels for each shape that it meets.
 //!
 //! Matrices are multiplied in the precision that was asked for; layer normalisation, GELU and the heads are computed in `f32`,
 //! which costs nothing where such steps are fused, and the residual stream is kept in the precision of the matrices. What stands
 //! behind a text's end is masked as a key, so that it changes nothing in the text.
 
 use super::{AddNorm, Bert, bias};
-use crate::shapes::Shape;
 use burn::nn::{LayerNorm, Linear};
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, softmax};
-use burn::tensor::{Distribution, FloatDType, module};
+use burn::tensor::{Distribution, FloatDType};
 
 /// The columns of the heads' matrix are padded to a multiple of this, which lets a GPU load whole vectors.
 const HEAD_COLUMNS_STEP: usize = 8;
@@ -17,30 +17,35 @@ const HEAD_COLUMNS_STEP: usize = 8;
 /// Added to the score of a masked key: the exponential of it is zero, whatever the score.
 const MASKED: f64 = -3e4;
 
-/// How attention is computed.
+/// Rows have a multiple of so many word pieces.
+const LENGTH_STEP: usize = 64;
+
+/// The length that a window of `pieces` word pieces is padded to.
+pub(crate) fn padded_length(pieces: usize) -> usize {
+    pieces.max(1).next_multiple_of(LENGTH_STEP)
+}
+
+/// A tensor of word pieces, `[rows, length]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AttentionKind {
-    /// By the backend's own kernel, without the scores in memory.
-    Fused,
-    /// As two products and a softmax in `f32`.
-    Plain,
+pub(crate) struct Shape {
+    pub(crate) rows: usize,
+    pub(crate) length: usize,
 }
 
-/// How padded texts are computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pass {
-    pub(crate) attention: AttentionKind,
-    /// The rate of dropout on embeddings and on what a block adds to its input, 0 but in training.
-    pub(crate) hidden_dropout: f64,
-    /// The rate of dropout on attention weights, which the fused kernel does not have.
-    pub(crate) attention_dropout: f64,
-}
-
-impl Pass {
-    /// Inference.
-    pub(crate) fn inference(attention: AttentionKind) -> Pass {
-        Pass { attention, hidden_dropout: 0.0, attention_dropout: 0.0 }
+impl Shape {
+    /// Word pieces with padding.
+    pub(crate) fn pieces(self) -> usize {
+        self.rows * self.length
     }
+}
+
+/// Rates of dropout, none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Pass {
+    /// On embeddings and on what a block adds to its input.
+    pub(crate) hidden_dropout: f64,
+    /// On attention weights.
+    pub(crate) attention_dropout: f64,
 }
 
 /// A network whose weights were cast once. On a differentiable backend gradients flow back to what was cast.
@@ -98,12 +103,6 @@ impl<B: Backend> Padded<B> {
         let places = Tensor::<B, 1, Int>::arange(0..length as i64, device).unsqueeze::<2>();
         let padding = places.expand([rows, length]).greater_equal(lengths.expand([rows, length]));
         Padded { shape, ids, padding: padding.reshape([rows, 1, 1, length]) }
-    }
-}
-
-impl<B: Backend> Padded<B> {
-    pub(crate) fn shape(&self) -> Shape {
-        self.shape
     }
 }
 
@@ -192,20 +191,11 @@ impl<B: Backend> PaddedBert<B> {
         let split =
             |product: &Product<B>| product.of(x.clone()).reshape([rows, length, self.heads, features]).swap_dims(1, 2);
         let (query, key, value) = (split(&layer.query), split(&layer.key), split(&layer.value));
-        let context = match pass.attention {
-            AttentionKind::Fused => {
-                let mask = texts.padding.clone().expand([rows, self.heads, length, length]);
-                // The scale is the default, one by the root of the features: burn has no fused kernel for another.
-                module::attention(query, key, value, Some(mask), None, Default::default())
-            }
-            AttentionKind::Plain => {
-                let scores = query.matmul(key.transpose()).cast(FloatDType::F32) * (features as f64).sqrt().recip();
-                let masked = texts.padding.clone().float().cast(FloatDType::F32) * MASKED;
-                let weights = drop_out(softmax(scores + masked, 3), pass.attention_dropout);
-                weights.cast(self.precision).matmul(value)
-            }
-        };
-        context.swap_dims(1, 2).reshape([pieces, hidden])
+        // Burn's fused attention has neither gradients nor dropout.
+        let scores = query.matmul(key.transpose()).cast(FloatDType::F32) * (features as f64).sqrt().recip();
+        let masked = texts.padding.clone().float().cast(FloatDType::F32) * MASKED;
+        let weights = drop_out(softmax(scores + masked, 3), pass.attention_dropout);
+        weights.cast(self.precision).matmul(value).swap_dims(1, 2).reshape([pieces, hidden])
     }
 
     fn normalise(&self, norm: &LayerNorm<B>, x: Tensor<B, 2>) -> Tensor<B, 2> {

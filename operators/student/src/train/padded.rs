@@ -3,11 +3,10 @@
 use super::candidate::Candidate;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
-use crate::bert::padded::{AttentionKind, Padded, PaddedBert, Pass};
+use crate::bert::padded::{Padded, PaddedBert, Pass, Shape, padded_length};
 use crate::config::BertConfig;
 use crate::manifest::Recipe;
 use crate::parameters::Tensors;
-use crate::shapes::{Shape, padded_length};
 use crate::{Device, Precision, StudentError, dropout};
 use burn::backend::Autodiff;
 use burn::prelude::*;
@@ -25,7 +24,7 @@ pub(super) struct PaddedStep {
 }
 
 impl PaddedStep {
-    /// Steps on `device`; nothing on a processor, where steps are packed. Fused attention has no dropout, and is not used.
+    /// Steps on `device`; nothing on a processor, where steps are packed.
     ///
     /// # Errors
     /// When the precision is one of processors, or `f16`.
@@ -48,7 +47,7 @@ impl PaddedStep {
             precision => precision,
         };
         let [hidden_dropout, attention_dropout] = dropout::rates(config, recipe.dropout);
-        let pass = Pass { attention: AttentionKind::Plain, hidden_dropout, attention_dropout };
+        let pass = Pass { hidden_dropout, attention_dropout };
         Ok(Some(PaddedStep { precision: precision.on_gpu()?, pass, freeze: recipe.freeze }))
     }
 
@@ -160,7 +159,7 @@ mod tests {
         let expected = all(&network, &Tensors::from_grads(of_packed.backward(), &network));
         for (precision, off_max) in [(FloatDType::F32, 1e-4), (FloatDType::BF16, 0.1)] {
             for freeze in [0, 1] {
-                let step = PaddedStep { precision, pass: Pass::inference(AttentionKind::Plain), freeze };
+                let step = PaddedStep { precision, pass: Pass::default(), freeze };
                 let (value, gradients) = step.gradients(&network, &texts, &loss);
                 let about = format!("{precision:?}, {freeze} layers frozen");
                 assert!(
@@ -187,13 +186,13 @@ mod tests {
         let (network, vocabulary) = network();
         let (texts, loss) = texts(vocabulary);
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let dropped = Pass { attention: AttentionKind::Plain, hidden_dropout: 0.1, attention_dropout: 0.1 };
+        let dropped = Pass { hidden_dropout: 0.1, attention_dropout: 0.1 };
         let loss = |pass, seed| {
             Flex::seed(&Default::default(), seed);
             let step = PaddedStep { precision: FloatDType::F32, pass, freeze: 0 };
             step.gradients(&network, &texts, &loss).0
         };
-        let without = loss(Pass::inference(AttentionKind::Plain), 1);
+        let without = loss(Pass::default(), 1);
         // The generator is one for all threads, and a test beside this one may draw from it in between; not every time.
         assert!((0..20).any(|_| loss(dropped, 1) == loss(dropped, 1)));
         assert!(loss(dropped, 1) != loss(dropped, 2) && loss(dropped, 1) != without);

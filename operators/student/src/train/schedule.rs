@@ -67,7 +67,7 @@ pub(super) fn best_index(f1: &[f64]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shapes::padded_length;
+    use crate::bert::padded::padded_length;
     use rand::Rng;
 
     const BATCH: usize = 8;
