@@ -4,10 +4,6 @@ use crate::Window;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Batches that are planned at once: windows within so many are sorted by length, so that equal ones meet, and none waits longer
-/// than for them. An epoch is committed when its last window is answered, so many would make commits rare.
-const BATCHES_PLANNED_MAX: usize = 2;
-
 /// Whose window it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -20,22 +16,20 @@ pub(crate) struct Slot {
 /// Windows that are tagged together.
 pub(crate) type WindowBatch = Vec<(Slot, Window)>;
 
-/// Gathers windows into batches of at most `tokens_max` word pieces, as if they were padded to the longest.
+/// Gathers windows into batches of at most `tokens_max` word pieces, in the order in which they come.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     tokens_max: usize,
     linger: Duration,
     pending: VecDeque<(Slot, Window)>,
     pending_tokens: usize,
-    /// When the oldest pending window came.
+    /// When the oldest pending window came, or the last batch was taken.
     pending_since: Option<Instant>,
-    planned: VecDeque<WindowBatch>,
 }
 
 impl Batcher {
     pub(crate) fn new(tokens_max: usize, linger: Duration) -> Batcher {
-        let (pending, planned) = (VecDeque::new(), VecDeque::new());
-        Batcher { tokens_max, linger, pending, pending_tokens: 0, pending_since: None, planned }
+        Batcher { tokens_max, linger, pending: VecDeque::new(), pending_tokens: 0, pending_since: None }
     }
 
     pub(crate) fn push(&mut self, slot: Slot, window: Window, now: Instant) {
@@ -44,40 +38,27 @@ impl Batcher {
         self.pending.push_back((slot, window));
     }
 
-    /// The next batch: when a full one is there, when the student is idle, or when a window has waited for long enough.
+    /// The next batch: when a full one is there, when the student is idle, or when a window has waited for long enough. A window that is
+    /// longer than a batch is one of its own.
     pub(crate) fn next(&mut self, now: Instant, is_idle: bool) -> Option<WindowBatch> {
-        if self.planned.is_empty() && (self.pending_tokens >= self.tokens_max || is_idle || self.wait(now)?.is_zero()) {
-            self.plan(now);
+        if self.pending_tokens < self.tokens_max && !is_idle && !self.wait(now)?.is_zero() {
+            return None;
         }
-        self.planned.pop_front()
+        let (mut batch, mut tokens) = (WindowBatch::new(), 0);
+        while let Some(next) = self.pending.pop_front_if(|(_, window)| {
+            tokens += window.ids.len();
+            batch.is_empty() || tokens <= self.tokens_max
+        }) {
+            batch.push(next);
+        }
+        self.pending_tokens -= batch.iter().map(|(_, window)| window.ids.len()).sum::<usize>();
+        self.pending_since = if self.pending.is_empty() { None } else { Some(now) };
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// How long the oldest pending window may still wait.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         self.pending_since.map(|since| (since + self.linger).saturating_duration_since(now))
-    }
-
-    fn plan(&mut self, now: Instant) {
-        let (mut tokens, mut windows) = (0, Vec::new());
-        while let Some((slot, window)) = self.pending.pop_front() {
-            tokens += window.ids.len();
-            windows.push((slot, window));
-            if tokens >= BATCHES_PLANNED_MAX * self.tokens_max {
-                break;
-            }
-        }
-        self.pending_tokens -= tokens;
-        self.pending_since = if self.pending.is_empty() { None } else { Some(now) };
-        windows.sort_by_key(|(_, window)| window.ids.len());
-        let mut batch = WindowBatch::new();
-        for (slot, window) in windows {
-            // Sorted, so this window's length is the one that the others are padded to.
-            if !batch.is_empty() && (batch.len() + 1) * window.ids.len() > self.tokens_max {
-                self.planned.push_back(std::mem::take(&mut batch));
-            }
-            batch.push((slot, window));
-        }
-        self.planned.extend((!batch.is_empty()).then_some(batch));
     }
 }
 
@@ -112,8 +93,8 @@ mod tests {
     fn batches_fill_up_or_linger() {
         check(10, &[], "", "");
         check(10, &[3, 4], "", "3+4");
-        check(10, &[3, 4, 3], "3+3 4", "");
-        check(10, &[5, 1, 5, 1, 5], "1+1 5+5 5", "");
+        check(10, &[3, 4, 3], "3+4+3", "");
+        check(10, &[5, 1, 5, 1, 5], "5+1 5+1", "5");
     }
 
     #[test]
@@ -128,11 +109,6 @@ mod tests {
 
     #[test]
     fn a_window_beyond_the_budget_goes_alone() {
-        check(10, &[12, 2, 30], "2 12 30", "");
-    }
-
-    #[test]
-    fn what_came_first_is_planned_first() {
-        check(10, &[10, 10, 1, 1], "10 10", "1+1");
+        check(10, &[12, 2, 30], "12 2 30", "");
     }
 }

@@ -22,7 +22,7 @@ use timely::scheduling::SyncActivator;
 /// How windows are put into batches, and when a student takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagConfig {
-    /// Word pieces of a batch at most, padding included; a longer window is a batch of its own.
+    /// Word pieces of a batch at most; a longer window is a batch of its own.
     pub tokens_max: usize,
     /// How long a window waits for others at most, while the student reads what this worker gave it before. A student that is idle
     /// is given what is there.
