@@ -3,7 +3,7 @@
     python benches/gpu_torch.py --device cuda --out target/gpu-figures --seconds 200
 
 Reads OUT/windows.json and the students in OUT and models/. Word pieces a second, padding never counted; windows are sorted by length
-and padded to multiples of 64 in batches of a budget, as stillroom pads them, so that there are few shapes to compile.
+and padded to multiples of 64 in batches of a budget, so that there are few shapes to compile.
 """
 import argparse
 import json
@@ -93,7 +93,7 @@ def main():
                 padded = sum(ids.numel() for ids, _ in ready)
                 row = {"word pieces/s": rounds * pieces / seconds, "padding %": 100 * (1 - pieces / padded), "warm-up s": warm}
                 of = f"{name} bf16, {'compiled' if compiled else 'eager'}, {budget} pieces a batch"
-                print(f"| PyTorch | {of} | " + "; ".join(f"{key} {value:.3g}" for key, value in row.items()) + " |", flush=True)
+                print(f"| PyTorch | {of} | " + "; ".join(f"{key} {value:.{0 if value > 100 else 1}f}" for key, value in row.items()) + " |", flush=True)
                 rows.append({"what": "PyTorch", "of": of, "figures": row})
                 (options.out / "torch.json").write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=1))
                 del model, run

@@ -63,7 +63,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     let indices = cuda_indices(&options.device).map_err(anyhow::Error::msg)?;
     let name = ["gpu"].into_iter().chain(options.only.iter().map(String::as_str)).collect::<Vec<_>>().join("-");
     let mut report = Report::begin(&options.out.join(format!("{name}.json")), options.device.clone());
-    report.say(format!("burn 0.21.0, cubecl 0.10.0; {}", support::machine()));
+    report.say(format!("training by burn 0.21.0, cubecl 0.10.0; {}", support::machine()));
     if let Some(indices) = &indices {
         for gpu in gpus(indices)? {
             report.say(format!(
@@ -102,11 +102,18 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What can be asked for.
+const MEASURES: [&str; 4] = ["speed", "engine", "parity", "training"];
+
 /// Every measurement that is asked for, the most important first.
 fn plan(bench: &Bench, subjects: &[Subject], only: &[String], report: &mut Report) -> Result<()> {
-    // A processor has no half precision; the bench is tried there, not the precision.
-    let (first, others): (Precision, &[Precision]) =
-        if bench.on_gpu { (Precision::Bf16, &[Precision::F16, Precision::F32]) } else { (Precision::F32, &[]) };
+    if let Some(unknown) = only.iter().find(|one| !MEASURES.contains(&one.as_str())) {
+        bail!("{unknown} is not measured; name {}", MEASURES.join(", "));
+    }
+    let (first, others): (Precision, &[Precision]) = match bench.on_gpu {
+        true => (Precision::Bf16, &[Precision::F16, Precision::F32]),
+        false => (Precision::Int8, &[Precision::F32]),
+    };
     let budgets: &[usize] = if bench.on_gpu { &[131_072, 65_536, 16_384, 8192] } else { &[1024] };
     let usual = bench.pieces_max;
     let is_asked = |what: &str| only.is_empty() || only.iter().any(|one| one == what);
@@ -122,7 +129,7 @@ fn plan(bench: &Bench, subjects: &[Subject], only: &[String], report: &mut Repor
     for subject in subjects.iter().filter(|_| is_asked("engine")) {
         bench.pipeline(subject, first, report)?;
     }
-    for subject in subjects.iter().filter(|_| is_asked("parity") && bench.on_gpu) {
+    for subject in subjects.iter().filter(|_| is_asked("parity")) {
         bench.parity(subject, &[&[first], others].concat(), report)?;
     }
     for subject in subjects {
@@ -177,7 +184,7 @@ impl Bench {
     }
 
     fn tagging_on(&self, config: &GpuConfig) -> Device {
-        if self.on_gpu { Device::Cuda(config.clone()) } else { Device::Cpu(Precision::F32) }
+        if self.on_gpu { Device::Cuda(config.clone()) } else { Device::Cpu(config.precision) }
     }
 
     fn training_on(&self, config: &GpuConfig) -> Device {

@@ -121,7 +121,7 @@ fn print_latency(what: &str, mut milliseconds: Vec<f64>) {
     println!("{what}: p50 {p50:.1} ms, p99 {p99:.1} ms");
 }
 
-/// Windows in falling length, which is how `Tag` would sort them.
+/// Windows in falling length, so that those of a batch are alike.
 pub(crate) fn batches(windows: &[Window], tokens_max: usize) -> Vec<Vec<&Window>> {
     let mut sorted: Vec<&Window> = windows.iter().collect();
     sorted.sort_by_key(|window| std::cmp::Reverse(window.ids.len()));

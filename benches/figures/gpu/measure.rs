@@ -19,8 +19,8 @@ use stillroom_student::{Device, GpuConfig, Precision, Progress, Recipe, Student,
 /// The windows that are compared with the processor, which takes seconds for a hundred.
 const PARITY_WINDOWS: usize = 64;
 
-/// Notes one after the other, for latency.
-const LATENCY_NOTES: usize = 300;
+/// Windows one after the other, for latency.
+const LATENCY_WINDOWS: usize = 300;
 
 /// Goals for BERT base in half precision on an H200, a second. The roof has a goal too, of one half.
 const GOAL_PIECES: f64 = 2.2e6;
@@ -38,7 +38,7 @@ pub(crate) struct Bench {
     pub(crate) round: Duration,
     /// Nothing is begun after it.
     pub(crate) end: Instant,
-    /// Word pieces of a launch where nothing else is said.
+    /// Word pieces that are computed at once where nothing else is said.
     pub(crate) pieces_max: usize,
     pub(crate) indices: Vec<usize>,
     pub(crate) on_gpu: bool,
@@ -113,9 +113,9 @@ impl Bench {
         self.on_gpu && subject.name == "base" && config.precision != Precision::F32
     }
 
-    /// Milliseconds of the windows of a note alone, p50 and p99.
+    /// Milliseconds of a window alone, p50 and p99.
     fn latency(&self, tagger: &mut dyn Tagger) -> Result<(f64, f64)> {
-        let count = if self.on_gpu { LATENCY_NOTES } else { 10 };
+        let count = if self.on_gpu { LATENCY_WINDOWS } else { 10 };
         let mut took = Vec::with_capacity(count);
         for window in self.windows.iter().cycle().take(count) {
             let began = Instant::now();

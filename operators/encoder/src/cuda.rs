@@ -5,8 +5,8 @@
 //!              └─────────────────────────────── layers ──────────────────────────────┘
 //! ```
 //!
-//! Windows lie one behind the other as `[pieces, features]`: nothing is padded, so a batch of any mix of lengths costs what its
-//! word pieces cost, and there is nothing to tune for a shape. Products with weights are cuBLASLt's, which adds the bias as it
+//! Windows lie one behind the other as `[pieces, features]`: no window is padded, so a batch of any mix of lengths costs what its
+//! word pieces cost, and only products of full batches are chosen by time when a session begins. Products with weights are cuBLASLt's, which adds the bias as it
 //! stores; what lies between them is in `kernels.cu`, which is compiled for a network when it is loaded. A [`CudaEncoder`] holds
 //! weights and is shared by [`CudaSession`]s: each has a stream and memory of its own, so that while one computes, another copies or
 //! waits for the processor.

@@ -1,4 +1,4 @@
-//! What can be wrong with weights or with a window.
+//! What can be wrong with weights, with a window or with a device.
 
 /// Why an encoder cannot be made, or cannot read a window.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -53,8 +53,13 @@ impl CudaTagger {
         let failed = |error: EncoderError| StudentError::Device { device: name.clone(), cause: error.to_string() };
         let device = CudaDevice::open(gpu.index, crate::gpus::headers()).map_err(failed)?;
         let real = config.precision.real()?;
-        let encoders: Arc<[CudaEncoder]> =
-            students.iter().map(|student| student.cuda_encoder(&device, real)).collect::<Result<_, _>>()?;
+        let encoder = |student: &Student| {
+            student.cuda_encoder(&device, real).map_err(|error| match error {
+                EncoderError::Device(_) => failed(error),
+                error => student.refused(&error),
+            })
+        };
+        let encoders: Arc<[CudaEncoder]> = students.iter().map(encoder).collect::<Result<_, _>>()?;
         let (model, thresholds) = names_and_thresholds(students);
         let heads: Arc<[Head]> = students.iter().flat_map(Student::heads).collect();
         let pieces_max = config.pieces_max.max(WINDOW_PIECES_MAX);

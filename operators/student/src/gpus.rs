@@ -1,5 +1,5 @@
-//! The CUDA devices of this machine, looked for before Burn is asked: without the driver or its compiler, Burn panics in a thread of
-//! its own.
+//! The CUDA devices of this machine, looked for before anything is asked of them: without the driver or a library of CUDA, cudarc
+//! and Burn panic.
 
 use crate::StudentError;
 
@@ -107,7 +107,7 @@ fn asked() -> Result<Vec<Gpu>, String> {
     (0..count).map(gpu).collect::<Result<_, _>>().map_err(failed)
 }
 
-/// Where Burn's compiler looks for CUDA's headers, as cubecl-cuda 0.10 chooses the folder.
+/// Where kernels, ours and Burn's, look for CUDA's headers: the folder that cubecl-cuda 0.10 chooses.
 #[cfg(feature = "cuda")]
 pub(crate) fn headers() -> std::path::PathBuf {
     let places = [("/usr/local/cuda", "/usr/local/cuda"), ("/opt/cuda", "/opt/cuda"), ("/usr/bin/nvcc", "/usr")];

@@ -176,10 +176,8 @@ impl Student {
 
     /// The same network on a device, its weights rounded to `real`.
     #[cfg(feature = "cuda")]
-    pub(crate) fn cuda_encoder(&self, device: &Arc<CudaDevice>, real: Real) -> Result<CudaEncoder, StudentError> {
-        let tensors = |name: &str| self.weights.values(name);
-        let encoder = CudaEncoder::new(device, real, self.architecture(), self.tasks.len(), tensors);
-        encoder.map_err(|error| self.refused(&error))
+    pub(crate) fn cuda_encoder(&self, device: &Arc<CudaDevice>, real: Real) -> Result<CudaEncoder, EncoderError> {
+        CudaEncoder::new(device, real, self.architecture(), self.tasks.len(), |name| self.weights.values(name))
     }
 
     fn architecture(&self) -> EncoderConfig {
@@ -194,7 +192,8 @@ impl Student {
         }
     }
 
-    fn refused(&self, error: &EncoderError) -> StudentError {
+    /// What is wrong with the weights.
+    pub(crate) fn refused(&self, error: &EncoderError) -> StudentError {
         StudentError::Unsupported { path: self.weights.path().to_owned(), cause: error.to_string() }
     }
 }

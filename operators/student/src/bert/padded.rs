@@ -1,8 +1,8 @@
-//! BERT over padded texts, for training on GPUs: `[rows, length]` word pieces of few lengths, since Burn compiles and tunes its
-//! kernels for each shape that it meets.
+//! BERT over padded texts, for training on GPUs: `[rows, length]` word pieces of few lengths, since Burn compiles its
+//! kernels for what shapes it meets.
 //!
 //! Matrices are multiplied in the precision that was asked for; layer normalisation, GELU and the heads are computed in `f32`,
-//! which costs nothing where such steps are fused, and the residual stream is kept in the precision of the matrices. What stands
+//! and the residual stream is kept in the precision of the matrices. What stands
 //! behind a text's end is masked as a key, so that it changes nothing in the text.
 
 use super::{AddNorm, Bert, bias};
