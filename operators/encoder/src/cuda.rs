@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Windows lie one behind the other as `[pieces, features]`: no window is padded, so a batch of any mix of lengths costs what its
-//! word pieces cost, and only products of full batches are chosen by time when a session begins. Products with weights are cuBLASLt's, which adds the bias as it
-//! stores; what lies between them is in `kernels.cu`, which is compiled for a network when it is loaded. A [`CudaEncoder`] holds
-//! weights and is shared by [`CudaSession`]s: each has a stream and memory of its own, so that while one computes, another copies or
-//! waits for the processor.
+//! word pieces cost, and only products of full batches are chosen by time when a session begins. Products with weights are
+//! cuBLASLt's, which adds the bias as it stores; what lies between them is in `kernels.cu`, which is compiled for a network when it is
+//! loaded. A [`CudaEncoder`] holds weights and is shared by [`CudaSession`]s: each has a stream and memory of its own, so that while
+//! one computes, another copies or waits for the processor.
 
 mod device;
 mod network;
@@ -22,9 +22,11 @@ pub use session::CudaSession;
 
 use crate::EncoderError;
 use cudarc::cublaslt::sys::cudaDataType;
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
 
 /// What weights and activations are kept in. Sums, layer normalisation and softmax are `f32` in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Real {
     /// 8 bits of mantissa and the range of `f32`.
     Bf16,
@@ -70,4 +72,12 @@ impl Real {
 /// What a library of CUDA's says, as an error of the device.
 fn failed(error: impl std::fmt::Display) -> EncoderError {
     EncoderError::Device(error.to_string())
+}
+
+/// The same where memory is taken, `for_what` with a remedy.
+fn no_room(error: DriverError, for_what: &str) -> EncoderError {
+    match error.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => EncoderError::Device(format!("there is no memory left for {for_what}")),
+        _ => failed(error),
+    }
 }

@@ -1,11 +1,11 @@
 //! The network on one window.
 
 use crate::attention::{self, Head};
-use crate::kernel::Kernel;
+use crate::kernel::{INPUTS_MAX, Kernel};
 use crate::matrix::{After, Matrix};
 use crate::pointwise::{Norm, dot, layer_norm};
 use crate::quantise::{Levels, Quantised};
-use crate::weights::Tensors;
+use crate::weights::{LayerNames, Tensors};
 use crate::{EncoderConfig, EncoderError};
 
 /// Tokens that go through a feed-forward block together: their inner features, 590 kB for 1536 of them, stay in the second
@@ -70,6 +70,9 @@ impl Encoder {
         tensors: impl FnMut(&str) -> Option<Vec<f32>>,
     ) -> Result<Encoder, EncoderError> {
         config.check()?;
+        if config.hidden.max(config.intermediate) > INPUTS_MAX {
+            return Err(EncoderError::Config(format!("it has layers of more than {INPUTS_MAX} features")));
+        }
         let hidden = config.hidden;
         let mut tensors = Tensors::new(tensors, &config);
         let [words, positions] = tensors.embeddings(&config)?;
@@ -181,17 +184,15 @@ impl Layer {
         index: usize,
         tensors: &mut Tensors<F>,
     ) -> Result<Layer, EncoderError> {
-        let (hidden, inner) = (config.hidden, config.intermediate);
-        let name = |part: &str| format!("bert.encoder.layer.{index}.{part}");
-        let projections = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let (hidden, inner, names) = (config.hidden, config.intermediate, LayerNames::new(index));
         let scale = ((hidden / config.heads) as f32).sqrt().recip();
         Ok(Layer {
-            project: tensors.matrix(&projections, [hidden, hidden])?.scaled(0..hidden, scale),
-            attended: tensors.matrix(&[name("attention.output.dense")], [hidden, hidden])?,
-            attended_norm: tensors.norm(&name("attention.output.LayerNorm"), hidden)?,
-            up: tensors.matrix(&[name("intermediate.dense")], [inner, hidden])?,
-            down: tensors.matrix(&[name("output.dense")], [hidden, inner])?,
-            norm: tensors.norm(&name("output.LayerNorm"), hidden)?,
+            project: tensors.matrix(&names.project, [hidden, hidden])?.scaled(0..hidden, scale),
+            attended: tensors.matrix(&[names.attended], [hidden, hidden])?,
+            attended_norm: tensors.norm(&names.attended_norm, hidden)?,
+            up: tensors.matrix(&[names.up], [inner, hidden])?,
+            down: tensors.matrix(&[names.down], [hidden, inner])?,
+            norm: tensors.norm(&names.norm, hidden)?,
         })
     }
 }

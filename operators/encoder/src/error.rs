@@ -44,7 +44,10 @@ pub enum EncoderError {
         /// Word pieces of the model.
         vocabulary: usize,
     },
-    /// A device or a library of its maker failed.
-    #[error("the device failed: {0}")]
+    /// A CUDA device cannot have the network.
+    #[error("a GPU cannot run the network: {0}; use device cpu")]
+    OnDevice(String),
+    /// A device or a library of its maker failed, or lacks something.
+    #[error("{0}")]
     Device(String),
 }

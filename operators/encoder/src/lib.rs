@@ -1,7 +1,7 @@
 //! BERT token classification for one window on one core, with its matrices in 8 bits; `cuda` has it for many windows on a CUDA device.
 //!
-//! Word pieces flow in, logits `[tokens, outputs]` flow out. On a processor [`Encoder`] holds the packed weights and is shared between threads
-//! by `Arc`; each thread has a [`Scratch`], so that nothing is allocated once the longest window was seen. Windows are never
+//! Word pieces flow in, logits `[tokens, outputs]` flow out. On a processor [`Encoder`] holds the packed weights and is shared between
+//! threads by `Arc`; each thread has a [`Scratch`], so that nothing is allocated once the longest window was seen. Windows are never
 //! padded and never batched: a window is long enough to keep one core busy, and another core takes another window.
 //!
 //! ```text

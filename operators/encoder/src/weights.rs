@@ -1,7 +1,6 @@
 //! The architecture, and its tensors by Hugging Face's names.
 
 use crate::EncoderError;
-use crate::kernel::INPUTS_MAX;
 use crate::matrix::Matrix;
 use crate::pointwise::Norm;
 
@@ -31,8 +30,8 @@ impl EncoderConfig {
             _ if self.heads == 0 || !self.hidden.is_multiple_of(self.heads) => {
                 refuse("the features are not a multiple of the heads")
             }
-            _ if self.hidden.max(self.intermediate) > INPUTS_MAX => refuse("it has layers of more than 4096 features"),
             _ if self.hidden == 0 || self.intermediate == 0 => refuse("it has layers without features"),
+            _ if self.vocabulary == 0 || self.positions == 0 => refuse("it has no word piece or no position"),
             _ if self.layer_norm_eps.is_nan() || self.layer_norm_eps < 0.0 => {
                 refuse("layer_norm_eps is not a number from 0 on")
             }
@@ -40,6 +39,8 @@ impl EncoderConfig {
         }
     }
 
+    /// Refuses a window that the network cannot read.
+    ///
     /// # Errors
     /// When the window is longer than the positions, or a word piece is outside of the vocabulary.
     pub(crate) fn check_window(&self, ids: &[u32]) -> Result<(), EncoderError> {
@@ -49,6 +50,31 @@ impl EncoderConfig {
         }
         let outside = ids.iter().find(|&&id| id as usize >= vocabulary);
         outside.map_or(Ok(()), |&id| Err(EncoderError::Vocabulary { id, vocabulary }))
+    }
+}
+
+/// The tensors of a layer by Hugging Face's names, without `.weight` and `.bias`.
+pub(crate) struct LayerNames {
+    /// Queries, keys and values.
+    pub(crate) project: [String; 3],
+    pub(crate) attended: String,
+    pub(crate) attended_norm: String,
+    pub(crate) up: String,
+    pub(crate) down: String,
+    pub(crate) norm: String,
+}
+
+impl LayerNames {
+    pub(crate) fn new(index: usize) -> LayerNames {
+        let name = |part: &str| format!("bert.encoder.layer.{index}.{part}");
+        LayerNames {
+            project: ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}"))),
+            attended: name("attention.output.dense"),
+            attended_norm: name("attention.output.LayerNorm"),
+            up: name("intermediate.dense"),
+            down: name("output.dense"),
+            norm: name("output.LayerNorm"),
+        }
     }
 }
 

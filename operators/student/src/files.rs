@@ -48,7 +48,7 @@ pub enum StudentError {
         /// What is wrong with it, and what to do.
         cause: String,
     },
-    /// The device is not there.
+    /// The device is not there, fails, or cannot do what is asked of it.
     #[error("device {device} cannot be used: {cause}")]
     Device {
         /// The device.

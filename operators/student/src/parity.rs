@@ -57,8 +57,8 @@ fn assert_near(about: &str, ours: &[Vec<f32>], cases: &[Case], tolerance: f32) {
     }
 }
 
-/// That the log odds of class I, padded as in training on a GPU, are those of the reference but for the rounding to the bits of a precision: 11 of a
-/// mantissa in `f16` and 8 in `bf16`, over up to six layers, of log odds of up to 11.
+/// That the log odds of class I, padded as in training on a GPU, are those of the reference but for the rounding to the bits of a
+/// precision: 11 of a mantissa in `f16` and 8 in `bf16`, over up to six layers, of log odds of up to 11.
 fn check_padded(model: &str, student: &Student, cases: &[Case]) {
     let (device, tasks) = (Default::default(), student.tasks().len());
     let network = student.network::<Flex>(&device).unwrap();

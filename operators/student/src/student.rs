@@ -177,7 +177,7 @@ impl Student {
     /// The same network on a device, its weights rounded to `real`.
     #[cfg(feature = "cuda")]
     pub(crate) fn cuda_encoder(&self, device: &Arc<CudaDevice>, real: Real) -> Result<CudaEncoder, EncoderError> {
-        CudaEncoder::new(device, real, self.architecture(), self.tasks.len(), |name| self.weights.values(name))
+        CudaEncoder::new((device, real), self.architecture(), self.tasks.len(), |name| self.weights.values(name))
     }
 
     fn architecture(&self) -> EncoderConfig {
@@ -226,6 +226,9 @@ pub fn base_files(folder: &Path) -> Result<Vec<PathBuf>, StudentError> {
 }
 
 fn check_together(students: &[Student]) -> Result<(), StudentError> {
+    if students.is_empty() {
+        return Err(StudentError::Data("there is no student to tag with; name its folder".into()));
+    }
     for (index, student) in students.iter().enumerate() {
         let refuse = |cause: String| Err(StudentError::Unsupported { path: student.folder.clone(), cause });
         for other in &students[..index] {

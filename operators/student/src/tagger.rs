@@ -29,6 +29,23 @@ pub(crate) fn words_of_pieces(window: &Window, (heads, inside): (&[Head], &[f32]
     }
 }
 
+/// Windows in parts of at most `pieces_max` word pieces; one that is longer is a part of its own.
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) fn at_most<'a, 'b>(windows: &'a [&'b Window], pieces_max: usize) -> impl Iterator<Item = &'a [&'b Window]> {
+    let mut rest = windows;
+    std::iter::from_fn(move || {
+        let mut pieces = 0;
+        let fits = |window: &&&Window| {
+            pieces += window.ids.len();
+            pieces <= pieces_max
+        };
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let part;
+        (part, rest) = rest.split_at(count);
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 /// Networks that together have a head for every task that they serve.
 #[derive(Clone)]
 pub(crate) struct BertTagger<B: Backend> {
@@ -117,5 +134,21 @@ impl<B: StudentBackend> Tagger for OneThread<B> {
 
     fn tag(&mut self, windows: &[&Window]) -> Result<Vec<Probabilities>, TaggerError> {
         self.pool.install(|| self.tagger.tag(windows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_dealt_out_by_their_word_pieces() {
+        let windows = [3, 3, 9, 1, 1, 2].map(|length| Window { ids: vec![0; length], words: 0..0, pieces: vec![0] });
+        let windows: Vec<&Window> = windows.iter().collect();
+        let parts = |pieces_max| at_most(&windows, pieces_max).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(parts(6), [2, 1, 3]);
+        assert_eq!(parts(1), [1; 6]);
+        assert_eq!(parts(100), [6]);
+        assert_eq!(at_most(&[], 6).count(), 0);
     }
 }

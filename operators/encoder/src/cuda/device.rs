@@ -1,12 +1,17 @@
 //! A device, its library of products, and kernels compiled for it.
 
+use super::products::Shape;
 use super::{Real, failed};
 use crate::{EncoderConfig, EncoderError};
-use cudarc::cublaslt::{result as blas, sys::cublasLtHandle_t};
+use cudarc::cublaslt::result as blas;
+use cudarc::cublaslt::sys::{cublasLtHandle_t, cublasLtMatmulAlgo_t};
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, CudaFunction};
+use cudarc::nvrtc::sys::{nvrtcGetNumSupportedArchs, nvrtcGetSupportedArchs};
 use cudarc::nvrtc::{CompileOptions, Ptx, compile_ptx_with_opts};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// From this compute capability on tensor cores have the instructions of the kernels, and numbers may be `bf16`.
 const AMPERE: (i32, i32) = (8, 0);
@@ -15,6 +20,8 @@ const AMPERE: (i32, i32) = (8, 0);
 pub struct CudaDevice {
     pub(super) context: Arc<CudaContext>,
     pub(super) products: cublasLtHandle_t,
+    /// The algorithms that were the fastest.
+    pub(super) chosen: Mutex<HashMap<(Real, Shape), cublasLtMatmulAlgo_t>>,
     /// The folder of CUDA's headers.
     headers: PathBuf,
 }
@@ -38,15 +45,21 @@ impl CudaDevice {
         // no memory of a stream waits for another stream.
         unsafe { context.disable_event_tracking() };
         let products = blas::create_handle().map_err(failed)?;
-        Ok(Arc::new(CudaDevice { context, products, headers }))
+        Ok(Arc::new(CudaDevice { context, products, chosen: Mutex::default(), headers }))
     }
 
     /// The kernels of a network.
     pub(super) fn kernels(&self, config: &EncoderConfig, real: Real) -> Result<Kernels, EncoderError> {
-        let capability = self.context.compute_capability().map_err(failed)?;
+        let capability = known_to_compiler(self.context.compute_capability().map_err(failed)?)?;
         let is_on_tensor_cores = has_tensor_kernel(config, real, capability);
         let code = compile(config, real, ("compute", capability), &self.headers)?;
-        let module = self.context.load_module(code).map_err(failed)?;
+        let module = self.context.load_module(code).map_err(|error| match error.0 {
+            CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+                let cause = "the driver is older than the compiler NVRTC; update it, or take NVRTC of the driver's CUDA version";
+                EncoderError::Device(cause.into())
+            }
+            _ => failed(error),
+        })?;
         let kernel = |name| module.load_function(name).map_err(failed);
         Ok(Kernels {
             embed: kernel("embed")?,
@@ -57,6 +70,27 @@ impl CudaDevice {
             heads: kernel("heads")?,
         })
     }
+}
+
+/// The newest compute capability that NVRTC compiles for and a device runs that has `capability`.
+fn known_to_compiler((major, minor): (i32, i32)) -> Result<(i32, i32), EncoderError> {
+    let mut count = 0;
+    // SAFETY: the library writes one integer to a place that lives for the call.
+    unsafe { nvrtcGetNumSupportedArchs(&mut count) }.result().map_err(failed)?;
+    let mut known = vec![0; count as usize];
+    // SAFETY: there is room for as many as the library has counted.
+    unsafe { nvrtcGetSupportedArchs(known.as_mut_ptr()) }.result().map_err(failed)?;
+    let newest = known.iter().copied().filter(|&one| one <= 10 * major + minor).max();
+    let newest = newest.ok_or_else(|| {
+        let least = known.iter().min().copied().unwrap_or_default();
+        let cause = format!(
+            "its compute capability is {major}.{minor}, and this NVRTC compiles for {}.{} and above; install an older NVRTC",
+            least / 10,
+            least % 10
+        );
+        EncoderError::Device(cause)
+    })?;
+    Ok((newest / 10, newest % 10))
 }
 
 /// Whether attention multiplies on tensor cores.
@@ -94,7 +128,9 @@ fn compile(
 
 impl Drop for CudaDevice {
     fn drop(&mut self) {
-        // SAFETY: nobody has the handle any more. A device that fails here has said so before.
+        // A device that fails here has said so before.
+        let _failed = self.context.bind_to_thread();
+        // SAFETY: nobody has the handle any more.
         let _failed = unsafe { blas::destroy_handle(self.products) };
     }
 }
@@ -132,7 +168,7 @@ mod tests {
             let config = EncoderConfig { hidden, layers, heads, intermediate, layer_norm_eps, vocabulary, positions };
             compile(&config, real, ("sm", capability), &headers)
         };
-        for (hidden, heads) in [(768, 12), (384, 12), (32, 2), (312, 12), (96, 2), (1024, 8)] {
+        for (hidden, heads) in [(768, 12), (384, 12), (32, 2), (312, 12), (96, 2), (1024, 8), (192, 1)] {
             for real in [Real::Bf16, Real::F16, Real::F32] {
                 for capability in [(8, 0), (9, 0)] {
                     compile(hidden, heads, real, capability).unwrap_or_else(|error| {
@@ -142,6 +178,10 @@ mod tests {
             }
             compile(hidden, heads, Real::F16, (7, 5)).unwrap();
         }
+        assert_eq!(known_to_compiler((9, 0)).unwrap(), (9, 0));
+        assert!(known_to_compiler((99, 0)).unwrap() >= (9, 0));
+        let refused = known_to_compiler((3, 5)).unwrap_err().to_string();
+        assert!(refused.contains("3.5, and this NVRTC compiles for") && refused.contains("older NVRTC"), "{refused}");
         let refused = compile(768, 12, Real::Bf16, (7, 5)).unwrap_err().to_string();
         assert!(refused.contains("bf16 needs 8.0; choose precision f16 or f32"), "{refused}");
     }

@@ -3,15 +3,18 @@
 use super::device::Kernels;
 use super::products::{Product, Products};
 use super::session::{Batch, Memory};
-use super::{CudaDevice, Real, failed};
-use crate::weights::Tensors;
+use super::{CudaDevice, Real, failed, no_room};
+use crate::weights::{LayerNames, Tensors};
 use crate::{EncoderConfig, EncoderError};
-use cudarc::driver::{CudaSlice, CudaStream, CudaView, LaunchConfig, PushKernelArg};
+use cudarc::driver::{CudaSlice, CudaStream, CudaView, DeviceRepr, LaunchConfig, PushKernelArg};
 use std::sync::Arc;
 
 /// Threads of a block of the kernels in which a warp has a word piece, and word pieces of a block.
 const THREADS: u32 = 256;
 const PIECES_OF_BLOCK: usize = THREADS as usize / 32;
+
+/// The features of an attention head at most: what a block without tensor cores keeps of keys and values fills its memory then.
+const HEAD_MAX: usize = 192;
 
 /// Rows of activations are loaded by so many features at once.
 const VECTOR: usize = 8;
@@ -54,10 +57,10 @@ impl CudaEncoder {
     ///
     /// # Errors
     /// When a tensor is missing, has another length than the configuration says or a value that is not finite, when the
-    /// configuration contradicts itself or has features that are no multiple of 8, or when the device fails or lacks `real`.
+    /// configuration contradicts itself, has features that are no multiple of 8 or heads of more than 192, or when the device fails or
+    /// lacks `real`.
     pub fn new(
-        device: &Arc<CudaDevice>,
-        real: Real,
+        (device, real): (&Arc<CudaDevice>, Real),
         config: EncoderConfig,
         tasks: usize,
         tensors: impl FnMut(&str) -> Option<Vec<f32>>,
@@ -65,20 +68,21 @@ impl CudaEncoder {
         config.check()?;
         let hidden = config.hidden;
         if !hidden.is_multiple_of(VECTOR) || !config.intermediate.is_multiple_of(VECTOR) {
-            return Err(EncoderError::Config("a GPU needs layers whose features are a multiple of 8".into()));
+            return Err(EncoderError::OnDevice("it has layers whose features are no multiple of 8".into()));
+        }
+        if hidden / config.heads > HEAD_MAX {
+            return Err(EncoderError::OnDevice(format!("it has attention heads of more than {HEAD_MAX} features")));
         }
         let kernels = device.kernels(&config, real)?;
         let stream = device.context.new_stream().map_err(failed)?;
         let mut loading = Loading { tensors: Tensors::new(tensors, &config), stream: &stream, real };
         let embeddings = loading.tensors.embeddings(&config)?;
-        let [words, positions] = embeddings.map(|table| stream.clone_htod(&real.rounded(&table)).map_err(failed));
+        let [words, positions] = embeddings.map(|table| loading.rounded(&table));
         let norm = loading.norm("bert.embeddings.LayerNorm", hidden)?;
         let layers = (0..config.layers).map(|index| loading.layer(&config, index)).collect::<Result<_, _>>()?;
         let weight = loading.tensors.take("classifier.weight", 2 * tasks * hidden)?;
         let bias = loading.tensors.take("classifier.bias", 2 * tasks)?;
         let log_odds = [loading.differences(&weight, hidden)?, loading.differences(&bias, 1)?];
-        // Sessions read on streams of their own.
-        stream.synchronize().map_err(failed)?;
         let (words, positions) = (words?, positions?);
         Ok(CudaEncoder {
             device: Arc::clone(device),
@@ -128,13 +132,13 @@ impl CudaEncoder {
             products.multiply(stream, &layer.project, pieces, (x, wide))?;
             self.attend(stream, (wide, &tiles, batch.tiles), context)?;
             products.multiply(stream, &layer.attended, pieces, (context, added))?;
-            self.add_norm(stream, added, pieces, &layer.attended_norm, x)?;
+            self.add_norm(stream, (added, pieces), &layer.attended_norm, x)?;
             products.multiply(stream, &layer.up, pieces, (x, wide))?;
             if self.real == Real::F32 {
                 self.gelu(stream, pieces, wide)?;
             }
             products.multiply(stream, &layer.down, pieces, (wide, added))?;
-            self.add_norm(stream, added, pieces, &layer.norm, x)?;
+            self.add_norm(stream, (added, pieces), &layer.norm, x)?;
         }
         let (pieces, tasks, columns, first) = (pieces as i32, self.tasks as i32, columns as i32, first as i32);
         let [weight, bias] = &self.log_odds;
@@ -180,8 +184,7 @@ impl CudaEncoder {
     fn add_norm(
         &self,
         stream: &Arc<CudaStream>,
-        added: &CudaSlice<u8>,
-        pieces: usize,
+        (added, pieces): (&CudaSlice<u8>, usize),
         norm: &Norm,
         x: &mut CudaSlice<u8>,
     ) -> Result<(), EncoderError> {
@@ -219,23 +222,22 @@ struct Loading<'a, F> {
 
 impl<F: FnMut(&str) -> Option<Vec<f32>>> Loading<'_, F> {
     fn layer(&mut self, config: &EncoderConfig, index: usize) -> Result<Layer, EncoderError> {
-        let (hidden, inner) = (config.hidden, config.intermediate);
-        let at = |name: &str| format!("bert.encoder.layer.{index}.{name}");
-        let projections = ["query", "key", "value"].map(|name| at(&format!("attention.self.{name}")));
+        let (hidden, inner, names) = (config.hidden, config.intermediate, LayerNames::new(index));
         Ok(Layer {
-            project: self.product(&projections, [hidden, hidden], false)?,
-            attended: self.product(&[at("attention.output.dense")], [hidden, hidden], false)?,
-            attended_norm: self.norm(&at("attention.output.LayerNorm"), hidden)?,
-            up: self.product(&[at("intermediate.dense")], [inner, hidden], self.real != Real::F32)?,
-            down: self.product(&[at("output.dense")], [hidden, inner], false)?,
-            norm: self.norm(&at("output.LayerNorm"), hidden)?,
+            project: self.product(&names.project, [hidden, hidden], false)?,
+            attended: self.product(&[names.attended], [hidden, hidden], false)?,
+            attended_norm: self.norm(&names.attended_norm, hidden)?,
+            up: self.product(&[names.up], [inner, hidden], self.real != Real::F32)?,
+            down: self.product(&[names.down], [hidden, inner], false)?,
+            norm: self.norm(&names.norm, hidden)?,
         })
     }
 
     /// The linear layers `names`, all of `shape`, one below the other.
     fn product(&mut self, names: &[String], shape: [usize; 2], is_gelu: bool) -> Result<Product, EncoderError> {
         let (weight, bias) = self.tensors.linear(names, shape)?;
-        Product::new(self.stream, self.real, (&weight, &bias), is_gelu)
+        let sizes = (shape[1], bias.len());
+        Product::new(self.stream, [self.rounded(&weight)?, self.rounded(&bias)?], sizes, is_gelu)
     }
 
     fn norm(&mut self, name: &str, hidden: usize) -> Result<Norm, EncoderError> {
@@ -252,7 +254,16 @@ impl<F: FnMut(&str) -> Option<Vec<f32>>> Loading<'_, F> {
         self.copied(&pairs.chunks_exact(2 * columns).flat_map(of_task).collect::<Vec<f32>>())
     }
 
-    fn copied(&self, values: &[f32]) -> Result<CudaSlice<f32>, EncoderError> {
-        self.stream.clone_htod(values).map_err(failed)
+    fn rounded(&self, values: &[f32]) -> Result<CudaSlice<u8>, EncoderError> {
+        self.copied(&self.real.rounded(values))
+    }
+
+    /// Values on the device, once they are there: sessions read them on streams of their own.
+    fn copied<T: DeviceRepr>(&self, values: &[T]) -> Result<CudaSlice<T>, EncoderError> {
+        let copied = self.stream.clone_htod(values);
+        let copied =
+            copied.map_err(|error| no_room(error, "the student's weights; give the device fewer processes"))?;
+        self.stream.synchronize().map_err(failed)?;
+        Ok(copied)
     }
 }

@@ -2,10 +2,10 @@
 
 use super::network::CudaEncoder;
 use super::products::{Products, ROWS_STEP};
-use super::{Real, failed};
+use super::{Real, failed, no_room};
 use crate::EncoderError;
 use cudarc::driver::sys::CUevent_flags;
-use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, PinnedHostSlice, result};
+use cudarc::driver::{CudaEvent, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError, PinnedHostSlice, result};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const TILE: usize = 3;
 pub struct CudaSession {
     encoders: Arc<[CudaEncoder]>,
     stream: Arc<CudaStream>,
-    products: Vec<Products>,
+    products: Products,
     memory: Memory,
     inputs: PinnedHostSlice<i32>,
     outputs: PinnedHostSlice<f32>,
@@ -83,26 +83,24 @@ impl CudaSession {
         let hidden = widest(|encoder| encoder.config.hidden);
         let wide = widest(|encoder| encoder.config.intermediate.max(3 * encoder.config.hidden));
         let pieces = pieces_max.next_multiple_of(ROWS_STEP);
-        let of = |features: usize| stream.alloc_zeros::<u8>(pieces * features * Real::bytes(real)).map_err(failed);
+        let no_room =
+            |error: DriverError| no_room(error, &format!("batches of {pieces} word pieces; lower [engine] tokens_max"));
+        let of = |features: usize| stream.alloc_zeros::<u8>(pieces * features * Real::bytes(real)).map_err(no_room);
         // A tile has a word piece at least.
         let numbers = pieces * (2 + TILE);
         let memory = Memory {
-            inputs: stream.alloc_zeros(numbers).map_err(failed)?,
+            inputs: stream.alloc_zeros(numbers).map_err(no_room)?,
             x: of(hidden)?,
             context: of(hidden)?,
             wide: of(wide)?,
             added: of(hidden)?,
-            outputs: stream.alloc_zeros(pieces * columns).map_err(failed)?,
+            outputs: stream.alloc_zeros(pieces * columns).map_err(no_room)?,
         };
-        // SAFETY: what is read of both was written before: inputs by this thread, outputs by the device.
-        let (inputs, outputs) = unsafe {
-            (
-                device.context.alloc_pinned(numbers).map_err(failed)?,
-                device.context.alloc_pinned_with_flags(pieces * columns, 0),
-            )
-        };
-        let products = encoders.iter().map(|_| Products::new(&device, &stream, real)).collect::<Result<_, _>>()?;
-        let outputs = outputs.map_err(failed)?;
+        // SAFETY: what is read of it was written by this thread before.
+        let inputs = unsafe { device.context.alloc_pinned(numbers) }.map_err(no_room)?;
+        // SAFETY: what is read of it was written by the device before.
+        let outputs = unsafe { device.context.alloc_pinned_with_flags(pieces * columns, 0) }.map_err(no_room)?;
+        let products = Products::new(&device, &stream, real)?;
         // A thread that waits for it sleeps.
         let done = device.context.new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC)).map_err(failed)?;
         let mut session =
@@ -129,24 +127,34 @@ impl CudaSession {
         if pieces == 0 {
             return Ok(&[]);
         }
+        // The thread may be another than the last.
+        self.stream.context().bind_to_thread().map_err(failed)?;
+        let queued = self.queue(windows, pieces);
+        // Also what was queued before an error must be over before the memory is used again.
+        let waited = if queued.is_ok() { self.done.synchronize() } else { self.stream.synchronize() };
+        queued?;
+        waited.map_err(failed)?;
+        Ok(&self.outputs.as_slice().map_err(failed)?[..pieces * self.columns])
+    }
+
+    /// Puts a batch on the stream, from the copy of what it says to that of its probabilities.
+    fn queue(&mut self, windows: &[&[u32]], pieces: usize) -> Result<(), EncoderError> {
         let batch = write(windows, pieces, self.inputs.as_mut_slice().map_err(failed)?);
         let [.., tiles] = batch.parts();
-        let (host, (to, _)) =
-            (&self.inputs.as_slice().map_err(failed)?[..tiles.end], self.memory.inputs.device_ptr_mut(&self.stream));
-        // SAFETY: the memory of the device is as large as the host's, which stays as it is until this call has waited for all.
+        let host = &self.inputs.as_slice().map_err(failed)?[..tiles.end];
+        let (to, _) = self.memory.inputs.device_ptr_mut(&self.stream);
+        // SAFETY: the memory of the device is as large as the host's, which stays as it is until the caller has waited for the stream.
         unsafe { result::memcpy_htod_async(to, host, self.stream.cu_stream()) }.map_err(failed)?;
         let mut first = 0;
-        for (encoder, products) in self.encoders.iter().zip(&mut self.products) {
-            encoder.launch(&self.stream, products, &mut self.memory, (&batch, self.columns, first))?;
+        for encoder in self.encoders.iter() {
+            encoder.launch(&self.stream, &mut self.products, &mut self.memory, (&batch, self.columns, first))?;
             first += encoder.tasks;
         }
         let outputs = &mut self.outputs.as_mut_slice().map_err(failed)?[..pieces * self.columns];
         let (from, _) = self.memory.outputs.device_ptr(&self.stream);
         // SAFETY: as above.
         unsafe { result::memcpy_dtoh_async(outputs, from, self.stream.cu_stream()) }.map_err(failed)?;
-        self.done.record(&self.stream).map_err(failed)?;
-        self.done.synchronize().map_err(failed)?;
-        Ok(outputs)
+        self.done.record(&self.stream).map_err(failed)
     }
 
     /// Chooses the products of full batches, and computes made-up windows of every order of magnitude, so that CUDA loads its
@@ -154,8 +162,8 @@ impl CudaSession {
     fn warm(&mut self) -> Result<(), EncoderError> {
         for step in 0..STEPS_TUNED {
             let pieces = self.pieces_max.saturating_sub(step * ROWS_STEP);
-            for (encoder, products) in self.encoders.iter().zip(&mut self.products).filter(|_| pieces > 0) {
-                encoder.tune(&self.stream, products, &mut self.memory, pieces)?;
+            for encoder in self.encoders.iter().filter(|_| pieces > 0) {
+                encoder.tune(&self.stream, &mut self.products, &mut self.memory, pieces)?;
             }
         }
         let longest = self.encoders.iter().map(|encoder| encoder.config.positions).min().unwrap_or(0);
@@ -167,6 +175,13 @@ impl CudaSession {
             pieces /= 2;
         }
         Ok(())
+    }
+}
+
+impl Drop for CudaSession {
+    fn drop(&mut self) {
+        // What is on the stream uses memory, weights and kernels that go now. A device that fails here has said so before.
+        let _failed = self.stream.synchronize();
     }
 }
 
@@ -189,4 +204,132 @@ fn write(windows: &[&[u32]], pieces: usize, inputs: &mut [i32]) -> Batch {
     tiles.sort_by_key(|[start, end, _]| start - end);
     rest[..TILE * tiles.len()].copy_from_slice(tiles.as_flattened());
     Batch { pieces, tiles: tiles.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EncoderConfig;
+    use crate::cuda::CudaDevice;
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+
+    const TASKS: usize = 3;
+
+    /// The first device, or none and a word to whoever reads the tests' output.
+    fn device() -> Option<Arc<CudaDevice>> {
+        use cudarc::{cublaslt, driver, nvrtc};
+        // SAFETY: it opens libraries and closes them; their initialisers may run in any thread.
+        let are_there = unsafe {
+            driver::sys::is_culib_present() && nvrtc::sys::is_culib_present() && cublaslt::sys::is_culib_present()
+        };
+        let toolkit = std::env::var_os("CUDA_PATH").unwrap_or_else(|| "/usr/local/cuda".into());
+        let headers = std::path::Path::new(&toolkit).join("include");
+        let device = are_there.then(|| CudaDevice::open(0, headers).ok()).flatten();
+        if device.is_none() {
+            eprintln!("skipped, as no GPU can be used here");
+        }
+        device
+    }
+
+    /// A network of two layers with random weights, the same for the same features and heads.
+    fn network(device: &Arc<CudaDevice>, real: Real, (hidden, heads): (usize, usize)) -> CudaEncoder {
+        let (layers, intermediate, vocabulary, positions) = (2, 4 * hidden, 100, 512);
+        let config =
+            EncoderConfig { hidden, layers, heads, intermediate, layer_norm_eps: 1e-12, vocabulary, positions };
+        let mut random = SmallRng::seed_from_u64(hidden as u64);
+        let tensors = |name: &str| {
+            let rows = match name {
+                _ if name.contains("word_embeddings") => vocabulary,
+                _ if name.contains("position_embeddings") => positions,
+                _ if name.contains("token_type") => 2,
+                _ if name.contains("classifier") => 2 * TASKS,
+                _ if name.contains("intermediate") => intermediate,
+                _ => hidden,
+            };
+            let columns = match name {
+                _ if name.contains("LayerNorm") || name.ends_with("bias") => 1,
+                _ if name.contains("output.dense") && !name.contains("attention") => intermediate,
+                _ => hidden,
+            };
+            let shift = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
+            Some((0..rows * columns).map(|_| shift + random.random_range(-0.05..0.05f32)).collect())
+        };
+        CudaEncoder::new((device, real), config, TASKS, tensors).unwrap()
+    }
+
+    /// Windows of the lengths at which a block of attention begins another part.
+    fn windows() -> Vec<Vec<u32>> {
+        let window = |length: usize| (0..length as u32).map(|at| at * 37 % 100).collect();
+        [1, 15, 16, 17, 63, 64, 65, 129, 300, 512].map(window).into()
+    }
+
+    /// What a session of networks says of the windows, `[pieces, columns]`.
+    fn said(encoders: Vec<CudaEncoder>) -> Vec<f32> {
+        let windows = windows();
+        let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+        CudaSession::new(encoders.into(), 2048).unwrap().probabilities(&windows).unwrap().to_vec()
+    }
+
+    fn assert_near(ours: &[f32], expected: &[f32], off_max: f32, about: &str) {
+        assert_eq!(ours.len(), expected.len(), "{about}");
+        for (one, other) in ours.iter().zip(expected) {
+            assert!((one - other).abs() <= off_max, "{about}: {one}, not {other}");
+        }
+    }
+
+    /// Half precision, on tensor cores or not, beside `f32`, of which the student's tests say that it is the processor's.
+    #[test]
+    fn heads_of_every_size_attend_alike() {
+        if let Some(device) = device() {
+            for shape in [(768, 12), (384, 12), (192, 4), (64, 4), (96, 4), (512, 4)] {
+                let exact = said(vec![network(&device, Real::F32, shape)]);
+                for (real, off_max) in [(Real::F16, 0.01), (Real::Bf16, 0.06)] {
+                    let ours = said(vec![network(&device, real, shape)]);
+                    assert_near(&ours, &exact, off_max, &format!("{shape:?} in {real:?}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn networks_of_a_session_say_what_each_says_alone() {
+        if let Some(device) = device() {
+            let shapes = [(384, 12), (64, 4), (768, 12)];
+            let alone = shapes.map(|shape| said(vec![network(&device, Real::F32, shape)]));
+            let together = said(shapes.map(|shape| network(&device, Real::F32, shape)).into());
+            let pieces = together.len() / (TASKS * shapes.len());
+            for (index, alone) in alone.iter().enumerate() {
+                let of_piece = |piece: usize| &together[(piece * shapes.len() + index) * TASKS..][..TASKS];
+                let ours: Vec<f32> = (0..pieces).flat_map(of_piece).copied().collect();
+                assert_near(&ours, alone, 1e-5, &format!("{:?}", shapes[index]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_goes_on_after_a_window_that_it_refuses() {
+        if let Some(device) = device() {
+            let mut session = CudaSession::new(vec![network(&device, Real::F32, (64, 4))].into(), 512).unwrap();
+            let before = session.probabilities(&[&[1, 2, 3]]).unwrap().to_vec();
+            let refused = session.probabilities(&[&[1], &[100]]).unwrap_err().to_string();
+            assert!(refused.contains("word piece 100 is outside of a vocabulary of 100"), "{refused}");
+            assert!(session.probabilities(&[&[0; 513]]).is_err());
+            assert_eq!(session.probabilities(&[]).unwrap(), [0f32; 0]);
+            assert_eq!(session.probabilities(&[&[1, 2, 3]]).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_batch_says_where_each_window_and_its_queries_are() {
+        let windows: [&[u32]; 4] = [&[7, 8], &[], &[5; 130], &[9]];
+        let mut inputs = vec![-1; 133 * (2 + TILE)];
+        let batch = write(&windows, 133, &mut inputs);
+        let [ids, places, tiles] = batch.parts().map(|part| inputs[part].to_vec());
+        assert_eq!(ids, [&[7, 8][..], &[5; 130], &[9]].concat());
+        assert_eq!(places, (0..2).chain(0..130).chain(0..1).collect::<Vec<i32>>());
+        // Of the longest window first: start, end and first query.
+        assert_eq!(tiles.as_chunks::<TILE>().0, [[2, 132, 2], [2, 132, 66], [2, 132, 130], [0, 2, 0], [132, 133, 132]]);
+        assert!(inputs[batch.parts()[2].end..].iter().all(|&number| number == -1));
+    }
 }
