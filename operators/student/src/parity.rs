@@ -1,6 +1,6 @@
 //! Agreement with the reference implementation, Hugging Face's transformers on PyTorch, and of 8 bits with `f32`.
 
-use crate::bert::padded::{Padded, PaddedBert, Pass, Shape, padded_length};
+use crate::bert::padded::{DropoutRates, Padded, PaddedBert, Shape, padded_length};
 use crate::{Device, Precision, Student};
 use burn::backend::Flex;
 use burn::tensor::FloatDType;
@@ -70,7 +70,7 @@ fn check_padded(model: &str, student: &Student, cases: &[Case]) {
             // What is behind a text's end is a piece that is in no text, so that reading it would show.
             ids.resize(shape.pieces(), 1);
             let texts = Padded::new(shape, ids, vec![case.ids.len() as i32], &device);
-            let ours = network.log_odds(&texts, Pass::default()).into_data().into_vec::<f32>().unwrap();
+            let ours = network.log_odds(&texts, DropoutRates::default()).into_data().into_vec::<f32>().unwrap();
             let of_piece = |logits: &Vec<f32>| -> Vec<f32> {
                 logits.as_chunks::<2>().0.iter().map(|[outside, inside]| inside - outside).collect()
             };

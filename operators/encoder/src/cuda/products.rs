@@ -80,9 +80,7 @@ impl Product {
             .set(cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.device_ptr(stream).0)?;
         Ok(Product { weight, _bias: bias, description, inputs, outputs, is_gelu })
     }
-}
 
-impl Product {
     fn shape(&self, rows: usize) -> Shape {
         (self.inputs, self.outputs, rows.next_multiple_of(ROWS_STEP), self.is_gelu)
     }

@@ -1,9 +1,9 @@
 //! BERT over padded texts, for training on GPUs: `[rows, length]` word pieces of few lengths, since Burn compiles its
 //! kernels for what shapes it meets.
 //!
-//! Matrices are multiplied in the precision that was asked for; layer normalisation, GELU and the heads are computed in `f32`,
-//! and the residual stream is kept in the precision of the matrices. What stands
-//! behind a text's end is masked as a key, so that it changes nothing in the text.
+//! Matrices are multiplied in the precision that was asked for; layer normalisation, GELU and the heads are computed in `f32`, and
+//! the residual stream is kept in the precision of the matrices. What stands behind a text's end is masked as a key, so that it
+//! changes nothing in the text.
 
 use super::{AddNorm, Bert, bias};
 use burn::nn::{LayerNorm, Linear};
@@ -41,11 +41,11 @@ impl Shape {
 
 /// Rates of dropout, none by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Pass {
+pub(crate) struct DropoutRates {
     /// On embeddings and on what a block adds to its input.
-    pub(crate) hidden_dropout: f64,
+    pub(crate) hidden: f64,
     /// On attention weights.
-    pub(crate) attention_dropout: f64,
+    pub(crate) attention: f64,
 }
 
 /// A network whose weights were cast once. On a differentiable backend gradients flow back to what was cast.
@@ -159,32 +159,32 @@ impl<B: Backend> PaddedBert<B> {
     }
 
     /// The log odds of class I, `[rows · length, tasks]`, in `f32`; what is said of padding means nothing.
-    pub(crate) fn log_odds(&self, texts: &Padded<B>, pass: Pass) -> Tensor<B, 2> {
+    pub(crate) fn log_odds(&self, texts: &Padded<B>, dropout: DropoutRates) -> Tensor<B, 2> {
         let Shape { rows, length } = texts.shape;
         let words = self.words.clone().select(0, texts.ids.clone());
         let hidden = words.dims()[1];
         let positions = self.positions.clone().slice(0..length).unsqueeze::<3>();
         let sum = words.reshape([rows, length, hidden]) + positions;
-        let mut x = drop_out(self.normalise(&self.norm, sum.reshape([rows * length, hidden])), pass.hidden_dropout);
+        let mut x = drop_out(self.normalise(&self.norm, sum.reshape([rows * length, hidden])), dropout.hidden);
         for layer in &self.layers {
-            x = self.layer(layer, x, texts, pass);
+            x = self.layer(layer, x, texts, dropout);
         }
         let (weight, bias) = self.log_odds.clone();
-        let x = drop_out(x, pass.hidden_dropout);
+        let x = drop_out(x, dropout.hidden);
         (x.cast(FloatDType::F32).matmul(weight) + bias).slice([0..rows * length, 0..self.tasks])
     }
 
     /// `[rows · length, hidden]` to the same.
-    fn layer(&self, layer: &Layer<B>, x: Tensor<B, 2>, texts: &Padded<B>, pass: Pass) -> Tensor<B, 2> {
-        let context = self.attend(layer, &x, texts, pass);
-        let added = drop_out(layer.attention_output.of(context), pass.hidden_dropout);
+    fn layer(&self, layer: &Layer<B>, x: Tensor<B, 2>, texts: &Padded<B>, dropout: DropoutRates) -> Tensor<B, 2> {
+        let context = self.attend(layer, &x, texts, dropout);
+        let added = drop_out(layer.attention_output.of(context), dropout.hidden);
         let x = self.normalise(&layer.attention_norm, added + x);
         let inner = gelu(layer.intermediate.of(x.clone()).cast(FloatDType::F32)).cast(self.precision);
-        self.normalise(&layer.norm, drop_out(layer.output.of(inner), pass.hidden_dropout) + x)
+        self.normalise(&layer.norm, drop_out(layer.output.of(inner), dropout.hidden) + x)
     }
 
     /// Scaled dot-product attention within each row; `[rows · length, hidden]` to the same.
-    fn attend(&self, layer: &Layer<B>, x: &Tensor<B, 2>, texts: &Padded<B>, pass: Pass) -> Tensor<B, 2> {
+    fn attend(&self, layer: &Layer<B>, x: &Tensor<B, 2>, texts: &Padded<B>, dropout: DropoutRates) -> Tensor<B, 2> {
         let Shape { rows, length } = texts.shape;
         let [pieces, hidden] = x.dims();
         let features = hidden / self.heads;
@@ -194,7 +194,7 @@ impl<B: Backend> PaddedBert<B> {
         // Burn's fused attention has neither gradients nor dropout.
         let scores = query.matmul(key.transpose()).cast(FloatDType::F32) * (features as f64).sqrt().recip();
         let masked = texts.padding.clone().float().cast(FloatDType::F32) * MASKED;
-        let weights = drop_out(softmax(scores + masked, 3), pass.attention_dropout);
+        let weights = drop_out(softmax(scores + masked, 3), dropout.attention);
         weights.cast(self.precision).matmul(value).swap_dims(1, 2).reshape([pieces, hidden])
     }
 

@@ -3,7 +3,7 @@
 
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
-use crate::bert::padded::{Padded, PaddedBert, Pass, Shape, padded_length};
+use crate::bert::padded::{DropoutRates, Padded, PaddedBert, Shape, padded_length};
 use crate::calibration::Head;
 use crate::tagger::words_of_pieces;
 use burn::prelude::*;
@@ -37,7 +37,7 @@ impl<B: StudentBackend> Candidate<B> {
         let mut ids: Vec<i32> = window.ids.iter().map(|&id| id as i32).collect();
         ids.resize(shape.pieces(), 0);
         let texts = Padded::new(shape, ids, vec![window.ids.len() as i32], &self.device);
-        let inside = sigmoid(self.network.log_odds(&texts, Pass::default())).try_into_data();
+        let inside = sigmoid(self.network.log_odds(&texts, DropoutRates::default())).try_into_data();
         let inside =
             inside.map_err(|error| error.to_string())?.into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
         let mut words = vec![[0.0; Task::ALL.len()]; window.words.len()];

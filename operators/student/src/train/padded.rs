@@ -3,7 +3,7 @@
 use super::candidate::Candidate;
 use crate::backend::StudentBackend;
 use crate::bert::Bert;
-use crate::bert::padded::{Padded, PaddedBert, Pass, Shape, padded_length};
+use crate::bert::padded::{DropoutRates, Padded, PaddedBert, Shape, padded_length};
 use crate::config::BertConfig;
 use crate::manifest::Recipe;
 use crate::parameters::Tensors;
@@ -18,7 +18,7 @@ use stillroom_schemas::Task;
 pub(super) struct PaddedStep {
     /// In what is multiplied; weights, gradients and the optimizer's state are `f32`.
     precision: FloatDType,
-    pass: Pass,
+    dropout: DropoutRates,
     /// Layers that stay as they are, and the embeddings with them.
     freeze: usize,
 }
@@ -46,9 +46,9 @@ impl PaddedStep {
             }
             precision => precision,
         };
-        let [hidden_dropout, attention_dropout] = dropout::rates(config, recipe.dropout);
-        let pass = Pass { hidden_dropout, attention_dropout };
-        Ok(Some(PaddedStep { precision: precision.on_gpu()?, pass, freeze: recipe.freeze }))
+        let [hidden, attention] = dropout::rates(config, recipe.dropout);
+        let dropout = DropoutRates { hidden, attention };
+        Ok(Some(PaddedStep { precision: precision.on_gpu()?, dropout, freeze: recipe.freeze }))
     }
 
     /// The network as it stands, to be measured in the precision of the steps.
@@ -79,7 +79,7 @@ impl PaddedStep {
         let network_in = PaddedBert::new(network, tasks, self.precision).frozen(self.freeze);
         let tokens = pieces.len();
         let pieces = Tensor::from_data(TensorData::new(pieces, [tokens]), &device);
-        let log_odds = network_in.log_odds(&padded, self.pass).select(0, pieces).reshape([tokens, tasks, 1]);
+        let log_odds = network_in.log_odds(&padded, self.dropout).select(0, pieces).reshape([tokens, tasks, 1]);
         // Any two logits with this difference are the same to a softmax.
         let logits = Tensor::cat(vec![log_odds.zeros_like(), log_odds], 2).reshape([tokens, 2 * tasks]);
         let loss = loss(logits);
@@ -159,7 +159,7 @@ mod tests {
         let expected = all(&network, &Tensors::from_grads(of_packed.backward(), &network));
         for (precision, off_max) in [(FloatDType::F32, 1e-4), (FloatDType::BF16, 0.1)] {
             for freeze in [0, 1] {
-                let step = PaddedStep { precision, pass: Pass::default(), freeze };
+                let step = PaddedStep { precision, dropout: DropoutRates::default(), freeze };
                 let (value, gradients) = step.gradients(&network, &texts, &loss);
                 let about = format!("{precision:?}, {freeze} layers frozen");
                 assert!(
@@ -186,13 +186,13 @@ mod tests {
         let (network, vocabulary) = network();
         let (texts, loss) = texts(vocabulary);
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let dropped = Pass { hidden_dropout: 0.1, attention_dropout: 0.1 };
-        let loss = |pass, seed| {
+        let dropped = DropoutRates { hidden: 0.1, attention: 0.1 };
+        let loss = |dropout, seed| {
             Flex::seed(&Default::default(), seed);
-            let step = PaddedStep { precision: FloatDType::F32, pass, freeze: 0 };
+            let step = PaddedStep { precision: FloatDType::F32, dropout, freeze: 0 };
             step.gradients(&network, &texts, &loss).0
         };
-        let without = loss(Pass::default(), 1);
+        let without = loss(DropoutRates::default(), 1);
         // The generator is one for all threads, and a test beside this one may draw from it in between; not every time.
         assert!((0..20).any(|_| loss(dropped, 1) == loss(dropped, 1)));
         assert!(loss(dropped, 1) != loss(dropped, 2) && loss(dropped, 1) != without);
