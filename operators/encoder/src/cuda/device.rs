@@ -170,7 +170,7 @@ mod tests {
         };
         for (hidden, heads) in [(768, 12), (384, 12), (32, 2), (312, 12), (96, 2), (1024, 8), (192, 1)] {
             for real in [Real::Bf16, Real::F16, Real::F32] {
-                for capability in [(8, 0), (9, 0)] {
+                for capability in [(8, 0), (9, 0), (12, 0)] {
                     compile(hidden, heads, real, capability).unwrap_or_else(|error| {
                         panic!("{hidden} features, {heads} heads, {real:?}, {capability:?}: {error}")
                     });
