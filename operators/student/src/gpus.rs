@@ -30,8 +30,8 @@ pub struct Gpu {
 /// The devices of these indices; all when there are none.
 ///
 /// # Errors
-/// When the build has no CUDA, the driver, its compiler NVRTC, cuBLASLt or CUDA's headers are missing, or there is no such device. Says what
-/// to install or set.
+/// When the build has no CUDA, the driver, its compiler NVRTC, cuBLASLt or CUDA's headers are missing, or there is no such device.
+/// Says what to install or set.
 pub fn gpus(indices: &[usize]) -> Result<Vec<Gpu>, StudentError> {
     let found = found()?;
     if indices.is_empty() {

@@ -1,7 +1,7 @@
 // What lies between the products of a BERT encoder, over word pieces one behind the other, without padding.
 //
 // Compiled at start for one network, with these definitions:
-//   REAL      half, __nv_bfloat16 or float: what activations and weights are kept in; sums, norms and softmax are float
+//   REAL      __half, __nv_bfloat16 or float: what activations and weights are kept in; sums, norms and softmax are float
 //   HIDDEN    features of a word piece, a multiple of 8
 //   HEAD      features of an attention head
 //   TENSOR    1 if attention multiplies on tensor cores: REAL has 16 bits, HEAD is 16, 32, 48 or 64, compute capability is 8.0 or more

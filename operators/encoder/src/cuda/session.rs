@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// Queries of a block of attention, as `kernels.cu` has them.
 const QUERIES: usize = 64;
 
-/// Batches that are so many times [`ROWS_STEP`] word pieces from full have products that were timed: notes that wait fill a batch but for
-/// what the next window would be too long for, which are 512 word pieces at most.
+/// Batches that are less than so many times [`ROWS_STEP`] word pieces from full have products that were timed: notes that wait fill a
+/// batch but for what the next window is too long for, which are 512 word pieces at most.
 const STEPS_TUNED: usize = 5;
 
 /// Numbers of a tile: where its window starts and ends, and its first query.
